@@ -1,0 +1,237 @@
+"""Every layer against the complex step, and against its protocol (see layers/layer.py)."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from tinyembed.layers.batchnorm import BatchNorm
+from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d, columns, fold
+from tinyembed.layers.dense import Dense, TiedDense
+from tinyembed.layers.elu import Elu
+from tinyembed.layers.gradcheck import cast, complex_step, layer_errors
+from tinyembed.layers.layer import Parameter, Reshape, Sequential
+
+small = st.integers(1, 3)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def geometries(draw):
+    """Kernel, stride, padding, and an image size that the kernel covers exactly."""
+    kernel, stride = (draw(small), draw(small)), (draw(small), draw(small))
+    padding = tuple(draw(st.integers(0, (k - 1) // 2)) for k in kernel)
+    outputs = (draw(small), draw(small))
+    size = [
+        (o - 1) * s + k - 2 * p
+        for o, s, k, p in zip(outputs, stride, kernel, padding, strict=True)
+    ]
+    if min(size) < 1:
+        padding, size = (0, 0), [
+            (o - 1) * s + k for o, s, k in zip(outputs, stride, kernel, strict=True)
+        ]
+    return kernel, stride, padding, tuple(size), outputs
+
+
+@st.composite
+def conv_cases(draw, transposed=False):
+    kernel, stride, padding, size, outputs = draw(geometries())
+    rng = np.random.default_rng(draw(seeds))
+    n, c, m = draw(small), draw(small), draw(small)
+    conv = Conv2d(c, m, kernel, stride, padding, bias=draw(st.booleans()), rng=rng)
+    if transposed:
+        layer = TiedConvTranspose2d(conv, bias=draw(st.booleans()))
+        return layer, rng.standard_normal((n, *outputs, m)), rng
+    extra = [draw(st.integers(0, s - 1)) for s in stride]  # a rest that no kernel reaches
+    shape = [s + e for s, e in zip(size, extra, strict=True)]
+    return conv, rng.standard_normal((n, *shape, c)), rng
+
+
+@st.composite
+def dense_cases(draw, tied=False):
+    rng = np.random.default_rng(draw(seeds))
+    n, i, o = draw(small), draw(small), draw(small)
+    dense = Dense(i, o, bias=draw(st.booleans()), rng=rng)
+    if tied:
+        return TiedDense(dense), rng.standard_normal((n, o)), rng
+    return dense, rng.standard_normal((n, i)), rng
+
+
+@st.composite
+def norm_cases(draw):
+    rng = np.random.default_rng(draw(seeds))
+    shape = (draw(st.integers(3, 5)), *draw(st.lists(small, max_size=2)), draw(small))
+    layer = BatchNorm(shape[-1])
+    for name in ("gamma", "beta"):
+        setattr(layer, name, Parameter(rng.standard_normal(shape[-1]).astype(np.float32)))
+    layer.running_mean[...] = rng.standard_normal(shape[-1])
+    layer.running_var[...] = rng.random(shape[-1]) + 0.5
+    return layer, rng.standard_normal(shape), rng
+
+
+@st.composite
+def elu_cases(draw):
+    rng = np.random.default_rng(draw(seeds))
+    return Elu(), rng.standard_normal((draw(small), draw(small))), rng
+
+
+@st.composite
+def stack_cases(draw):
+    rng = np.random.default_rng(draw(seeds))
+    n, c, m = draw(st.integers(3, 4)), draw(small), draw(small)
+    stack = Sequential(
+        conv=Conv2d(c, m, (2, 2), (1, 2), (0, 1), bias=False, rng=rng),
+        norm=BatchNorm(m),
+        elu=Elu(),
+        flatten=Reshape(2 * 3 * m),
+        dense=Dense(6 * m, 2, rng=rng),
+    )
+    return stack, rng.standard_normal((n, 3, 4, c)), rng
+
+
+CASES = {
+    "conv": conv_cases(),
+    "conv_transpose": conv_cases(transposed=True),
+    "dense": dense_cases(),
+    "tied_dense": dense_cases(tied=True),
+    "batch_norm": norm_cases(),
+    "elu": elu_cases(),
+    "stack": stack_cases(),
+}
+each_layer = pytest.mark.parametrize("kind", CASES)
+
+
+@each_layer
+@given(data=st.data(), training=st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_backward_is_the_gradient_of_forward(kind, data, training):
+    layer, x, rng = data.draw(CASES[kind])
+    y, _ = cast(layer, float).forward(x, training)
+    errors = layer_errors(layer, x, rng.standard_normal(y.shape), training)
+    assert max(errors.values()) < 1e-10, errors
+
+
+@each_layer
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_backward_adds_and_touches_nothing_else(kind, data):
+    layer, x, rng = data.draw(CASES[kind])
+    cast(layer, float)
+    y, cache = layer.forward(x, True)
+    dy = rng.standard_normal(y.shape)
+    x_before, dy_before, y_before = x.copy(), dy.copy(), y.copy()
+    dx = layer.backward(dy, cache)
+    once = [p.grad.copy() for p in layer.parameters()]
+    again = layer.backward(dy, cache)
+    assert_array_equal(dx, again)
+    for grad, p in zip(once, layer.parameters(), strict=True):
+        assert_array_equal(2 * grad, p.grad)
+    assert_array_equal(x, x_before)
+    assert_array_equal(dy, dy_before)
+    assert_array_equal(y, y_before)
+
+
+@each_layer
+@given(data=st.data(), training=st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_float32_stays_float32(kind, data, training):
+    layer, x, _ = data.draw(CASES[kind])
+    y, cache = layer.forward(x.astype(np.float32), training)
+    dx = layer.backward(y * np.float32(0.5), cache)
+    assert y.dtype == dx.dtype == np.float32
+    assert {p.grad.dtype for p in layer.parameters()} <= {np.dtype(np.float32)}
+    assert {getattr(*b).dtype for b in layer.named_buffers().values()} <= {np.dtype(np.float32)}
+
+
+@each_layer
+@given(data=st.data())
+@settings(max_examples=10, deadline=None)
+def test_caches_do_not_meet(kind, data):
+    """Two forward passes, then their backward passes in either order: nothing is kept inside."""
+    layer, x, rng = data.draw(CASES[kind])
+    cast(layer, float)
+    other = rng.standard_normal(x.shape)
+    y, cache = layer.forward(x, True)
+    dy = rng.standard_normal(y.shape)
+    alone = layer.backward(dy, cache)
+    _, first = layer.forward(x, True)
+    _, second = layer.forward(other, True)
+    layer.backward(dy, second)
+    assert_array_equal(layer.backward(dy, first), alone)
+
+
+@given(case=conv_cases())
+@settings(max_examples=40, deadline=None)
+def test_convolution_is_what_its_definition_says(case):
+    conv, x, _ = case
+    cast(conv, float)
+    y, _ = conv.forward(x)
+    (kh, kw), (sh, sw), (ph, pw) = conv.kernel_size, conv.stride, conv.padding
+    kernel = conv.weight.value.reshape(kh, kw, conv.in_channels, conv.out_channels)
+    padded = np.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+    expected = np.zeros_like(y)
+    for n, i, j, m in np.ndindex(y.shape):
+        patch = padded[n, i * sh : i * sh + kh, j * sw : j * sw + kw]
+        expected[n, i, j, m] = (patch * kernel[..., m]).sum()
+    if conv.bias is not None:
+        expected += conv.bias.value
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+
+
+@given(case=geometries(), seed=seeds)
+@settings(max_examples=40, deadline=None)
+def test_transposed_convolution_is_the_adjoint(case, seed):
+    """<conv(x), y> = <x, conv_transpose(y)>, for the layers and for columns and fold alone."""
+    kernel, stride, padding, size, outputs = case
+    rng = np.random.default_rng(seed)
+    conv = cast(Conv2d(2, 3, kernel, stride, padding, bias=False, rng=rng), float)
+    transpose = TiedConvTranspose2d(conv, bias=False)
+    x = rng.standard_normal((2, *size, 2))
+    y = rng.standard_normal((2, *outputs, 3))
+    forward, back = conv.forward(x)[0], transpose.forward(y)[0]
+    assert forward.shape == y.shape and back.shape == x.shape
+    np.testing.assert_allclose((forward * y).sum(), (x * back).sum(), rtol=1e-10, atol=1e-10)
+    patches = columns(x, kernel, stride, padding)
+    other = rng.standard_normal(patches.shape)
+    folded = fold(other, x.shape, kernel, stride, padding)
+    np.testing.assert_allclose((patches * other).sum(), (x * folded).sum(), rtol=1e-10, atol=1e-10)
+
+
+def test_batch_norm_in_training_normalizes_each_channel():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((50, 4, 3)) * [1, 10, 0.1] + [5, -3, 0]
+    layer = cast(BatchNorm(3, eps=0), float)
+    y, _ = layer.forward(x, True)
+    np.testing.assert_allclose(y.mean(axis=(0, 1)), 0, atol=1e-12)
+    np.testing.assert_allclose(y.std(axis=(0, 1)), 1, atol=1e-12)
+    np.testing.assert_allclose(layer.running_mean, 0.1 * x.mean(axis=(0, 1)))
+
+
+def test_complex_input_leaves_the_running_statistics_alone():
+    layer = cast(BatchNorm(3), float)
+    layer.forward(np.ones((4, 3), complex), True)
+    assert_array_equal(layer.running_mean, 0)
+    assert_array_equal(layer.running_var, 1)
+
+
+def test_a_tied_weight_is_one_parameter_listed_once():
+    rng = np.random.default_rng(0)
+    dense = Dense(3, 2, bias=False, rng=rng)
+    stack = Sequential(there=dense, back=TiedDense(dense))
+    assert stack.parameters() == [dense.weight]
+    assert list(stack.named_parameters()) == ["there.weight"]
+
+
+def test_a_summed_output_would_not_notice_a_wrong_batch_norm():
+    """Why the checks use a random upstream gradient: with a uniform one, dx is 0 whatever happens."""
+    layer = cast(BatchNorm(2), float)
+    x = np.random.default_rng(0).standard_normal((5, 2))
+    y, cache = layer.forward(x, True)
+    np.testing.assert_allclose(layer.backward(np.ones_like(y), cache), 0, atol=1e-12)
+
+
+def test_complex_step_differentiates():
+    x = np.array([0.3, -1.2, 2.0])
+    gradient = complex_step(lambda z: (np.exp(z) * z).sum(), x)
+    np.testing.assert_allclose(gradient, np.exp(x) * (1 + x), rtol=1e-14)

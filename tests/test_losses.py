@@ -1,0 +1,126 @@
+"""The two losses: their values, their gradients, and what no loss below them can reach."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.special
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyembed.batches import draw_candidates
+from tinyembed.layers.cosine import CandidateCosineLoss, cosines
+from tinyembed.layers.gradcheck import complex_step, relative_error
+from tinyembed.layers.softmax import SoftmaxCrossEntropy, softmax
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(n=st.integers(1, 6), classes=st.integers(2, 5), seed=seeds, scale=st.floats(0.1, 50))
+@settings(deadline=None)
+def test_cross_entropy(n, classes, seed, scale):
+    rng = np.random.default_rng(seed)
+    logits = rng.standard_normal((n, classes)) * scale
+    target = rng.integers(classes, size=n)
+    loss, cache = SoftmaxCrossEntropy().forward(logits, target)
+    expected = -scipy.special.log_softmax(logits, axis=1)[np.arange(n), target].mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(softmax(logits), scipy.special.softmax(logits, axis=1), rtol=1e-12)
+    step = complex_step(lambda z: SoftmaxCrossEntropy().forward(z, target)[0], logits)
+    gradient = SoftmaxCrossEntropy().backward(cache)
+    np.testing.assert_allclose(gradient, step, rtol=1e-10, atol=1e-14)
+
+
+def test_cross_entropy_survives_huge_logits():
+    logits = np.array([[1e4, 0.0], [0.0, -1e4]], np.float32)
+    loss, cache = SoftmaxCrossEntropy().forward(logits, np.array([1, 0]))
+    assert loss == 5000 and np.isfinite(SoftmaxCrossEntropy().backward(cache)).all()
+
+
+def brute_force_loss(reconstruction, target, candidates, temperature):
+    """Equations 1 to 3, one example after the other."""
+    total = 0
+    for n, row in enumerate(candidates):
+        q = target[n].ravel()
+        sims = []
+        for d in row:
+            r = reconstruction[d].ravel()
+            sims.append(q @ r / math.sqrt((q @ q) * (r @ r)))
+        weights = np.exp(np.array(sims) / temperature)
+        total -= math.log(weights[0] / weights.sum())
+    return total / len(candidates)
+
+
+@given(n=st.integers(5, 8), seed=seeds, temperature=st.sampled_from([1.0, 0.1]))
+@settings(max_examples=30, deadline=None)
+def test_candidate_loss(n, seed, temperature):
+    rng = np.random.default_rng(seed)
+    reconstruction = rng.standard_normal((n, 2, 3))
+    target = (rng.random((n, 2, 3)) < 0.5) * 1.0
+    target[:, 0, 0] = 1  # no silent target
+    candidates = draw_candidates(n, rng)
+    loss = CandidateCosineLoss(temperature)
+    value, cache = loss.forward(reconstruction, target, candidates)
+    expected = brute_force_loss(reconstruction, target, candidates, temperature)
+    np.testing.assert_allclose(value, expected, rtol=1e-10)
+    step = complex_step(lambda r: loss.forward(r, target, candidates)[0], reconstruction)
+    gradient = loss.backward(cache)
+    assert gradient.shape == reconstruction.shape
+    assert relative_error(gradient, step) < 1e-10
+
+
+def test_the_gradient_reaches_all_five_candidates():
+    rng = np.random.default_rng(0)
+    n = 10
+    reconstruction, target = rng.standard_normal((2, n, 20))
+    candidates = np.tile(np.arange(5), (n, 1))
+    loss = CandidateCosineLoss()
+    gradient = loss.backward(loss.forward(reconstruction, target, candidates)[1])
+    reached = np.abs(gradient).sum(axis=1) > 0
+    assert reached[:5].all() and not reached[5:].any()
+
+
+def test_what_the_loss_can_and_cannot_reach():
+    """Chance is log 5; perfect reconstruction of targets at right angles is still 0.905."""
+    loss = CandidateCosineLoss()
+    candidates = (np.arange(6)[:, None] + np.arange(5)) % 6
+    perfect, _ = loss.forward(np.eye(6), np.eye(6), candidates)
+    assert perfect == pytest.approx(-math.log(math.e / (math.e + 4)))
+    assert round(float(perfect), 3) == 0.905
+    constant, _ = loss.forward(np.ones((6, 6)), np.eye(6), candidates)
+    assert constant == pytest.approx(math.log(5))
+
+
+def test_a_silent_reconstruction_has_a_finite_loss_and_gradient():
+    loss = CandidateCosineLoss()
+    zeros = np.zeros((5, 3), np.float32)
+    candidates = (np.arange(5)[:, None] + np.arange(5)) % 5
+    value, cache = loss.forward(zeros, zeros + 1, candidates)
+    gradient = loss.backward(cache)
+    assert np.isfinite(value) and np.isfinite(gradient).all() and gradient.dtype == np.float32
+
+
+def test_cosines():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((3, 5)), rng.standard_normal((4, 5))
+    expected = [[x @ y / np.linalg.norm(x) / np.linalg.norm(y) for y in b] for x in a]
+    np.testing.assert_allclose(cosines(a, b), expected)
+
+
+@given(n=st.integers(5, 40), seed=seeds)
+@settings(deadline=None)
+def test_candidates_are_oneself_and_four_different_others(n, seed):
+    candidates = draw_candidates(n, np.random.default_rng(seed))
+    assert candidates.shape == (n, 5)
+    assert (candidates[:, 0] == np.arange(n)).all()
+    assert all(len(set(row)) == 5 for row in candidates)
+    assert candidates.min() >= 0 and candidates.max() < n
+
+
+def test_every_other_is_drawn_equally_often():
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([draw_candidates(8, rng)[3, 1:] for _ in range(7000)])
+    counts = np.bincount(drawn, minlength=8)
+    assert counts[3] == 0
+    expected = 4000  # 7,000 draws of four out of seven
+    assert np.abs(np.delete(counts, 3) - expected).max() < 5 * math.sqrt(expected)

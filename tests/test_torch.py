@@ -1,0 +1,109 @@
+"""The layers against PyTorch's, in float64. Skipped where PyTorch is not installed."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyembed.layers.batchnorm import BatchNorm
+from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d
+from tinyembed.layers.elu import Elu
+from tinyembed.layers.gradcheck import cast
+from tinyembed.layers.softmax import SoftmaxCrossEntropy
+
+torch = pytest.importorskip("torch")
+close = {"rtol": 1e-10, "atol": 1e-10}
+small = st.integers(1, 3)
+
+
+def channels_first(x):
+    return torch.tensor(np.moveaxis(x, -1, 1).copy(), requires_grad=True)
+
+
+def channels_last(x):
+    return np.moveaxis(x.detach().numpy(), 1, -1)
+
+
+def their_kernel(conv):
+    kernel = conv.weight.value.reshape(*conv.kernel_size, conv.in_channels, conv.out_channels)
+    return torch.tensor(kernel.transpose(3, 2, 0, 1).copy(), requires_grad=True)  # (M, C, kh, kw)
+
+
+def our_weight(kernel_gradient):
+    kernel = kernel_gradient.numpy().transpose(2, 3, 1, 0)
+    return kernel.reshape(-1, kernel.shape[-1])
+
+
+@given(c=small, m=small, k=small, s=small, seed=st.integers(0, 999))
+@settings(max_examples=25, deadline=None)
+def test_convolution(c, m, k, s, seed):
+    rng = np.random.default_rng(seed)
+    conv = cast(Conv2d(c, m, (k, 2), (s, 1), (k // 2, 1), rng=rng), float)
+    conv.bias.value += rng.standard_normal(m)
+    x = rng.standard_normal((2, 5, 4, c))
+    y, cache = conv.forward(x)
+    dy = rng.standard_normal(y.shape)
+    dx = conv.backward(dy, cache)
+    peer, kernel = channels_first(x), their_kernel(conv)
+    theirs = torch.nn.functional.conv2d(
+        peer, kernel, torch.tensor(conv.bias.value), conv.stride, conv.padding
+    )
+    theirs.backward(channels_first(dy))
+    np.testing.assert_allclose(y, channels_last(theirs), **close)
+    np.testing.assert_allclose(dx, channels_last(peer.grad), **close)
+    np.testing.assert_allclose(conv.weight.grad, our_weight(kernel.grad), **close)
+
+
+@given(c=small, m=small, k=small, s=small, seed=st.integers(0, 999))
+@settings(max_examples=25, deadline=None)
+def test_transposed_convolution(c, m, k, s, seed):
+    rng = np.random.default_rng(seed)
+    conv = cast(Conv2d(c, m, (k, 2), (s, 1), (0, 0), rng=rng), float)
+    layer = cast(TiedConvTranspose2d(conv), float)
+    x = rng.standard_normal((2, 3, 4, m))
+    y, cache = layer.forward(x)
+    dy = rng.standard_normal(y.shape)
+    dx = layer.backward(dy, cache)
+    peer, kernel = channels_first(x), their_kernel(conv)
+    theirs = torch.nn.functional.conv_transpose2d(peer, kernel, stride=conv.stride)
+    theirs.backward(channels_first(dy))
+    np.testing.assert_allclose(y, channels_last(theirs), **close)
+    np.testing.assert_allclose(dx, channels_last(peer.grad), **close)
+    np.testing.assert_allclose(layer.weight.grad, our_weight(kernel.grad), **close)
+
+
+def test_batch_norm_with_its_running_statistics():
+    rng = np.random.default_rng(0)
+    ours = cast(BatchNorm(3), float)
+    theirs = torch.nn.BatchNorm2d(3, dtype=torch.float64)
+    for _ in range(3):
+        x = rng.standard_normal((4, 2, 5, 3)) * [1, 2, 3] + [0, 1, -1]
+        y, cache = ours.forward(x, True)
+        dy = rng.standard_normal(y.shape)
+        dx = ours.backward(dy, cache)
+        peer = channels_first(x)
+        out = theirs(peer)
+        out.backward(channels_first(dy))
+        np.testing.assert_allclose(y, channels_last(out), **close)
+        np.testing.assert_allclose(dx, channels_last(peer.grad), **close)
+    np.testing.assert_allclose(ours.running_mean, theirs.running_mean.numpy(), **close)
+    np.testing.assert_allclose(ours.running_var, theirs.running_var.numpy(), **close)
+    theirs.eval()
+    y, _ = ours.forward(x, False)
+    np.testing.assert_allclose(y, channels_last(theirs(channels_first(x))), **close)
+    np.testing.assert_allclose(ours.gamma.grad, theirs.weight.grad.numpy(), **close)
+
+
+def test_elu_and_cross_entropy():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((20, 7)) * 5
+    target = rng.integers(7, size=20)
+    np.testing.assert_allclose(
+        Elu().forward(x)[0], torch.nn.functional.elu(torch.tensor(x)).numpy(), **close
+    )
+    loss, cache = SoftmaxCrossEntropy().forward(x, target)
+    peer = torch.tensor(x, requires_grad=True)
+    theirs = torch.nn.functional.cross_entropy(peer, torch.tensor(target))
+    theirs.backward()
+    np.testing.assert_allclose(loss, theirs.item(), **close)
+    np.testing.assert_allclose(SoftmaxCrossEntropy().backward(cache), peer.grad.numpy(), **close)

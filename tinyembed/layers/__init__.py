@@ -1,0 +1,1 @@
+"""The layers of the network, one a file, forward above backward. Layers know no music."""

@@ -1,0 +1,72 @@
+"""Batch normalization: each channel to mean 0 and variance 1 over the batch (section 4.1)."""
+
+from tinyembed.arrays import fuse, ones, zeros
+from tinyembed.layers.layer import Layer, Parameter
+
+
+class BatchNorm(Layer):
+    """y = gamma (x - mean) / sqrt(var + eps) + beta, for each channel (the last axis) by itself.
+
+    In training, mean and var are the batch's, over all axes but the last, and the running
+    averages follow them; in evaluation the running averages are used. gamma, beta,
+    running_mean, running_var: (channels,).
+    """
+
+    buffers = ("running_mean", "running_var")
+
+    def __init__(self, channels, momentum=0.1, eps=1e-5):
+        self.momentum, self.eps = momentum, eps
+        self.gamma = Parameter(ones(channels))
+        self.beta = Parameter(zeros(channels))
+        self.running_mean = zeros(channels)
+        self.running_var = ones(channels)
+
+    def forward(self, x, training=False):
+        """x: (..., channels) -> y: the same shape."""
+        rows = x.reshape(-1, x.shape[-1])  # (R, C): every position of every example
+        if training:
+            mean = rows.mean(axis=0)  # (C,)
+            centred = rows - mean  # (R, C)
+            var = (centred * centred).mean(axis=0)  # (C,) and complex where x is: no abs in it
+            self._update_running(mean, var, len(rows))
+        else:
+            centred, var = rows - self.running_mean, self.running_var
+        inverse_std = (var + self.eps) ** -0.5  # (C,)
+        centred *= inverse_std
+        normalized = centred  # (R, C)
+        y = _scale_and_shift(normalized, self.gamma.value, self.beta.value)
+        return y.reshape(x.shape), (normalized, inverse_std, training)
+
+    def _update_running(self, mean, var, count):
+        if mean.dtype.kind == "c":  # a complex step differentiates; it must not leave a trace
+            return
+        self.running_mean += self.momentum * (mean - self.running_mean)
+        unbiased = var * (count / max(count - 1, 1))
+        self.running_var += self.momentum * (unbiased - self.running_var)
+
+    def backward(self, dy, cache):
+        normalized, inverse_std, training = cache
+        drows = dy.reshape(normalized.shape)  # (R, C)
+        dbeta = drows.sum(axis=0)
+        dgamma = (drows * normalized).sum(axis=0)
+        self.beta.grad += dbeta
+        self.gamma.grad += dgamma
+        scale = self.gamma.value * inverse_std
+        if training:
+            # The batch's mean and variance depend on x too. Through them, each channel's gradient
+            # loses its mean and its component along the normalized values.
+            count = len(drows)
+            dx = _remove_mean_and_slope(drows, normalized, dbeta / count, dgamma / count, scale)
+        else:
+            dx = drows * scale
+        return dx.reshape(dy.shape)
+
+
+@fuse
+def _scale_and_shift(normalized, gamma, beta):
+    return normalized * gamma + beta
+
+
+@fuse
+def _remove_mean_and_slope(dy, normalized, mean_dy, mean_dy_normalized, scale):
+    return scale * (dy - mean_dy - normalized * mean_dy_normalized)

@@ -1,0 +1,128 @@
+"""Convolution as one matrix product, and its transpose with the same weights (section 4.1).
+
+Images are channels last: (N, height, width, channels), here pitch by time. `columns` lays the
+patch under each kernel position out as one row; the convolution of all patches with all kernels
+is then a single product, columns(x) @ W. Its transpose multiplies by W^T and folds the patches
+back, adding where they overlap. So the paper's tied decoder, W' = W^T, is a line of code.
+"""
+
+from tinyembed.arrays import array_module, matmul, normal, zeros
+from tinyembed.layers.layer import Layer, Parameter
+
+
+class Conv2d(Layer):
+    """Convolution (cross-correlation, as everywhere in this field): y = columns(x) W + b.
+
+    in_channels, out_channels: C and M; kernel_size, stride, padding: (height, width) each.
+    weight: (kh * kw * C, M), its rows ordered by kernel row, kernel column, channel.
+    bias: (M,), or None where batch norm follows, which would subtract it again.
+    """
+
+    def __init__(
+        self, in_channels, out_channels, kernel_size, stride, padding=(0, 0), bias=True, *, rng
+    ):
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.in_channels, self.out_channels = in_channels, out_channels
+        fan_in = kernel_size[0] * kernel_size[1] * in_channels
+        self.weight = Parameter(normal(rng, fan_in, out_channels, std=fan_in**-0.5))
+        self.bias = Parameter(zeros(out_channels)) if bias else None
+
+    def forward(self, x, training=False):
+        """x: (N, H, W, C) -> y: (N, Ho, Wo, M), Ho = (H + 2 padding - kernel) / stride + 1."""
+        patches = columns(x, self.kernel_size, self.stride, self.padding)  # (N, Ho, Wo, kh*kw*C)
+        y = matmul(flat(patches), self.weight.value)  # (N*Ho*Wo, M)
+        if self.bias is not None:
+            y = y + self.bias.value
+        return y.reshape(*patches.shape[:3], -1), (patches, x.shape)
+
+    def backward(self, dy, cache):
+        patches, shape = cache
+        self.weight.grad += matmul(flat(patches).T, flat(dy))  # (kh*kw*C, M)
+        if self.bias is not None:
+            self.bias.grad += flat(dy).sum(axis=0)
+        dpatches = matmul(flat(dy), self.weight.value.T).reshape(patches.shape)
+        return fold(dpatches, shape, self.kernel_size, self.stride, self.padding)
+
+
+class TiedConvTranspose2d(Layer):
+    """The transpose of a convolution, with that convolution's own weight: y = fold(x W^T) + b.
+
+    It holds the same Parameter, so that both layers add to one gradient. It is to Conv2d.backward
+    what Conv2d.forward is to its own backward: each one's backward is the other's forward.
+    """
+
+    def __init__(self, conv, bias=True):
+        self.kernel_size, self.stride, self.padding = conv.kernel_size, conv.stride, conv.padding
+        self.out_channels = conv.in_channels
+        self.weight = conv.weight
+        self.bias = Parameter(zeros(self.out_channels)) if bias else None
+
+    def output_shape(self, shape):
+        """(N, Ho, Wo, M) -> (N, H, W, C): the smallest image that the convolution maps to x."""
+        n, *sizes, _ = shape
+        geometry = zip(sizes, self.kernel_size, self.stride, self.padding, strict=True)
+        return n, *[(size - 1) * s + k - 2 * p for size, k, s, p in geometry], self.out_channels
+
+    def forward(self, x, training=False):
+        """x: (N, Ho, Wo, M) -> y: (N, H, W, C)."""
+        patches = matmul(flat(x), self.weight.value.T)  # (N*Ho*Wo, kh*kw*C)
+        patches = patches.reshape(*x.shape[:3], -1)
+        shape = self.output_shape(x.shape)
+        y = fold(patches, shape, self.kernel_size, self.stride, self.padding)
+        if self.bias is not None:
+            y = y + self.bias.value
+        return y, x
+
+    def backward(self, dy, x):
+        if self.bias is not None:
+            self.bias.grad += flat(dy).sum(axis=0)
+        dpatches = columns(dy, self.kernel_size, self.stride, self.padding)
+        self.weight.grad += matmul(flat(dpatches).T, flat(x))  # (kh*kw*C, M)
+        return matmul(flat(dpatches), self.weight.value).reshape(x.shape)
+
+
+def flat(x):
+    """(..., C) -> (rows, C): all positions of all examples, one below the other."""
+    return x.reshape(-1, x.shape[-1])
+
+
+def columns(x, kernel_size, stride, padding):
+    """The patch under every kernel position: (N, H, W, C) -> (N, Ho, Wo, kh * kw * C)."""
+    xp = array_module(x)
+    (kh, kw), (sh, sw), (ph, pw) = kernel_size, stride, padding
+    n, h, w, c = x.shape
+    ho, wo = (h + 2 * ph - kh) // sh + 1, (w + 2 * pw - kw) // sw + 1
+    if _tiles(kernel_size, stride, padding, (h, w)):  # nothing overlaps: a change of order
+        tiles = x.reshape(n, ho, kh, wo, kw, c).swapaxes(2, 3)
+        return tiles.reshape(n, ho, wo, kh * kw * c)
+    if ph or pw:
+        padded = xp.zeros((n, h + 2 * ph, w + 2 * pw, c), x.dtype)
+        padded[:, ph : ph + h, pw : pw + w] = x
+        x = padded
+    patches = xp.empty((n, ho, wo, kh, kw, c), x.dtype)
+    for i in range(kh):
+        for j in range(kw):
+            patches[:, :, :, i, j] = x[:, i : i + sh * ho : sh, j : j + sw * wo : sw]
+    return patches.reshape(n, ho, wo, kh * kw * c)
+
+
+def fold(patches, shape, kernel_size, stride, padding):
+    """The transpose of `columns`: patches are added into an image of shape (N, H, W, C)."""
+    xp = array_module(patches)
+    (kh, kw), (sh, sw), (ph, pw) = kernel_size, stride, padding
+    n, h, w, c = shape
+    ho, wo = patches.shape[1:3]
+    if _tiles(kernel_size, stride, padding, (h, w)):
+        return patches.reshape(n, ho, wo, kh, kw, c).swapaxes(2, 3).reshape(shape)
+    patches = patches.reshape(n, ho, wo, kh, kw, c)
+    image = xp.zeros((n, h + 2 * ph, w + 2 * pw, c), patches.dtype)
+    for i in range(kh):
+        for j in range(kw):
+            image[:, i : i + sh * ho : sh, j : j + sw * wo : sw] += patches[:, :, :, i, j]
+    return xp.ascontiguousarray(image[:, ph : ph + h, pw : pw + w])
+
+
+def _tiles(kernel_size, stride, padding, size):
+    """Whether the patches cover the image once, like tiles."""
+    fits = all(length % kernel == 0 for length, kernel in zip(size, kernel_size, strict=True))
+    return fits and kernel_size == stride and not any(padding)

@@ -1,0 +1,65 @@
+"""The loss by comparison: which of five reconstructions is this target's? (equations 1 to 3)"""
+
+from tinyembed.arrays import array_module, matmul
+from tinyembed.layers.softmax import SoftmaxCrossEntropy
+
+TINY = 1e-12  # keeps the length of an all-zero roll from dividing by zero
+
+
+class CandidateCosineLoss:
+    """The mean over the batch of -log P(R|Q), with
+
+        P(R|Q) = exp(sim(Q, R) / temperature) / sum over d in D of exp(sim(Q, d) / temperature)
+
+    where sim is the cosine (equation 1), Q a target, R its reconstruction, and D holds R and the
+    reconstructions of four other members of the batch (equation 2). The gradient reaches all
+    five. The paper has no temperature, which is a temperature of 1.
+    """
+
+    def __init__(self, temperature=1.0):
+        self.temperature = temperature
+        self.cross_entropy = SoftmaxCrossEntropy()
+
+    def forward(self, reconstruction, target, candidates):
+        """Compare each target with its five candidates.
+
+        reconstruction, target: (N, ...), one a row, flattened here; candidates: (N, 5) integers,
+        members of the batch, all different in a row, the first one n itself.
+        Returns the loss, a 0-d array, and a cache.
+        """
+        xp = array_module(reconstruction)
+        r = reconstruction.reshape(len(reconstruction), -1)  # (N, D)
+        q = target.reshape(len(target), -1)  # (N, D)
+        # All N x N cosines in one product cost less than picking out five rows for each target.
+        r_inverse = ((r * r).sum(axis=1) + TINY) ** -0.5  # (N,), 1 / length
+        q_inverse = ((q * q).sum(axis=1) + TINY) ** -0.5
+        similarity = matmul(q, r.T) * (q_inverse[:, None] * r_inverse)  # (N, N): target, candidate
+        rows = xp.arange(len(r))[:, None]
+        logits = similarity[rows, candidates] / self.temperature  # (N, 5)
+        right_answer = xp.zeros(len(r), candidates.dtype)
+        loss, softmax_cache = self.cross_entropy.forward(logits, right_answer)
+        cache = (r, q, r_inverse, q_inverse, similarity, rows, candidates, softmax_cache)
+        return loss, (cache, reconstruction.shape)
+
+    def backward(self, cache):
+        """dreconstruction, in the reconstruction's shape.
+
+        With cos = q.r / (|q||r|), the derivative by r is (q/|q| - cos r/|r|) / |r|: the part of
+        the target's direction that the reconstruction does not have yet.
+        """
+        (r, q, r_inverse, q_inverse, similarity, rows, candidates, softmax_cache), shape = cache
+        dlogits = self.cross_entropy.backward(softmax_cache) / self.temperature  # (N, 5)
+        dsimilarity = similarity * 0  # (N, N), zero but for the candidates
+        dsimilarity[rows, candidates] = dlogits
+        along_r = (dsimilarity * similarity).sum(axis=0) * r_inverse * r_inverse  # (N,)
+        weights = dsimilarity * q_inverse[:, None] * r_inverse  # (N, N)
+        dr = matmul(weights.T, q)  # (N, D)
+        dr -= along_r[:, None] * r
+        return dr.reshape(shape)
+
+
+def cosines(a, b):
+    """The cosine of every row of a with every row of b: (N, D), (M, D) -> (N, M)."""
+    a_inverse = ((a * a).sum(axis=1) + TINY) ** -0.5
+    b_inverse = ((b * b).sum(axis=1) + TINY) ** -0.5
+    return matmul(a, b.T) * (a_inverse[:, None] * b_inverse)

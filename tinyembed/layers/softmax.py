@@ -1,0 +1,34 @@
+"""Softmax and cross-entropy: how surprised a distribution over classes is by the right answer."""
+
+from tinyembed.arrays import array_module
+
+
+def softmax(logits):
+    """Probabilities: (N, classes) -> (N, classes), each row adding up to 1."""
+    # Taking the largest away changes nothing in theory and keeps exp from overflowing in practice.
+    exponentials = array_module(logits).exp(logits - _largest(logits))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def _largest(logits):
+    return logits.real.max(axis=1, keepdims=True)  # (N, 1); a constant, also under a complex step
+
+
+class SoftmaxCrossEntropy:
+    """The mean over the batch of -log softmax(logits)[target]."""
+
+    def forward(self, logits, target):
+        """logits: (N, classes); target: (N,) integers. Returns the loss, a 0-d array, and a cache."""
+        xp = array_module(logits)
+        rows = xp.arange(len(logits))
+        shifted = logits - _largest(logits)  # (N, classes)
+        log_sum = xp.log(xp.exp(shifted).sum(axis=1))  # (N,)
+        loss = (log_sum - shifted[rows, target]).mean()
+        return loss, (softmax(logits), rows, target)
+
+    def backward(self, cache):
+        """dlogits: (N, classes), (softmax(logits) - one_hot(target)) / N."""
+        probabilities, rows, target = cache
+        dlogits = probabilities / len(probabilities)
+        dlogits[rows, target] -= 1 / len(probabilities)
+        return dlogits
