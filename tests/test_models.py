@@ -1,0 +1,135 @@
+"""The seven models: shapes, gradients of the whole, one weight for two layers, weight files."""
+
+import numpy as np
+import pytest
+
+from tinyembed.batches import Batch, draw_candidates
+from tinyembed.errors import InputError
+from tinyembed.layers.conv import TiedConvTranspose2d
+from tinyembed.layers.dense import TiedDense
+from tinyembed.layers.gradcheck import cast, directional_error
+from tinyembed.models import MODELS, WIDTHS, Model
+
+COMPOSERS = ["Bach", "Chopin", "Joplin"]
+
+
+def make_batch(n=6, seed=0, dtype=float):
+    rng = np.random.default_rng(seed)
+    rolls = (rng.random((2, n, 60, 96)) < 0.02).astype(dtype)
+    composer = rng.integers(len(COMPOSERS), size=n)
+    return Batch(rolls[0], rolls[1], draw_candidates(n, rng), composer, rolls[0])
+
+
+def make_model(name, width="small", seed=0):
+    return Model(name, width, COMPOSERS, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_gradient_of_a_whole_model(name):
+    model, batch = cast(make_model(name), float), make_batch()
+    _, cache = model.loss(batch, training=True)
+    model.loss_backward(cache)
+
+    def loss_of():
+        return sum(model.loss(batch, training=True)[0].values())
+
+    error = directional_error(loss_of, model.parameters(), np.random.default_rng(1))
+    assert error < 1e-12
+
+
+@pytest.mark.parametrize("tied", [TiedDense, TiedConvTranspose2d])
+def test_dropping_one_contribution_to_a_tied_weight_is_noticed(tied, monkeypatch):
+    model, batch = cast(make_model("context"), float), make_batch()
+    whole = tied.backward
+
+    def without_its_share(layer, dy, cache):
+        before = layer.weight.grad.copy()
+        dx = whole(layer, dy, cache)
+        layer.weight.grad[...] = before
+        return dx
+
+    monkeypatch.setattr(tied, "backward", without_its_share)
+    _, cache = model.loss(batch, training=True)
+    model.loss_backward(cache)
+
+    def loss_of():
+        return sum(model.loss(batch, training=True)[0].values())
+
+    assert directional_error(loss_of, model.parameters(), np.random.default_rng(1)) > 1e-3
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_comes_out(name):
+    model, spec = make_model(name), MODELS[name]
+    output, _ = model.forward(make_batch(dtype=np.float32).input)
+    assert output.embedding.shape == (6, 100) and output.embedding.dtype == np.float32
+    assert (output.reconstruction is not None) == bool(spec.context)
+    assert (output.logits is not None) == (spec.head is not None)
+    if spec.context:
+        assert output.reconstruction.shape == (6, 60, 96)
+    if spec.head is not None:
+        assert output.logits.shape == (6, 3)
+
+
+@pytest.mark.parametrize(("width", "millions"), [("small", 0.66), ("paper", 6.3)])
+def test_number_of_weights(width, millions):
+    model = make_model("context", width)
+    assert sum(p.value.size for p in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.01)
+
+
+def test_the_images_shrink_as_designed():
+    model = make_model("context")
+    x = np.zeros((2, 60, 96, 1), np.float32)
+    shapes = []
+    for name, layer in model.encoder.sublayers().items():
+        x, _ = layer.forward(x)
+        if name.startswith("conv") and name[4:].isdigit():
+            shapes.append(x.shape[1:3])
+    assert shapes == [(5, 16), (4, 8), (3, 4), (2, 2)]
+
+
+def test_the_decoder_holds_the_encoders_own_weights():
+    model = make_model("context")
+    for name, layer in model.decoder.sublayers().items():
+        if hasattr(layer, "weight"):
+            assert layer.weight is getattr(model.encoder, name).weight
+    names = model.named_parameters()
+    assert not any(name.startswith("decoder") and name.endswith("weight") for name in names)
+    gammas = [p for name, p in names.items() if name.endswith("gamma")]
+    assert len({id(p) for p in gammas}) == len(gammas) == 7 + 6  # each norm is its own
+    biases = [name for name in names if name.endswith("bias")]
+    assert biases == ["decoder.conv1.bias"]
+
+
+def test_encoding_does_not_depend_on_the_batch():
+    model, rolls = make_model("context"), make_batch(7, dtype=np.float32).input
+    whole = model.encode(rolls)
+    np.testing.assert_allclose(model.encode(rolls, batch_size=3), whole, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model.encode(rolls[2:3])[0], whole[2], rtol=1e-4, atol=1e-6)
+    assert model.encode(rolls[:0]).shape == (0, 100)
+
+
+def test_state_goes_round():
+    a, b = make_model("regularized", seed=0), make_model("regularized", seed=1)
+    batch = make_batch(dtype=np.float32)
+    a.loss(batch, training=True)  # moves the running statistics
+    b.load_state(a.state())
+    np.testing.assert_array_equal(a.encode(batch.input), b.encode(batch.input))
+
+
+def test_a_foreign_state_is_refused():
+    small = make_model("context")
+    with pytest.raises(InputError, match="another width"):
+        small.load_state(make_model("context", "paper").state())
+    with pytest.raises(InputError, match="no head"):
+        make_model("composer").load_state(small.state())
+
+
+@pytest.mark.parametrize(("name", "width"), [("contest", "small"), ("context", "tiny")])
+def test_unknown_names(name, width):
+    with pytest.raises(InputError, match="choose one of"):
+        make_model(name, width)
+
+
+def test_widths_fit_the_embedding():
+    assert {w.dense[-1] for w in WIDTHS.values()} == {100}

@@ -1,0 +1,246 @@
+"""The encoder, the decoder tied to it, and the seven models of section 4 in one table."""
+
+from dataclasses import dataclass
+
+from tinyembed.arrays import array_module, to_host
+from tinyembed.errors import InputError
+from tinyembed.layers.batchnorm import BatchNorm
+from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d
+from tinyembed.layers.cosine import CandidateCosineLoss
+from tinyembed.layers.dense import Dense, TiedDense
+from tinyembed.layers.elu import Elu
+from tinyembed.layers.layer import Layer, Reshape, Sequential
+from tinyembed.layers.softmax import SoftmaxCrossEntropy
+
+EMBEDDING = 100
+HEAD_HIDDEN = 50
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What one of the seven models is given and what it must find.
+
+    title:      the paper's name for it (Table 2)
+    section:    where the paper describes it
+    corruption: what is done to the input unit: note_drop, beat_drop, octave_split, or None
+    context:    offsets in units of four beats whose sum is the target: (0,) is the unit itself,
+                (1,) the next one, (-1, 1) both neighbours; () is no decoder at all
+    head:       hidden widths between embedding and composers, () for none; None is no head
+    """
+
+    title: str
+    section: str
+    corruption: str | None = None
+    context: tuple = (0,)
+    head: tuple | None = None
+
+
+MODELS = {
+    "note_drop": ModelSpec("Autoencoder - Note Drop", "4.1", corruption="note_drop"),
+    "beat_drop": ModelSpec("Autoencoder - Beat Drop", "4.1", corruption="beat_drop"),
+    "octave_split": ModelSpec("Autoencoder - Octave Split", "4.1", corruption="octave_split"),
+    "forward": ModelSpec("Predict Forward", "4.2", context=(1,)),
+    "context": ModelSpec("Predict Context", "4.2", context=(-1, 1)),
+    "composer": ModelSpec("Composer Discrimination", "4.3", context=(), head=()),
+    "regularized": ModelSpec("Regularized", "4.4", context=(-1, 1), head=(HEAD_HIDDEN,)),
+}
+
+
+@dataclass(frozen=True)
+class Width:
+    """Channels of the four convolutions, and widths of the fully connected layers (Figure 1)."""
+
+    conv: tuple
+    dense: tuple
+
+
+WIDTHS = {
+    "small": Width(conv=(32, 64, 128, 256), dense=(256, 128, EMBEDDING)),
+    "paper": Width(conv=(100, 200, 400, 800), dense=(800, 400, EMBEDDING)),
+}
+
+# The first kernel is an octave by a sixteenth note and moves by its own size; the others move by
+# half of theirs in time, and by one in pitch. (kernel, stride, padding), each (pitch, time):
+# 60 x 96 -> 5 x 16 -> 4 x 8 -> 3 x 4 -> 2 x 2. Every step can be inverted exactly.
+GEOMETRY = (((12, 6), (12, 6), (0, 0)),) + (((2, 4), (1, 2), (0, 1)),) * 3
+LAST_IMAGE = (2, 2)
+
+
+def build_encoder(width, rng):
+    """Section 4.1: four convolutions, then three fully connected layers.
+
+    (N, 60, 96, 1) -> (N, 100). Each is affine -> batch norm -> ELU; batch norm would subtract a
+    bias again, so there is none.
+    """
+    layers, channels = {}, 1
+    for i, (out, (kernel, stride, padding)) in enumerate(
+        zip(width.conv, GEOMETRY, strict=True), start=1
+    ):
+        layers[f"conv{i}"] = Conv2d(channels, out, kernel, stride, padding, bias=False, rng=rng)
+        layers[f"conv_norm{i}"] = BatchNorm(out)
+        layers[f"conv_elu{i}"] = Elu()
+        channels = out
+    features = LAST_IMAGE[0] * LAST_IMAGE[1] * channels
+    layers["flatten"] = Reshape(features)
+    for i, out in enumerate(width.dense, start=1):
+        layers[f"dense{i}"] = Dense(features, out, bias=False, rng=rng)
+        layers[f"dense_norm{i}"] = BatchNorm(out)
+        layers[f"dense_elu{i}"] = Elu()
+        features = out
+    return Sequential(**layers)
+
+
+def build_decoder(encoder, width):
+    """Section 4.1: the encoder's layers transposed, in reverse, with the same weights.
+
+    (N, 100) -> (N, 60, 96, 1). Each has a batch norm of its own, whose beta is the paper's b';
+    the last layer is affine -> ELU, with a bias.
+    """
+    layers = {}
+    for i in (3, 2, 1):
+        dense = getattr(encoder, f"dense{i}")
+        layers[f"dense{i}"] = TiedDense(dense)
+        layers[f"dense_norm{i}"] = BatchNorm(dense.weight.value.shape[0])
+        layers[f"dense_elu{i}"] = Elu()
+    layers["unflatten"] = Reshape(*LAST_IMAGE, width.conv[-1])
+    for i in (4, 3, 2, 1):
+        conv = getattr(encoder, f"conv{i}")
+        layers[f"conv{i}"] = TiedConvTranspose2d(conv, bias=i == 1)
+        if i > 1:
+            layers[f"conv_norm{i}"] = BatchNorm(conv.in_channels)
+        layers[f"conv_elu{i}"] = Elu()
+    return Sequential(**layers)
+
+
+def build_head(hidden, n_composers, rng):
+    """Sections 4.3 and 4.4: (N, 100) -> logits (N, n_composers), through `hidden` ELU layers."""
+    layers, features = {}, EMBEDDING
+    for i, out in enumerate(hidden, start=1):
+        layers[f"dense{i}"] = Dense(features, out, rng=rng)
+        layers[f"elu{i}"] = Elu()
+        features = out
+    layers["output"] = Dense(features, n_composers, rng=rng)
+    return Sequential(**layers)
+
+
+class Model(Layer):
+    """An encoder with what trains it: a decoder, a composer head, or both.
+
+    name: a key of MODELS; width: a key of WIDTHS; composers: class names, which a model without a
+    head carries along unused; temperature: of the candidate loss; rng: draws the first weights.
+    """
+
+    def __init__(self, name, width, composers, rng, temperature=1.0):
+        for what, value, table in (("model", name, MODELS), ("width", width, WIDTHS)):
+            if value not in table:
+                raise InputError(f"--{what} {value}: choose one of {', '.join(table)}")
+        self.name, self.width, self.composers = name, width, list(composers)
+        self.spec = MODELS[name]
+        self.encoder = build_encoder(WIDTHS[width], rng)
+        self.decoder = build_decoder(self.encoder, WIDTHS[width]) if self.spec.context else None
+        self.head = None
+        if self.spec.head is not None:
+            self.head = build_head(self.spec.head, len(self.composers), rng)
+        self.candidate_loss = CandidateCosineLoss(temperature)
+        self.cross_entropy = SoftmaxCrossEntropy()
+
+    def forward(self, rolls, training=False):
+        """rolls: (N, 60, 96) -> an `Output` and the caches of the parts."""
+        h, encoder_cache = self.encoder.forward(rolls[..., None], training)  # (N, 100)
+        reconstruction = logits = decoder_cache = head_cache = None
+        if self.decoder:
+            y, decoder_cache = self.decoder.forward(h, training)  # (N, 60, 96, 1)
+            reconstruction = y[..., 0]
+        if self.head:
+            logits, head_cache = self.head.forward(h, training)  # (N, n_composers)
+        return Output(h, reconstruction, logits), (encoder_cache, decoder_cache, head_cache)
+
+    def backward(self, doutput, cache):
+        """doutput: an `Output` of gradients; those of reconstruction and logits meet in h."""
+        encoder_cache, decoder_cache, head_cache = cache
+        dh = doutput.embedding
+        if self.decoder:
+            part = self.decoder.backward(doutput.reconstruction[..., None], decoder_cache)
+            dh = part if dh is None else dh + part
+        if self.head:
+            part = self.head.backward(doutput.logits, head_cache)
+            dh = part if dh is None else dh + part
+        return self.encoder.backward(dh, encoder_cache)[..., 0]
+
+    def loss(self, batch, training=False):
+        """The losses on a `Batch`, and a cache for `loss_backward`.
+
+        Returns {"reconstruction": equation 3, "composer": cross-entropy}, those that this model
+        has, each a 0-d array; what is minimized is their sum (section 4.4).
+        """
+        output, cache = self.forward(batch.input, training)
+        losses, loss_caches = {}, {}
+        if self.decoder:
+            losses["reconstruction"], loss_caches["reconstruction"] = self.candidate_loss.forward(
+                output.reconstruction, batch.target, batch.candidates
+            )
+        if self.head:
+            losses["composer"], loss_caches["composer"] = self.cross_entropy.forward(
+                output.logits, batch.composer
+            )
+        return losses, (cache, loss_caches)
+
+    def loss_backward(self, cache):
+        """Add the gradient of the sum of the losses to every parameter."""
+        cache, loss_caches = cache
+        doutput = Output(None, None, None)
+        if self.decoder:
+            doutput.reconstruction = self.candidate_loss.backward(loss_caches["reconstruction"])
+        if self.head:
+            doutput.logits = self.cross_entropy.backward(loss_caches["composer"])
+        return self.backward(doutput, cache)
+
+    def encode(self, rolls, batch_size=1000):
+        """The embeddings of units, in evaluation mode: (N, 60, 96) -> (N, 100)."""
+        xp = array_module(rolls)
+        parts = [
+            self.encoder.forward(rolls[i : i + batch_size, ..., None])[0]
+            for i in range(0, len(rolls), batch_size)
+        ]
+        return xp.concatenate(parts) if parts else xp.zeros((0, EMBEDDING), rolls.dtype)
+
+    def to_device(self, xp):
+        """Move all parameters and buffers into arrays of xp (numpy or cupy). Returns the model."""
+        for parameter in self.parameters():
+            parameter.value, parameter.grad = xp.asarray(parameter.value), xp.asarray(parameter.grad)
+        for owner, name in self.named_buffers().values():
+            setattr(owner, name, xp.asarray(getattr(owner, name)))
+        return self
+
+    def state(self):
+        """{name: array on the host} of all parameters and buffers: what a weight file holds."""
+        state = {name: to_host(p.value) for name, p in self.named_parameters().items()}
+        for name, (owner, attribute) in self.named_buffers().items():
+            state[name] = to_host(getattr(owner, attribute))
+        return state
+
+    def load_state(self, state):
+        """Put arrays from `state` back in place, on whatever device the model is.
+
+        Raises InputError where a name is missing or a shape differs.
+        """
+        buffers = {name: getattr(*where) for name, where in self.named_buffers().items()}
+        parameters = {name: p.value for name, p in self.named_parameters().items()}
+        for name, own in {**parameters, **buffers}.items():
+            if name not in state:
+                raise InputError(f"these weights are not of a {self.name} model: no {name}")
+            if state[name].shape != own.shape:
+                raise InputError(
+                    f"these weights are of another width: {name} is {state[name].shape}, "
+                    f"a {self.width} model's is {own.shape}"
+                )
+            own[...] = array_module(own).asarray(state[name])
+
+
+@dataclass
+class Output:
+    """embedding (N, 100), reconstruction (N, 60, 96) or None, logits (N, n_composers) or None."""
+
+    embedding: object
+    reconstruction: object
+    logits: object
