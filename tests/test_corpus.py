@@ -1,0 +1,619 @@
+"""Folders of music: what is found, read, left out, split, cached and counted."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from music import midi_file, write_corpus, write_midi
+
+from tinyembed.errors import InputError, MusicError, WorkError
+from tinyembed.music import cache, reading
+from tinyembed.music import corpus as corpus_module
+from tinyembed.music.corpus import Corpus
+from tinyembed.music.midi import Piece, read_midi
+from tinyembed.music.reading import find_pieces, read_pieces
+from tinyembed.music.roll import piece_rolls
+from tinyembed.music.splits import read_splits, seeded_split, validation_pieces
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTES = [(480 * beat, 480, 60 + beat % 5) for beat in range(8)]
+
+
+def open_folder(path, **options):
+    return Corpus.from_folder(path, progress=False, **options)
+
+
+def tree(folder, *names, notes=NOTES):
+    for i, name in enumerate(names):
+        write_midi(folder / name, [(t + 20 * i, d, p) for t, d, p in notes])
+    return folder
+
+
+# What is in a folder
+
+
+def test_one_subfolder_a_composer_at_any_depth(tmp_path):
+    tree(tmp_path, "Bach/b.mid", "Bach/suites/one/a.MID", "Alkan/x.midi", "Alkan/y.Mid")
+    (tmp_path / "Alkan" / "notes.txt").write_text("no music")
+    (tmp_path / "Empty").mkdir()
+    corpus = open_folder(tmp_path)
+    assert corpus.names == ["Alkan/x.midi", "Alkan/y.Mid", "Bach/b.mid", "Bach/suites/one/a.MID"]
+    assert corpus.composers == ["Alkan", "Bach"]
+    assert corpus.piece_composer.tolist() == [0, 0, 1, 1]
+    assert "no MIDI file in the folder Empty" in corpus.notes
+
+
+def test_a_flat_folder_is_one_class(tmp_path, monkeypatch):
+    folder = tree(tmp_path / "Liszt", "a.mid", "b.mid")
+    corpus = open_folder(folder)
+    assert (corpus.composers, corpus.names) == (["Liszt"], ["Liszt/a.mid", "Liszt/b.mid"])
+    monkeypatch.chdir(folder)
+    assert open_folder(".").composers == ["Liszt"]
+
+
+def test_files_beside_the_composers_are_left_out(tmp_path):
+    tree(tmp_path, "Bach/a.mid", "stray.mid")
+    assert open_folder(tmp_path).left_out == [("stray.mid", "not in a composer's folder")]
+
+
+def test_hidden_files_links_and_pipes(tmp_path):
+    tree(tmp_path / "data", "Bach/a.mid", ".git/b.mid", "Bach/.hidden/c.mid", "Bach/d.mid/e.mid")
+    bach = tmp_path / "data" / "Bach"
+    (bach / "._a.mid").write_bytes(b"\0\5\26\7")
+    tree(tmp_path / "elsewhere", "l.mid")
+    (tmp_path / "data" / "Linked").symlink_to(tmp_path / "elsewhere")
+    (bach / "round").symlink_to(tmp_path / "data")
+    (bach / "broken.mid").symlink_to("nowhere")
+    os.mkfifo(bach / "pipe.mid")
+    items, left_out, _ = find_pieces(tmp_path / "data")
+    assert [name for _, name, _ in items] == ["Bach/a.mid", "Bach/d.mid/e.mid", "Linked/l.mid"]
+    why = "a broken link, or not a regular file"
+    assert left_out == [("Bach/broken.mid", why), ("Bach/pipe.mid", why)]
+
+
+def test_names_that_cannot_be_printed(tmp_path):
+    tree(tmp_path, "Bach/a\nb.mid")
+    write_midi(os.fsdecode(os.fsencode(tmp_path) + b"/Bach/\xff.mid"), NOTES)
+    assert open_folder(tmp_path).names == ["Bach/\\udcff.mid", "Bach/a\\nb.mid"]
+
+
+def test_folders_with_nothing_to_read(tmp_path):
+    (tmp_path / "file.mid").write_bytes(b"")
+    (tmp_path / "empty" / "deeper").mkdir(parents=True)
+    for name, words in {
+        "nowhere": "no such folder",
+        "file.mid": "a file, not a folder",
+        "empty": "no MIDI file in it",
+    }.items():
+        with pytest.raises(InputError, match=words) as failure:
+            open_folder(tmp_path / name)
+        assert str(tmp_path / name) in str(failure.value)
+
+
+def test_broken_files_are_left_out_with_reasons(tmp_path):
+    tree(tmp_path, "Bach/good.mid")
+    (tmp_path / "Bach" / "empty.mid").write_bytes(b"")
+    (tmp_path / "Bach" / "text.mid").write_text("hello")
+    midi_file(NOTES, meter=(6, 8)).save(tmp_path / "Bach" / "jig.mid")
+    corpus = open_folder(tmp_path)
+    assert corpus.names == ["Bach/good.mid"]
+    assert [name for name, _ in corpus.left_out] == [
+        "Bach/empty.mid",
+        "Bach/jig.mid",
+        "Bach/text.mid",
+    ]
+    assert [why.split()[0] for _, why in corpus.left_out] == ["empty", "a", "not"]
+    assert open_folder(tmp_path, any_meter=True).names == ["Bach/good.mid", "Bach/jig.mid"]
+    (tmp_path / "Bach" / "good.mid").write_bytes(b"")
+    with pytest.raises(WorkError, match=r"not one of 4 files.*Bach/empty\.mid: empty file"):
+        open_folder(tmp_path)
+
+
+# Reading in parallel
+
+
+def strange_reader(path):
+    if path == "boom":
+        raise ZeroDivisionError("no\nway")
+    if path == "die":
+        os._exit(1)
+    if path == "stop":
+        raise InputError("nothing will do")
+    if path == "slow":
+        Path("started").touch()
+        time.sleep(60)
+    if path == "signals":
+        raise MusicError(str(signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+    if path.startswith("bad"):
+        raise MusicError("out of tune")
+    return Piece(np.array([int(path)], np.int32), np.array([60], np.uint8), 4)
+
+
+def items_of(paths):
+    return [("A", f"A/{path}", path) for path in paths]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_reading_keeps_the_order_and_names_failures(workers):
+    paths = [str(n) for n in range(20)] + ["bad1", "boom", "20"]
+    pieces, left_out = read_pieces(items_of(paths), strange_reader, workers, progress=False)
+    assert [name for _, name, _ in pieces] == [f"A/{n}" for n in range(21)]
+    assert [piece.ticks.tolist() for _, _, piece in pieces] == [[n] for n in range(21)]
+    boom = "unexpected ZeroDivisionError: no way"
+    assert left_out == [("A/bad1", "out of tune"), ("A/boom", boom)]
+
+
+def test_parallel_reading_equals_serial(piano_folder, capfd):
+    items, _, _ = find_pieces(piano_folder)
+    assert len(items) > reading.FEW
+    for serial, parallel in zip(
+        read_pieces(items, read_midi, 1)[0], read_pieces(items, read_midi, 2)[0], strict=True
+    ):
+        assert serial[:2] == parallel[:2]
+        np.testing.assert_array_equal(serial[2].ticks, parallel[2].ticks)
+        np.testing.assert_array_equal(serial[2].pitches, parallel[2].pitches)
+    assert capfd.readouterr() == ("", "")  # no progress bar where nobody is watching
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_no_file_can_help_ends_the_reading(workers):
+    with pytest.raises(InputError, match="nothing will do"):
+        read_pieces(items_of(["stop"] + ["1"] * 20), strange_reader, workers, progress=False)
+
+
+def test_a_process_that_dies_is_an_error_and_no_hang():
+    with pytest.raises(WorkError, match="died"):
+        read_pieces(items_of(["die"] + ["1"] * 20), strange_reader, 2, progress=False)
+
+
+def test_workers_never_see_ctrl_c_even_while_they_start():
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    _, left_out = read_pieces(items_of(["signals"] + ["1"] * 20), strange_reader, 2, False)
+    assert "SIGINT" in left_out[0][1]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+def start(code, cwd, **options):
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    return subprocess.Popen(
+        [sys.executable, *code],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_a_script_without_a_main_guard_runs_once(piano_folder, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('hello')\n"
+        "from tinyembed.music.corpus import Corpus\n"
+        f"print(Corpus.from_folder({str(piano_folder)!r}, cache=False, workers=2).n_pieces)\n"
+    )
+    process = start([str(script)], tmp_path)
+    assert process.communicate(timeout=60) == ("hello\n18\n", "")
+
+
+def test_ctrl_c_ends_all_processes_at_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import signal\n"  # where the tests run in the background, Ctrl-C is ignored and inherited
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from test_corpus import items_of, strange_reader\n"
+        "from tinyembed.command import run\n"
+        "from tinyembed.music.reading import read_pieces\n"
+        "run(lambda: read_pieces(items_of(['slow'] * 40), strange_reader, workers=2))\n"
+    )
+    process = start([str(script)], tmp_path, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "started").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to parent and workers
+    try:
+        out, err = process.communicate(timeout=30)  # waits for the workers too: they hold the pipes
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert time.monotonic() - began < 10
+    assert (out, err, process.returncode) == ("", "tinyembed: interrupted\n", 130)
+
+
+# Units
+
+
+@pytest.fixture
+def small():
+    """Three pieces of 6, 2 (padded to 4) and 5 beats."""
+    pieces = [
+        Piece(np.array([0, 30, 143], np.int32), np.array([60, 61, 100], np.uint8), 6, 1.0),
+        Piece(np.array([5], np.int32), np.array([30], np.uint8), 2, 0.5),
+        Piece(np.array([96, 97], np.int32), np.array([70, 71], np.uint8), 5, 0.0),
+    ]
+    return Corpus.from_pieces(
+        [(c, f"{c}/{i}", p) for i, (c, p) in enumerate(zip("BAB", pieces, strict=True))]
+    )
+
+
+def test_pieces_lie_end_to_end(small):
+    assert small.piece_beats.tolist() == [0, 6, 10, 15]
+    assert small.ticks.tolist() == [0, 30, 143, 149, 336, 337]
+    assert small.beat_start.tolist() == [0, 1, 2, 2, 2, 2, 3, 4, 4, 4, 4, 4, 4, 4, 4, 6]
+    assert small.beat_piece.tolist() == [0] * 6 + [1] * 4 + [2] * 5
+    assert small.composers == ["A", "B"] and small.piece_composer.tolist() == [1, 0, 1]
+    assert small.on_grid == pytest.approx((3 * 1 + 1 * 0.5 + 2 * 0) / 6)
+    types = {small.ticks.dtype, small.beat_start.dtype, small.piece_beats.dtype}
+    assert types == {np.dtype(np.int32)} and small.pitches.dtype == np.uint8
+    assert small.nbytes >= 6 * 5 + 16 * 4
+
+
+def test_units_never_cross_into_the_next_piece(small):
+    assert small.unit_beats().tolist() == [0, 1, 2, 6, 10, 11]
+    assert small.unit_beats([2, 1]).tolist() == [10, 11, 6]
+    assert small.unit_beats(np.array([True, False, True])).tolist() == [0, 1, 2, 10, 11]
+    assert small.unit_beats(np.array([], int)).tolist() == []
+    assert small.has_onset([0, 2, 6, 10, 11]).tolist() == [True, True, True, False, True]
+    assert small.composer_of([0, 6, 10]).tolist() == [1, 0, 1]
+
+
+def test_neighbours_are_in_the_same_piece():
+    twelve = Piece(np.array([0], np.int32), np.array([60], np.uint8), 12)
+    corpus = Corpus.from_pieces([("A", "A/1", twelve), ("A", "A/2", twelve)])
+    beats = np.array([0, 3, 4, 5, 8, 12, 16, 20])
+    assert corpus.has_neighbour(beats, 4).tolist() == [1, 1, 1, 0, 0, 1, 1, 0]
+    assert corpus.has_neighbour(beats, -4).tolist() == [0, 0, 1, 1, 1, 0, 1, 1]
+    assert corpus.has_neighbour(beats, 0).all()
+    assert corpus.has_neighbour(beats, 8).tolist() == [1, 0, 0, 0, 0, 1, 0, 0]
+
+
+def test_rolls_are_those_of_the_single_pieces(piano_folder):
+    corpus = open_folder(piano_folder)
+    items, _, _ = find_pieces(piano_folder)
+    for p in (0, 7, 17):
+        beats = corpus.unit_beats([p])
+        expected = piece_rolls(read_midi(items[p][2]), key=-3)
+        np.testing.assert_array_equal(corpus.rolls(beats, -3), expected)
+    mixed = corpus.rolls(beats[:2], [5, -3], np.uint8)
+    assert mixed.dtype == np.uint8
+    np.testing.assert_array_equal(mixed[1], expected[1])
+
+
+# The cache
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How many files were really read."""
+    read = []
+
+    def count_and_read(items, *rest):
+        read.append(len(items))
+        return read_pieces(items, *rest)
+
+    monkeypatch.setattr(corpus_module, "read_pieces", count_and_read)
+    return read
+
+
+@pytest.fixture
+def cache_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYEMBED_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "corpora"
+
+
+def same(a, b):
+    assert (a.names, a.composers, a.left_out) == (b.names, b.composers, b.left_out)
+    for name in ("ticks", "pitches", "beat_start", "piece_beats", "piece_on_grid"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+        assert getattr(a, name).dtype == getattr(b, name).dtype
+
+
+def test_the_second_time_comes_from_the_cache(tmp_path, cache_here, counted):
+    folder = write_corpus(tmp_path / "music", composers=2, pieces=2)
+    (folder / "Adagio" / "bad.mid").write_bytes(b"bad")
+    first, second = open_folder(folder), open_folder(folder)
+    assert counted == [5]
+    same(first, second)
+    assert second.left_out == [("Adagio/bad.mid", "not a MIDI file")]
+    assert len(list(cache_here.iterdir())) == 1  # and nothing unfinished beside it
+
+    (folder / "Adagio" / "bad.mid").unlink()
+    assert open_folder(folder).left_out == []
+    os.utime(folder / "Adagio" / "piece_00.mid", ns=(1, 1))
+    open_folder(folder)
+    (folder / "Adagio" / "piece_00.mid").rename(folder / "Adagio" / "other.mid")
+    assert "Adagio/other.mid" in open_folder(folder).names
+    assert counted == [5, 4, 4, 4]
+    assert len(list(cache_here.iterdir())) == 1  # what is out of date is replaced
+    open_folder(folder, any_meter=True)
+    assert counted == [5, 4, 4, 4, 4]
+    open_folder(folder, cache=False)
+    assert counted == [5, 4, 4, 4, 4, 4]
+
+
+def test_the_split_is_not_cached(tmp_path, cache_here, counted):
+    folder = write_corpus(tmp_path / "music", composers=1, pieces=12, beats=4)
+    masks = {tuple(open_folder(folder, seed=seed).piece_is_test) for seed in range(5)}
+    assert len(masks) > 1 and counted == [12]
+    assert all(sum(mask) == 2 for mask in masks)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "other", "pickle"])
+def test_a_damaged_cache_is_made_again(tmp_path, cache_here, counted, damage):
+    folder = write_corpus(tmp_path / "music", composers=1, pieces=2)
+    first = open_folder(folder)
+    (file,) = cache_here.iterdir()
+    data = bytearray(file.read_bytes())
+    if damage == "cut":
+        file.write_bytes(data[: len(data) // 2])
+    elif damage == "flip":
+        data[len(data) // 2] ^= 0xFF
+        file.write_bytes(data)
+    elif damage == "empty":
+        file.write_bytes(b"")
+    elif damage == "other":
+        with np.load(file) as saved:
+            cache.save(file, str(saved["key"]), {"ticks": np.zeros(3)})
+    else:
+        with np.load(file) as saved:
+            arrays = dict(saved)
+        np.savez(file, **arrays | {"ticks": np.array([{}], object)})
+    same(first, open_folder(folder))
+    open_folder(folder)
+    assert counted == [2, 2]
+
+
+def test_an_unwritable_cache_stops_nobody(tmp_path, monkeypatch, counted):
+    folder = write_corpus(tmp_path / "music", composers=1, pieces=2)
+    (tmp_path / "file").write_text("where the cache's folder should be")
+    monkeypatch.setenv("TINYEMBED_CACHE", str(tmp_path / "file"))
+    for _ in range(2):
+        corpus = open_folder(folder)
+        assert any("no cache in" in note for note in corpus.notes)
+    assert counted == [2, 2]
+
+
+def test_what_could_not_be_opened_is_tried_again(tmp_path, cache_here, counted, monkeypatch):
+    folder = write_corpus(tmp_path / "music", composers=1, pieces=2)
+
+    def locked(path):
+        raise MusicError("cannot be read: Permission denied") if "00" in path else MusicError("x")
+
+    monkeypatch.setattr(corpus_module, "read_midi", locked)
+    with pytest.raises(WorkError):
+        open_folder(folder)
+    assert not cache_here.exists()
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    place = tmp_path / "a.npz"
+    assert cache.save(place, "key", {"x": np.arange(3)}) is None
+    monkeypatch.setattr(np, "savez", full)
+    assert "No space left" in cache.save(place, "key", {"x": np.arange(4)})
+    assert os.listdir(tmp_path) == ["a.npz"]
+    np.testing.assert_array_equal(cache.load(place, "key")["x"], [0, 1, 2])
+    assert cache.load(place, "another key") is None
+
+
+# Splits
+
+
+def write_splits(path, *rows, header="composer\tfile\tsplit"):
+    path.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n")
+    return path
+
+
+def held_out(corpus):
+    return [n for n, held in zip(corpus.names, corpus.piece_is_test, strict=True) if held]
+
+
+@pytest.mark.parametrize("place", ["data/splits.tsv", "splits.tsv", "given.tsv"])
+def test_a_table_of_splits(tmp_path, place):
+    folder = tree(tmp_path / "data", "A/1.mid", "A/2.mid", "A/sub/3.mid", "B/1.mid")
+    rows = [("A", "2.mid", "test"), ("A", "sub/3.mid", "test"), ("A", "1.mid", "train")]
+    path = write_splits(tmp_path / place, *rows, ("C", "9.mid", "test"), ("C", "8.mid", "train"))
+    corpus = open_folder(folder, splits=path if "given" in place else None)
+    assert held_out(corpus) == ["A/2.mid", "A/sub/3.mid"]
+    notes = "\n".join(corpus.notes)
+    assert f"{Path(place).name} names 2 files that are not there" in notes
+    assert "not in " + Path(place).name + ", so for training: B/1.mid" in notes
+
+
+def test_a_file_that_is_there_but_broken_is_not_counted_as_missing(tmp_path):
+    tree(tmp_path, "A/1.mid")
+    (tmp_path / "A" / "2.mid").write_bytes(b"")
+    write_splits(tmp_path / "splits.tsv", ("A", "1.mid", "train"), ("A", "2.mid", "test"))
+    assert not any("not there" in note for note in open_folder(tmp_path).notes)
+
+
+def test_a_flat_folder_is_named_in_splits_by_its_name(tmp_path):
+    folder = tree(tmp_path / "Liszt", "a.mid", "b.mid")
+    write_splits(folder / "splits.tsv", ("Liszt", "b.mid", "test"))
+    assert held_out(open_folder(folder)) == ["Liszt/b.mid"]
+
+
+@pytest.mark.parametrize(
+    "text", ["something\telse\n1\t2\n", "composer\tfile\tsplit\nZ\tz.mid\tx\n"]
+)
+def test_a_table_beside_the_folder_about_something_else(tmp_path, text):
+    folder = tree(tmp_path / "data", *(f"A/{i}.mid" for i in range(4)))
+    (tmp_path / "splits.tsv").write_text(text)
+    corpus = open_folder(folder)
+    assert corpus.piece_is_test.sum() == 2
+    assert corpus.notes[-1].startswith("no splits.tsv")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "line 1: no column composer or file or split"),
+        ("composer,file,split\nA,1.mid,test\n", "line 1: no column .*tabs"),
+        ("composer\tfile\nA\t1.mid\n", "line 1: no column split"),
+        ("composer\tfile\tsplit\n\nA\t1.mid\tdev\n", "line 3: the split is 'dev'"),
+        ("composer\tfile\tsplit\nA\t1.mid\n", "line 2: 2 columns of 3"),
+        (
+            "composer\tfile\tsplit\nA\t1.mid\ttest\nA\t1.mid\ttest\nA\t1.mid\ttrain\n",
+            "line 4: A/1.mid is for both",
+        ),
+    ],
+)
+def test_bad_tables_name_file_and_line(tmp_path, text, words):
+    path = tree(tmp_path, "A/1.mid") / "splits.tsv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words) as failure:
+        open_folder(tmp_path)
+    assert str(path) in str(failure.value)
+
+
+def test_tables_as_editors_save_them(tmp_path):
+    path = tmp_path / "splits.tsv"
+    path.write_bytes("\ufeffsplit\tfile\tmore\tcomposer\r\ntest\ta b.mid\t\tDvořák\r\n".encode())
+    assert read_splits(path) == {"Dvořák/a b.mid": True}
+    path.write_bytes(b"composer\tfile\tsplit\n\xff\tx\ttest\n")
+    with pytest.raises(InputError, match="UTF-8"):
+        read_splits(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_splits(tmp_path / "nowhere.tsv")
+
+
+def test_the_seeded_split_holds_whole_pieces_of_each_composer_out():
+    sizes = {"A": 1, "B": 3, "C": 4, "D": 15, "E": 23, "F": 61}
+    composers = [c for c, n in sizes.items() for _ in range(n)]
+    names = [f"{c}/{i}" for i, c in enumerate(composers)]
+    is_test, notes = seeded_split(names, composers, seed=3)
+    held = {c: int(is_test[np.array(composers) == c].sum()) for c in sizes}
+    assert held == {"A": 0, "B": 0, "C": 2, "D": 2, "E": 3, "F": 8}
+    assert notes == ["fewer than 4 pieces, so all for training: A (1), B (3)"]
+    again, _ = seeded_split(names, composers, seed=3)
+    other, _ = seeded_split(names, composers, seed=4)
+    assert (is_test == again).all() and (is_test != other).any()
+
+
+def corpus_with(sizes, tests=()):
+    piece = Piece(np.array([0], np.int32), np.array([60], np.uint8), 4)
+    pieces = [(f"C{c}", f"C{c}/{i}", piece) for c, n in enumerate(sizes) for i in range(n)]
+    corpus = Corpus.from_pieces(pieces)
+    corpus.piece_is_test[list(tests)] = True
+    return corpus
+
+
+def test_validation_takes_a_tenth_spread_over_composers():
+    corpus = corpus_with([40, 30, 30], tests=range(10))
+    chosen = validation_pieces(corpus, seed=1)
+    assert len(chosen) == 9 and len(set(chosen)) == 9 and (np.diff(chosen) > 0).all()
+    assert not corpus.piece_is_test[chosen].any()
+    assert np.bincount(corpus.piece_composer[chosen]).tolist() == [3, 3, 3]
+    assert validation_pieces(corpus, seed=1).tolist() == chosen.tolist()
+    assert validation_pieces(corpus, seed=2).tolist() != chosen.tolist()
+
+
+@pytest.mark.parametrize(
+    "sizes", [[2], [3], [1, 1], [1, 2], [1] * 30, [2] * 12, [2, 1, 2], [1, 1, 2]]
+)
+def test_validation_leaves_something_to_train_on(sizes):
+    for seed in range(20):
+        corpus = corpus_with(sizes)
+        chosen = validation_pieces(corpus, seed)
+        assert 1 <= len(chosen) < sum(sizes)
+        left = np.bincount(np.delete(corpus.piece_composer, chosen), minlength=len(sizes))
+        if max(sizes) > 1:
+            assert left.min() > 0
+
+
+def test_one_piece_cannot_train_and_validate():
+    with pytest.raises(InputError, match="it takes two"):
+        validation_pieces(corpus_with([1]))
+
+
+# The command
+
+
+def command(*arguments, cwd=ROOT):
+    process = start(["-m", "tinyembed.corpus", *map(str, arguments)], cwd)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_the_command_prints_one_object(tmp_path):
+    folder = write_corpus(tmp_path / "music", composers=2, pieces=5, beats=12)
+    (folder / "Bolero" / "bad.mid").write_bytes(b"MThd")
+    status, out, err = command(folder, "--json")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    corpus = open_folder(folder)
+    for split, mask in (("train", ~corpus.piece_is_test), ("test", corpus.piece_is_test)):
+        rolls = [corpus.rolls(corpus.unit_beats(mask), key) for key in range(-5, 7)]
+        unique = {roll.tobytes() for key in rolls for roll in key if roll.any()}
+        assert found["pieces"][split] == mask.sum()
+        assert found["units"][split] == sum(roll.any() for roll in rolls[0])
+        assert found["unique_12_keys"][split] == len(unique)
+    assert found["pieces"] == {"train": 6, "test": 4}
+    assert [entry["file"] for entry in found["left_out"]] == ["Bolero/bad.mid"]
+    assert "truncated" in found["left_out"][0]["reason"]
+    assert found["on_grid"] == 1.0
+
+
+def test_the_command_prints_table_1(tmp_path):
+    folder = write_corpus(tmp_path / "some music", composers=2, pieces=5, beats=12)
+    (folder / "Adagio" / "bad.mid").write_bytes(b"")
+    off = [(7 + 480 * i, 100, 60) for i in range(200)]
+    write_midi(folder / "Adagio" / "played.mid", off)
+    status, out, err = command("--data", folder, "--seed", 4)
+    assert (status, err) == (0, "")
+    rows = [line.split() for line in out.splitlines()]
+    assert rows[1:4] == [["Adagio", "4", "2"], ["Bolero", "3", "2"], ["all", "7", "4"]]
+    assert "Adagio/bad.mid: empty file" in out
+    assert "0.0%  Adagio/played.mid" in out
+    assert "warning" in out and "Performed MIDI" in out
+    last = out.splitlines()[-1]
+    assert last == f"Next: python -m tinyembed.train --data '{folder}' --seed 4"
+
+
+def test_score_true_music_gets_no_warning(piano_folder):
+    status, out, _ = command(piano_folder)
+    assert status == 0 and "warning" not in out and "100.0% of the onsets" in out
+
+
+def test_the_command_fails_with_one_line(tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "a.mid").write_bytes(b"x")
+    for arguments, status, words in [
+        ([tmp_path / "nowhere"], 2, "no such folder"),
+        ([broken], 1, "broken/a.mid: not a MIDI file"),
+        ([broken, "--data", broken], 2, "given twice"),
+        ([broken, "--splits", tmp_path / "none.tsv", "--json"], 1, "not one of 1 files"),
+        ([broken, "--colour"], 2, "--colour"),
+        ([broken, "--seed", "x"], 2, "'x'"),
+    ]:
+        found, out, err = command(*arguments)
+        assert (found, out) == (status, "")
+        assert err.startswith("tinyembed: ") and err.count("\n") == 1 and words in err
+
+
+def test_the_real_corpus(shared_corpus, tmp_path, cache_here):
+    """A few composers of it, linked, with their splits.tsv beside them; and the time it takes."""
+    folder = tmp_path / "piano"
+    folder.mkdir()
+    for composer in ("Ravel", "Borodin", "Galuppi"):
+        (folder / composer).symlink_to(shared_corpus / "piano" / composer)
+    (tmp_path / "splits.tsv").write_text((shared_corpus / "splits.tsv").read_text())
+    corpus = open_folder(folder)
+    assert np.bincount(corpus.piece_composer[~corpus.piece_is_test]).tolist() == [4, 1, 2]
+    assert np.bincount(corpus.piece_composer[corpus.piece_is_test]).tolist() == [2, 1, 2]
+    assert corpus.left_out == []
+    began = time.perf_counter()
+    same(corpus, open_folder(folder))
+    assert time.perf_counter() - began < 0.3

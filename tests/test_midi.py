@@ -1,0 +1,244 @@
+"""Reading MIDI: which notes count, where they land on the grid, and what is refused."""
+
+import csv
+import io
+import math
+from fractions import Fraction
+
+import mido
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from music import midi_file, write_midi
+
+from tinyembed.errors import MusicError
+from tinyembed.music.midi import LONGEST_PIECE, Piece, read_midi
+
+
+def saved(midi):
+    file = io.BytesIO()
+    midi.save(file=file)
+    return file.getvalue()
+
+
+def onsets(piece):
+    return list(zip(piece.ticks.tolist(), piece.pitches.tolist(), strict=True))
+
+
+def test_onsets_are_rounded_half_up():
+    # 480 ticks a beat: 20 make one of ours, so 10 is the half that goes up and 9 goes down.
+    notes = [(0, 480, 60), (9, 480, 61), (10, 480, 62), (30, 480, 63), (49, 480, 64)]
+    piece = read_midi(midi_file(notes))
+    assert onsets(piece) == [(0, 60), (0, 61), (1, 62), (2, 63), (2, 64)]
+    assert piece.on_grid == pytest.approx(1 / 5)
+    assert (piece.ticks.dtype, piece.pitches.dtype) == (np.int32, np.uint8)
+
+
+def test_a_coarse_resolution():
+    assert onsets(read_midi(midi_file([(1, 2, 60), (2, 4, 61)], ticks_per_beat=5))) == [
+        (5, 60),  # 4.8
+        (10, 61),  # 9.6
+    ]
+
+
+def test_onsets_in_one_cell_are_one():
+    piece = read_midi(midi_file([(0, 100, 60), (3, 400, 60), (200, 400, 60)]))
+    assert onsets(piece) == [(0, 60), (10, 60)]
+
+
+def test_length_is_up_to_the_last_release_in_whole_beats():
+    assert read_midi(midi_file([(0, 480, 60)])).n_beats == 1
+    assert read_midi(midi_file([(0, 481, 60)])).n_beats == 2
+    silence_at_the_end = midi_file([(0, 480, 60)])
+    silence_at_the_end.tracks[0].append(mido.MetaMessage("end_of_track", time=10_000))
+    assert read_midi(silence_at_the_end).n_beats == 1
+
+
+def test_an_onset_that_rounds_past_the_last_beat_is_dropped():
+    midi = midi_file([(0, 470, 60)])
+    midi.tracks[0].append(mido.Message("note_on", note=72, time=5))  # at 475, never released
+    piece = read_midi(midi)
+    assert (onsets(piece), piece.n_beats) == ([(0, 60)], 1)
+
+
+def test_drums_do_not_count():
+    drums = (5000, 480, 36, 9)
+    piece = read_midi(midi_file([(0, 480, 60), (0, 480, 64, 8), (0, 480, 65, 10), drums]))
+    assert onsets(piece) == [(0, 60), (0, 64), (0, 65)]
+    assert piece.n_beats == 1
+    with pytest.raises(MusicError, match="no notes"):
+        read_midi(midi_file([drums]))
+
+
+def test_velocity_zero_is_a_release():
+    midi = mido.MidiFile(ticks_per_beat=24)
+    on, off = (mido.Message("note_on", note=60, velocity=v) for v in (1, 0))
+    midi.tracks.append(mido.MidiTrack([on, off.copy(time=30)]))
+    piece = read_midi(midi)
+    assert (onsets(piece), piece.n_beats) == ([(0, 60)], 2)
+
+
+def test_all_tracks_count_and_start_together():
+    midi = midi_file([(0, 480, 60)])
+    midi.tracks += midi_file([(480, 480, 64)]).tracks
+    assert onsets(read_midi(midi)) == [(0, 60), (24, 64)]
+
+
+@pytest.mark.parametrize("track", [0, 1])
+@pytest.mark.parametrize("denominator", [1, 2, 8, 16])
+def test_another_denominator_in_any_track_is_refused(track, denominator):
+    midi = midi_file([(0, 480, 60)], meter=(3, 4))
+    midi.tracks += midi_file([(0, 480, 64)], meter=None).tracks
+    late = mido.MetaMessage("time_signature", numerator=3, denominator=denominator, time=99)
+    midi.tracks[track].append(late)
+    with pytest.raises(MusicError, match=f"1/{denominator}, not in quarter"):
+        read_midi(midi)
+    assert len(read_midi(midi, any_meter=True).ticks) == 2
+
+
+def test_no_time_signature_is_fine():
+    assert len(read_midi(midi_file([(0, 480, 60)], meter=None)).ticks) == 1
+
+
+def header(kind=1, tracks=1, division=480):
+    return (
+        b"MThd"
+        + (6).to_bytes(4, "big")
+        + b"".join(n.to_bytes(2, "big") for n in (kind, tracks, division))
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty file"),
+        (b"RIFF....", "not a MIDI file"),
+        (b"\x89PNG\r\n\x1a\n" * 9, "not a MIDI file"),
+        (header(), "truncated"),
+        (header(tracks=0), "no notes"),
+        (header(tracks=0, division=0), "zero ticks a beat"),
+        (header(tracks=0, division=0xE728), "SMPTE"),
+        (header(kind=2, tracks=0), "format 2"),
+        (saved(midi_file([])), "no notes"),
+    ],
+)
+def test_what_is_no_music_says_why(data, reason):
+    with pytest.raises(MusicError, match=reason):
+        read_midi(data)
+
+
+def test_an_absurd_delta_time_is_refused_before_memory_is_taken():
+    with pytest.raises(MusicError, match="absurdly long"):
+        read_midi(midi_file([(0, 2**28 - 1, 60)], ticks_per_beat=24))
+    longest = midi_file([(0, LONGEST_PIECE * 24, 60)], ticks_per_beat=24)
+    assert read_midi(longest).n_beats == LONGEST_PIECE
+
+
+def test_every_kind_of_source(tmp_path):
+    path = write_midi(tmp_path / "a.mid", [(0, 480, 60), (480, 480, 72)])
+    expected = [(0, 60), (24, 72)]
+    with open(path, "rb") as file:
+        sources = [path, str(path), path.read_bytes(), file, mido.MidiFile(path)]
+        for source in sources:
+            assert onsets(read_midi(source)) == expected
+
+
+def test_a_missing_file_is_a_reason_too(tmp_path):
+    with pytest.raises(MusicError, match="cannot be read"):
+        read_midi(tmp_path / "nowhere.mid")
+
+
+WHOLE = saved(
+    midi_file([(120 * i, 100, 40 + i) for i in range(30)], before=[mido.MetaMessage("set_tempo")])
+)
+
+
+@given(st.integers(0, len(WHOLE) - 1))
+@settings(max_examples=150, deadline=None)
+@example(0)
+@example(14)
+def test_a_file_cut_anywhere_is_a_piece_or_a_reason(cut):
+    try:
+        assert isinstance(read_midi(WHOLE[:cut]), Piece)
+    except MusicError as error:
+        assert str(error)
+
+
+@given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=5))
+@settings(max_examples=150, deadline=None)
+def test_damaged_bytes_are_a_piece_or_a_reason(changes):
+    data = bytearray(WHOLE)
+    for place, value in changes:
+        data[place] = value
+    try:
+        piece = read_midi(data)
+        assert np.all(np.diff(piece.ticks) >= 0) and piece.ticks[-1] < 24 * piece.n_beats
+    except MusicError as error:
+        assert str(error)
+
+
+note = st.tuples(
+    st.integers(0, 3000), st.integers(1, 500), st.integers(0, 127), st.sampled_from([0, 3, 9])
+)
+
+
+@given(
+    tracks=st.lists(st.lists(note, max_size=12), min_size=1, max_size=3),
+    resolution=st.sampled_from([5, 24, 96, 384, 480, 600, 10_080]),
+)
+@settings(max_examples=150, deadline=None)
+def test_equals_a_count_with_fractions(tracks, resolution):
+    midi = mido.MidiFile(type=1, ticks_per_beat=resolution)
+    for notes in tracks:
+        midi.tracks += midi_file(notes).tracks
+    heard = [n for notes in tracks for n in notes if n[3] != 9]
+    n_beats = max((math.ceil(Fraction(t + d, resolution)) for t, d, _, _ in heard), default=0)
+    expected, on_grid = set(), []
+    for time, _, pitch, _ in heard:
+        exact = Fraction(24 * time, resolution)
+        tick = math.floor(exact + Fraction(1, 2))
+        on_grid.append(abs(exact - tick) <= Fraction(1, 20))
+        if tick < 24 * n_beats:
+            expected.add((tick, pitch))
+    if not expected:
+        with pytest.raises(MusicError, match="no notes"):
+            read_midi(saved(midi))
+        return
+    piece = read_midi(saved(midi))
+    assert onsets(piece) == sorted(expected)
+    assert piece.n_beats == n_beats
+    assert piece.on_grid == pytest.approx(np.mean(on_grid))
+
+
+def test_odd_files(shared_corpus):
+    odd = {path.name: path for path in (shared_corpus / "odd").iterdir()}
+    refused = {
+        "krueger_59_timesigs_denoms_4_8_16_32.mid": "1/8, 1/16, 1/32",
+        "miditok_empty.mid": "1/2",
+        "synthetic_header_only.mid": "truncated",
+        "synthetic_truncated_half.mid": "truncated",
+    }
+    for name, path in odd.items():
+        if name in refused:
+            with pytest.raises(MusicError, match=refused[name]):
+                read_midi(path)
+        else:
+            assert len(read_midi(path).ticks) > 0
+    jazz = odd["playmidi_jazz_drums_multi_instrument.mid"]
+    drums = [m for t in mido.MidiFile(jazz).tracks for m in t if getattr(m, "channel", 0) == 9]
+    assert drums  # or the file would not be odd
+
+
+def test_real_pieces_against_their_manifest(shared_corpus):
+    text = (shared_corpus / "MANIFEST.tsv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))
+    chosen = [row for row in rows if row["composer"] != "odd"][::40]
+    assert len(chosen) >= 10
+    for row in chosen:
+        piece = read_midi(shared_corpus / "piano" / row["composer"] / row["file"])
+        # Their beats are measured to the end of the last note, with its fraction; their share on
+        # the grid forgives differences in most of the ways that ours does.
+        assert piece.n_beats == math.ceil(float(row["beats"])), row["file"]
+        assert piece.on_grid == pytest.approx(float(row["share_of_onsets_on_grid"]), abs=0.06)
+        assert len(piece.ticks) <= int(row["notes"])

@@ -1,0 +1,395 @@
+"""Scores give the same pieces as the same music written as MIDI; the default corpus is there.
+
+Most of this needs music21 (extra `scores`) and skips without it.
+"""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from importlib import util
+
+import mido
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyembed.errors import InputError, MusicError
+from tinyembed.music import default_corpus
+from tinyembed.music.corpus import Corpus
+from tinyembed.music.midi import read_midi
+from tinyembed.music.scores import read_score
+from tinyembed.music.sources import open_corpus
+
+with_music21 = pytest.mark.skipif(not util.find_spec("music21"), reason="music21 not installed")
+
+DIVISIONS = 480  # of a quarter note, in the MusicXML and in the MIDI files below
+QUARTER, EIGHTH = DIVISIONS, DIVISIONS // 2
+
+
+def piece_of(notes):
+    """The oracle. notes: list of (onset, duration, MIDI note) in 480ths of a beat."""
+    events = [(on, 1, pitch) for on, _, pitch in notes]
+    events += [(on + duration, 0, pitch) for on, duration, pitch in notes]
+    track, now = mido.MidiTrack(), 0
+    for time, is_on, pitch in sorted(events):
+        kind = "note_on" if is_on else "note_off"
+        track.append(mido.Message(kind, note=pitch, velocity=64 * is_on, time=time - now))
+        now = time
+    midi = mido.MidiFile(type=0, ticks_per_beat=DIVISIONS)
+    midi.tracks.append(track)
+    return read_midi(midi)
+
+
+def assert_same(piece, notes):
+    expected = piece_of(notes)
+    np.testing.assert_array_equal(piece.ticks, expected.ticks)
+    np.testing.assert_array_equal(piece.pitches, expected.pitches)
+    assert piece.ticks.dtype == expected.ticks.dtype
+    assert piece.pitches.dtype == expected.pitches.dtype
+    assert piece.n_beats == expected.n_beats
+    assert piece.on_grid == pytest.approx(expected.on_grid)
+
+
+def note(pitch, duration, *tags, chord=False):
+    """A <note> of MusicXML; pitch: a MIDI note, or None for a rest; tags: more of its tags."""
+    steps = ("C", "C+", "D", "D+", "E", "F", "F+", "G", "G+", "A", "A+", "B")
+    what = "<rest/>"
+    if pitch is not None:
+        step = steps[pitch % 12]
+        alter = f"<alter>{len(step) - 1}</alter>"
+        octave = f"<octave>{pitch // 12 - 1}</octave>"
+        what = f"<pitch><step>{step[0]}</step>{alter}{octave}</pitch>"
+    how_long = f"<duration>{duration}</duration>" if duration else ""
+    grace = "" if duration else "<grace/>"
+    chord = "<chord/>" if chord else ""
+    return f"<note>{grace}{chord}{what}{how_long}{''.join(tags)}</note>"
+
+
+def meter(beats=4, denominator=4):
+    time = f"<time><beats>{beats}</beats><beat-type>{denominator}</beat-type></time>"
+    return f"<attributes><divisions>{DIVISIONS}</divisions>{time}</attributes>"
+
+
+def musicxml(folder, *parts):
+    """Write a score. parts: each a list of measures, each the text inside <measure>."""
+    listed = "".join(
+        f'<score-part id="P{i}"><part-name>Part {i}</part-name></score-part>'
+        for i in range(len(parts))
+    )
+    written = ""
+    for i, measures in enumerate(parts):
+        inside = "".join(f'<measure number="{n}">{m}</measure>' for n, m in enumerate(measures, 1))
+        written += f'<part id="P{i}">{inside}</part>'
+    path = folder / "score.musicxml"
+    path.write_text(
+        '<?xml version="1.0" encoding="UTF-8"?><score-partwise version="4.0">'
+        f"<part-list>{listed}</part-list>{written}</score-partwise>"
+    )
+    return path
+
+
+@with_music21
+def test_two_parts_with_chords_and_rests(tmp_path):
+    upper = [
+        meter() + note(60, QUARTER) + note(64, QUARTER, chord=True) + note(None, 3 * QUARTER),
+        note(None, EIGHTH) + note(67, 7 * EIGHTH),
+    ]
+    lower = [meter() + note(36, 4 * QUARTER), note(43, QUARTER) + note(None, 3 * QUARTER)]
+    notes = [(0, 480, 60), (0, 480, 64), (2160, 1680, 67), (0, 1920, 36), (1920, 480, 43)]
+    assert_same(read_score(musicxml(tmp_path, upper, lower)), notes)
+
+
+@with_music21
+def test_a_piece_ends_with_its_last_note(tmp_path):
+    measures = [meter() + note(60, EIGHTH) + note(None, 7 * EIGHTH), note(None, 4 * QUARTER)]
+    assert_same(read_score(musicxml(tmp_path, measures)), [(0, 240, 60)])
+
+
+START, STOP = '<tie type="start"/>', '<tie type="stop"/>'
+
+
+@with_music21
+def test_a_tie_sounds_once(tmp_path):
+    measures = [
+        # Of the chord, only the lower note is held over the bar line, and over the next.
+        meter() + note(60, 4 * QUARTER, START) + note(64, 4 * QUARTER, chord=True),
+        note(60, 4 * QUARTER, STOP, START) + note(64, 4 * QUARTER, chord=True),
+        note(60, QUARTER, STOP) + note(60, QUARTER),
+    ]
+    notes = [(0, 4320, 60), (0, 1920, 64), (1920, 1920, 64), (4320, 480, 60)]
+    assert_same(read_score(musicxml(tmp_path, measures)), notes)
+
+
+@with_music21
+def test_what_is_no_note(tmp_path):
+    symbol = (
+        "<harmony><root><root-step>G</root-step></root><kind>dominant</kind></harmony>"
+        "<direction><direction-type><words>dolce</words></direction-type></direction>"
+    )
+    drum = (
+        "<note><unpitched><display-step>C</display-step><display-octave>5</display-octave>"
+        f"</unpitched><duration>{QUARTER}</duration></note>"
+    )
+    measures = [meter() + symbol + note(62, 0) + note(60, QUARTER) + note(62, 0) + note(64, 1440)]
+    path = musicxml(tmp_path, measures, [meter() + drum * 4, drum * 4])
+    assert_same(read_score(path), [(0, 480, 60), (480, 1440, 64)])
+
+
+@with_music21
+def test_transposing_instruments_sound_elsewhere(tmp_path):
+    clarinet = "<attributes><transpose><diatonic>-1</diatonic><chromatic>-2</chromatic></transpose>"
+    measures = [meter() + clarinet + "</attributes>" + note(62, QUARTER), note(64, QUARTER)]
+    flute = [meter() + note(72, QUARTER), note(74, QUARTER)]
+    notes = [(0, 480, 60), (480, 480, 62), (0, 480, 72), (480, 480, 74)]
+    assert_same(read_score(musicxml(tmp_path, measures, flute)), notes)
+
+
+@with_music21
+def test_a_pickup_is_the_first_beat(tmp_path):
+    bar = note(60, QUARTER) + note(62, QUARTER) + note(64, QUARTER) + note(65, QUARTER)
+    path = musicxml(tmp_path, [meter() + note(55, QUARTER), bar])
+    pitches = [55, 60, 62, 64, 65]
+    assert_same(read_score(path), [(480 * i, 480, pitch) for i, pitch in enumerate(pitches)])
+
+
+@with_music21
+def test_repeats_are_not_played_again(tmp_path):
+    repeat = '<barline location="right"><repeat direction="backward"/></barline>'
+    path = musicxml(tmp_path, [meter() + note(60, 1920) + repeat, note(62, 1920)])
+    assert_same(read_score(path), [(0, 1920, 60), (1920, 1920, 62)])
+
+
+@with_music21
+def test_only_quarter_notes_may_be_counted(tmp_path):
+    bar = note(60, 3 * EIGHTH)
+    late = musicxml(tmp_path, [meter(3) + bar, bar], [meter(3) + bar, meter(6, 8) + bar])
+    with pytest.raises(MusicError, match="counts in 1/8, not in quarter notes"):
+        read_score(late)
+    with pytest.raises(MusicError, match="counts in 1/2, 1/8, not"):
+        read_score(musicxml(tmp_path, [meter(3, 2) + bar, meter(6, 8) + bar, meter(3) + bar]))
+    late = musicxml(tmp_path, [meter(3) + bar, bar], [meter(3) + bar, meter(6, 8) + bar])
+    assert read_score(late, any_meter=True).n_beats == 3
+    assert read_score(musicxml(tmp_path, [meter(3, 4) + bar, meter(5, 4) + bar])).n_beats == 3
+
+
+@st.composite
+def music(draw):
+    """One or two parts of (duration, pitches), a chord without pitches being a rest."""
+    # Among the durations: 64ths (1.5 ticks), and a fifth and a seventh of a beat.
+    durations = st.sampled_from([480, 240, 160, 120, 40, 30, 96, 720])
+    chord = st.lists(st.integers(21, 108), max_size=3, unique=True)
+    one = st.lists(st.tuples(durations, chord), min_size=1, max_size=12)
+    return draw(st.lists(one, min_size=1, max_size=2))
+
+
+@with_music21
+@settings(deadline=None, max_examples=40)
+@given(parts=music())
+def test_any_rhythm_is_that_of_the_midi_file(parts, tmp_path_factory):
+    written, notes = [], []
+    for part in parts:
+        measure, now = meter(), 0
+        for duration, chord in part:
+            for i, pitch in enumerate(chord or [None]):
+                measure += note(pitch, duration, chord=i > 0)
+            notes += [(now, duration, pitch) for pitch in chord]
+            now += duration
+        written.append([measure])
+    path = musicxml(tmp_path_factory.mktemp("any"), *written)
+    if notes:
+        assert_same(read_score(path), notes)
+    else:
+        with pytest.raises(MusicError, match="no notes"):
+            read_score(path)
+
+
+@with_music21
+def test_abc(tmp_path):
+    path = tmp_path / "tune.abc"
+    path.write_text('X:1\nT:Tune\nM:4/4\nL:1/4\nK:G\n"G"G {a}[FB] (3cde | f2- f/z/ g- | g4 |]\n')
+    third = DIVISIONS // 3 * 2  # three in the time of two quarters
+    expected = [(0, 480, 67), (480, 480, 66), (480, 480, 71), (960, third, 72)]
+    expected += [(960 + third, third, 74), (960 + 2 * third, third, 76)]
+    expected += [(1920, 1200, 78), (3360, 2400, 79)]
+    assert_same(read_score(path), expected)
+
+
+@with_music21
+def test_kern(tmp_path):
+    path = tmp_path / "two.krn"
+    rows = ["**kern **kern", "*M3/4 *M3/4", "=1 =1", "[2C 4c", ". gqq", ". 4e 4g", "4C] 4r"]
+    rows += ["=2 =2", "4D 12d", ". 12e", ". 12f", "2E 2g", "== ==", "*- *-"]
+    path.write_text("".join(row.replace(" ", "\t", 1) + "\n" for row in rows))
+    expected = [(0, 1440, 48), (1440, 480, 50), (1920, 960, 52)]
+    expected += [(0, 480, 60), (480, 480, 64), (480, 480, 67)]
+    expected += [(1440, 160, 62), (1600, 160, 64), (1760, 160, 65), (1920, 960, 67)]
+    assert_same(read_score(path), expected)
+
+
+@with_music21
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("empty.musicxml", b"", "empty file"),
+        ("broken.musicxml", b'<?xml version="1.0"?><score-partwise><part-li', "damaged: "),
+        ("broken.mxl", b"PK\x03\x04 and so on", "damaged: "),
+        ("page.xml", b"<html><body>404</body></html>", "no notes|damaged"),
+        ("list.txt", b"not a score", "not a kind of score"),
+        ("meter.abc", b"X:1\nM:often\nK:C\nC4|\n", "damaged: ValueError"),
+        ("rests.abc", b"X:1\nM:4/4\nL:1/4\nK:C\nz4|z4|]\n", "no notes"),
+        ("tunes.abc", b"X:1\nL:1/4\nK:C\nC4|\n\nX:2\nL:1/4\nK:C\nD4|\n", "holds 2 separate pieces"),
+        ("kern.krn", b"**kern\n*M4/4\n4q$%\n", "no notes|damaged"),
+    ],
+)
+def test_what_is_no_score(tmp_path, name, content, reason):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(MusicError, match=reason) as caught:
+        read_score(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+@with_music21
+def test_a_missing_score(tmp_path):
+    with pytest.raises(MusicError, match="cannot be read: No such file"):
+        read_score(tmp_path / "none.musicxml")
+    (tmp_path / "folder.xml").mkdir()
+    with pytest.raises(MusicError, match="cannot be read: Is a directory"):
+        read_score(tmp_path / "folder.xml")
+
+
+def python(code, *arguments, **variables):
+    """Run code in a fresh interpreter, with other environment variables."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | variables,
+    )
+
+
+@with_music21
+def test_reading_says_nothing_and_leaves_nothing_behind(tmp_path):
+    # music21 warns about an unknown kind of chord, and complains about a wrong note.
+    odd = "<harmony><root><root-step>G</root-step></root><kind>strange</kind></harmony>"
+    score = musicxml(tmp_path, [meter() + odd + note(60, QUARTER)])
+    wrong = tmp_path / "wrong.krn"
+    wrong.write_text("**kern\n*M4/4\n4c\n4zz\n*-\n")
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    home.mkdir()
+    scratch.mkdir()
+    code = (
+        "import sys; from tinyembed.music.scores import read_score\n"
+        "for path in sys.argv[1:]: read_score(path)"
+    )
+    done = python(
+        code, score, wrong, HOME=str(home), TMPDIR=str(scratch), MPLCONFIGDIR=str(tmp_path)
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [*home.iterdir(), *scratch.iterdir()] == []
+
+
+@with_music21
+@pytest.mark.skipif(os.name == "nt", reason="music21 keeps its settings elsewhere there")
+def test_damaged_settings_of_music21(tmp_path):
+    (tmp_path / ".music21rc").write_text("<settings")
+    code = "from tinyembed.music.scores import load_music21; load_music21()"
+    done = python(code, HOME=str(tmp_path))
+    assert "InputError: music21 does not start: " in done.stderr
+    assert ".music21rc" in done.stderr
+
+
+def test_without_music21():
+    code = (
+        "import runpy, sys; sys.modules['music21'] = None\n"
+        "sys.argv = ['corpus']\n"
+        "runpy.run_module('tinyembed.corpus', run_name='__main__')"
+    )
+    done = python(code)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert 'pip install "tinyembed[scores]"' in done.stderr
+    assert "--data" in done.stderr
+
+
+@with_music21
+def test_the_works_of_the_default_corpus():
+    folder = default_corpus.library()
+    items = default_corpus.find_works(folder)
+    names = [name for _, name, _ in items]
+    assert names == sorted(set(names))
+    assert len({path for _, _, path in items}) == len(items) >= 150
+    assert all(os.path.isfile(path) for _, _, path in items)
+    stems = [os.path.splitext(path)[0] for _, _, path in items]
+    assert len(set(stems)) == len(stems)  # no work in two formats
+    pieces = Counter(composer for composer, _, _ in items)
+    assert set(pieces) == set(default_corpus.WORKS)
+    assert len(pieces) >= 5
+    assert min(pieces.values()) >= 4
+    for patterns in default_corpus.WORKS.values():
+        assert all(any(folder.glob(pattern)) for pattern in patterns)
+
+
+def shortest(folder):
+    """Of each composer the smallest of the default works."""
+    chosen = {}
+    for item in default_corpus.find_works(folder):
+        if item[0] not in chosen or os.path.getsize(item[2]) < os.path.getsize(chosen[item[0]][2]):
+            chosen[item[0]] = item
+    return list(chosen.values())
+
+
+@with_music21
+def test_some_of_the_default_corpus(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYEMBED_CACHE", str(tmp_path))
+    items = shortest(default_corpus.library())
+    monkeypatch.setattr(default_corpus, "find_works", lambda folder: items)
+    corpus = open_corpus(progress=False)
+    assert corpus.left_out == []
+    assert corpus.composers == sorted(default_corpus.WORKS)
+    assert corpus.names == [name for _, name, _ in items]
+    assert corpus.on_grid > 0.95
+    assert "music21" in corpus.notes[0]
+
+    def read_again(path):
+        raise AssertionError(f"{path} is in the cache")
+
+    monkeypatch.setattr(default_corpus, "read_score", read_again)
+    again = open_corpus(progress=False)
+    np.testing.assert_array_equal(again.ticks, corpus.ticks)
+    np.testing.assert_array_equal(again.pitches, corpus.pitches)
+
+
+@with_music21
+def test_the_prelude_everybody_knows():
+    piece = read_score(default_corpus.library() / "bach" / "bwv846.mxl")
+    bar = [60, 64, 67, 72, 76, 67, 72, 76] * 2  # C E G C' E' G C' E', twice, in sixteenths
+    first = piece.ticks < 96
+    assert piece.pitches[first].tolist() == bar
+    assert piece.ticks[first].tolist() == list(range(0, 96, 6))
+
+
+def test_music21_without_its_scores(tmp_path, monkeypatch):
+    monkeypatch.setattr(default_corpus, "library", lambda: tmp_path)
+    monkeypatch.setattr(default_corpus.metadata, "version", lambda name: "9.1.0")
+    with pytest.raises(InputError, match="without its scores"):
+        open_corpus()
+
+
+def test_a_folder_of_midi_is_no_default_corpus(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYEMBED_CACHE", str(tmp_path / "cache"))
+    for composer in ("Alpha", "Beta"):
+        (tmp_path / "music" / composer).mkdir(parents=True)
+        for name in ("a", "b", "c", "d"):
+            midi = mido.MidiFile(ticks_per_beat=480)
+            track = midi.add_track()
+            track.append(mido.MetaMessage("time_signature", numerator=6, denominator=8))
+            track.append(mido.Message("note_on", note=60, velocity=64))
+            track.append(mido.Message("note_off", note=60, time=480))
+            midi.save(tmp_path / "music" / composer / f"{name}.mid")
+    corpus = open_corpus(str(tmp_path / "music"), any_meter=True, progress=False)
+    assert isinstance(corpus, Corpus)
+    assert corpus.composers == ["Alpha", "Beta"]
+    assert corpus.n_pieces == 8

@@ -1,0 +1,119 @@
+"""What all commands share: one way to name an option, one way to fail, one way to be stopped."""
+
+import argparse
+import errno
+import os
+import sys
+
+from tinyembed.errors import InputError, WorkError
+from tinyembed.models import WIDTHS
+
+INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose complaint is one line, and which takes no abbreviated options."""
+
+    def __init__(self, verb, description, **options):
+        super().__init__(
+            prog=f"python -m tinyembed.{verb}",
+            description=description,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            allow_abbrev=False,
+            **options,
+        )
+
+    def error(self, message):
+        raise InputError(f"{message} ({self.prog} --help lists the options)")
+
+
+def add_data(parser):
+    """--data, --any-meter and --splits: which music."""
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder of MIDI files, one subfolder a composer (default: scores from music21)",
+    )
+    parser.add_argument(
+        "--any-meter",
+        action="store_true",
+        help="also take pieces whose time signature does not count in quarter notes",
+    )
+    parser.add_argument(
+        "--splits",
+        metavar="FILE",
+        help="table of composer, file and train or test (default: splits.tsv in or beside DIR)",
+    )
+
+
+def add_width(parser, default="small"):
+    """--width: how large the network is."""
+    parser.add_argument("--width", choices=list(WIDTHS), default=default, help="network size")
+
+
+def add_device(parser):
+    """--device: where it runs."""
+    parser.add_argument(
+        "--device", choices=["auto", "cpu", "gpu"], default="auto", help="auto: a GPU if usable"
+    )
+
+
+def add_seed(parser):
+    """--seed: of everything random."""
+    parser.add_argument("--seed", type=count, default=0, help="of everything random")
+
+
+def add_json(parser):
+    """--json: results for a program to read."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+
+
+def count(text):
+    """A whole number, 0 or more, for argparse; "150_000" and "150,000" are fine too."""
+    try:
+        number = int(text.replace(",", ""))
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return number
+
+
+def positive(text):
+    """A number above 0, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not number > 0 or number == float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def run(main):
+    """Run a command's main() and exit: 0 done, 1 failed, 2 wrong use; one line, no traceback."""
+    sys.exit(exit_status(main))
+
+
+def exit_status(main):
+    """main()'s exit status; what it raises becomes one line on the error stream."""
+    try:
+        return main() or 0
+    except (InputError, WorkError) as error:
+        return _complain(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has seen enough: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        return _complain("out of memory; a smaller --batch-size or --width needs less", 1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        hint = "; free some space and try again" if error.errno == errno.ENOSPC else ""
+        return _complain(f"{where}{error.strerror or error}{hint}", 1)
+
+
+def _complain(message, status):
+    print(f"tinyembed: {message}", file=sys.stderr)
+    return status

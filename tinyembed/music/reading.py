@@ -1,0 +1,223 @@
+"""Find the MIDI files of a folder of composers, and read many files at once.
+
+Reading is pure Python and takes some 30 ms a file, so every core gets a process of its own.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import types
+import unicodedata
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tinyembed.errors import InputError, MusicError, WorkError
+
+FEW = 16  # up to so many files, starting processes costs more than it saves
+SUFFIXES = (".mid", ".midi")
+
+
+def find_pieces(folder):
+    """List the MIDI files of a corpus: one subfolder a composer, or a flat folder, which is one.
+
+    Below a composer's folder files are found at any depth. Hidden files are passed over, links
+    are followed. Files beside the composers' folders belong to nobody and are left out.
+    Returns items: list of (composer, name, path), sorted by name, which is "composer/file.mid";
+    left_out: list of (name, reason); and notes: list of str.
+    Raises InputError where there is no such folder, or no MIDI file in it.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise InputError(f"{folder}: no such folder; pass one that holds MIDI files")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: a file, not a folder; pass the folder that holds it")
+
+    title = _printable(folder.resolve().name) or "music"
+    problems, notes = [], []
+    direct, subfolders = _entries(folder, problems)
+    by_composer = {}
+    for subfolder in subfolders:
+        files = list(_files_below(subfolder, (os.path.realpath(folder),), problems))
+        if files:
+            by_composer[_printable(subfolder.name)] = (subfolder, files)
+        else:
+            notes.append(f"no MIDI file in the folder {_printable(subfolder.name)}")
+    if not by_composer:
+        by_composer, direct = {title: (folder, direct)} if direct else {}, []
+
+    items, left_out = [], []
+    for composer, (start, files) in by_composer.items():
+        for path in files:
+            name = f"{composer}/{_printable(path.relative_to(start).as_posix())}"
+            if path.is_file():  # a pipe or a device would keep us waiting for ever
+                items.append((composer, name, str(path)))
+            else:
+                left_out.append((name, "a broken link, or not a regular file"))
+    left_out += [(_printable(path.name), "not in a composer's folder") for path in direct]
+    left_out += [(_printable(str(path.relative_to(folder))), why) for path, why in problems]
+    if not items and not left_out:
+        raise InputError(
+            f"{folder}: no MIDI file in it; put *.mid files there, in one subfolder a composer"
+        )
+    return sorted(items, key=lambda item: item[1]), sorted(left_out), notes
+
+
+def _entries(folder, problems):
+    """The MIDI files and the subfolders of one folder, each sorted, without hidden ones."""
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        problems.append((folder, f"cannot be read: {error.strerror or error}"))
+        return [], []
+    # macOS leaves a hidden "._x.mid", which is no MIDI file, beside every x.mid on foreign disks.
+    paths = [p for p in paths if not p.name.startswith(".") and p.name != "__MACOSX"]
+    folders = [p for p in paths if p.is_dir()]
+    files = [p for p in paths if p.suffix.lower() in SUFFIXES and not p.is_dir()]
+    return files, folders
+
+
+def _files_below(folder, ancestors, problems):
+    """All MIDI files at any depth. A link back to an ancestor would go round for ever."""
+    real = os.path.realpath(folder)
+    if real in ancestors:
+        return
+    files, folders = _entries(folder, problems)
+    yield from files
+    for subfolder in folders:
+        yield from _files_below(subfolder, (*ancestors, real), problems)
+
+
+def _printable(name):
+    """A file's name as text that any terminal, JSON and splits.tsv agree on."""
+    text = unicodedata.normalize("NFC", name.encode("utf-8", "backslashreplace").decode())
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def read_pieces(items, reader, workers=None, progress=True, desc="Reading"):
+    """Read files, several at a time.
+
+    items: list of (composer, name, path); reader: a function of a module, path -> `Piece`;
+    workers: how many processes, by default one for each core this process may use.
+    Returns pieces: list of (composer, name, Piece), and left_out: list of (name, reason), one for
+    each file where the reader raised; both in the order of `items`.
+    """
+    items = list(items)
+    workers = min(workers or usable_cores(), 60)  # Windows cannot wait for more than 61
+    # A function of the script itself cannot be found by another process (see `_starting`).
+    elsewhere = getattr(reader, "func", reader).__module__ != "__main__"
+    paths = [path for _, _, path in items]
+    with tqdm(total=len(items), desc=desc, unit="file", disable=None if progress else True) as bar:
+        if workers > 1 and len(items) > FEW and elsewhere:
+            results = _read_in_parallel(paths, reader, workers, bar)
+        else:
+            results = []
+            for path in paths:
+                results.append(_read_one(reader, path))
+                bar.update()
+
+    pieces, left_out = [], []
+    for (composer, name, _), result in zip(items, results, strict=True):
+        if isinstance(result, str):
+            left_out.append((name, result))
+        else:
+            pieces.append((composer, name, result))
+    return pieces, left_out
+
+
+def usable_cores():
+    """How many cores this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "process_cpu_count"):  # Python 3.13
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _read_one(reader, path):
+    """The `Piece`, or the reason why there is none: no file may stop the others."""
+    try:
+        return reader(path)
+    except MusicError as error:
+        reason = str(error)
+    except InputError:  # not about this file: what was asked for cannot be done at all
+        raise
+    except Exception as error:
+        reason = f"unexpected {type(error).__name__}: {error}".rstrip(": ")
+    return " ".join(reason.split())
+
+
+def _read_chunk(reader, paths):
+    return [_read_one(reader, path) for path in paths]
+
+
+def _read_in_parallel(paths, reader, workers, bar):
+    # The largest files go first, and by a few: so all workers end at nearly the same time.
+    order = sorted(range(len(paths)), key=lambda i: -_size(paths[i]))
+    step = max(1, min(8, len(paths) // (8 * workers)))
+    chunks = [order[i : i + step] for i in range(0, len(order), step)]
+
+    results = [None] * len(paths)
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker)
+    try:
+        with _starting():
+            jobs = {pool.submit(_read_chunk, reader, [paths[i] for i in c]): c for c in chunks}
+        for job in as_completed(jobs):
+            for i, result in zip(jobs[job], job.result(), strict=True):
+                results[i] = result
+            bar.update(len(jobs[job]))
+    except BrokenProcessPool as error:
+        raise WorkError("a process that was reading files died: out of memory?") from error
+    except BaseException:  # Ctrl-C above all: do not wait for what is being read
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return results
+
+
+@contextmanager
+def _starting():
+    """While workers start: they are new interpreters that never run the user's own script.
+
+    A forked worker would inherit locks that threads of ours hold (BLAS, CUDA, a notebook), and
+    wait for them for ever. A spawned one begins anew, but would first import the script that
+    was started, and one without `if __name__ == "__main__"` would then do all its work again in
+    every worker. Our readers are in modules, so an empty module stands in for the script.
+    Ctrl-C reaches all processes of a terminal; a blocked one is inherited, so that no worker
+    prints a traceback even while it is still importing.
+    """
+    script, blocks = sys.modules["__main__"], hasattr(signal, "pthread_sigmask")
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else None
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+        if blocks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_worker():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    """A parent that is killed cannot tell its workers, who would wait for work for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _size(path):
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0

@@ -1,0 +1,156 @@
+"""Which pieces train, which test, which validate (section 3.1 and Table 1).
+
+Always whole pieces: neighbouring units share three of their four beats, so a split by unit
+would ask a model about music that it has seen.
+"""
+
+import csv
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+
+from tinyembed.errors import InputError
+
+TEST_SHARE = 0.13  # about the paper's
+FEWEST_TESTED = 2  # "at least two songs from each artist were held out for testing"
+FEWEST_SPLIT = 4  # so that two remain to train on
+COLUMNS = ("composer", "file", "split")
+
+
+def split_pieces(names, composers, folder=None, splits=None, seed=0, known=()):
+    """Decide which pieces are held out for testing.
+
+    names: list of "composer/file.mid"; composers: list, the composer of each; folder: where a
+    splits.tsv may lie, inside or right beside; splits: or the path of such a file; seed: for
+    drawing where there is none; known: names of files that exist but could not be read.
+    Returns is_test, (n_pieces,) bool, and notes, a list of str.
+    Raises InputError for a file of splits that cannot be used, naming the line.
+    """
+    path, table = _find_table(names, folder, splits)
+    if table is None:
+        is_test, notes = seeded_split(names, composers, seed)
+        drawn = f"{is_test.sum()} of {len(names)} pieces drawn with seed {seed} for testing"
+        return is_test, [f"no splits.tsv: {drawn}", *notes]
+
+    is_test = np.array([table.get(name, False) for name in names], bool)
+    notes = [f"the split is that of {path}"]
+    unnamed = [name for name in names if name not in table]
+    if unnamed:
+        notes.append(f"not in {path.name}, so for training: {_listed(unnamed)}")
+    absent = len(table.keys() - set(names) - set(known))
+    if absent:
+        notes.append(f"{path.name} names {absent} files that are not there")
+    return is_test, notes
+
+
+def _find_table(names, folder, splits):
+    """The path and the contents of the file of splits that applies, or None and None."""
+    if splits is not None:
+        return Path(splits), read_splits(splits)
+    if folder is None:
+        return None, None
+    inside = Path(folder).resolve() / "splits.tsv"
+    if inside.is_file():
+        return inside, read_splits(inside)
+    beside = inside.parent.parent / "splits.tsv"
+    if beside.is_file():  # it may be about something else entirely
+        try:
+            ours = {name for _, name, _ in _rows(beside)} & set(names)
+        except InputError:
+            ours = None
+        if ours:
+            return beside, read_splits(beside)
+    return None, None
+
+
+def read_splits(path):
+    """Read a splits.tsv: columns composer, file, split (train or test), separated by tabs.
+
+    Returns a dict, "composer/file.mid" -> whether it is for testing.
+    Raises InputError, naming the file and the line.
+    """
+    table = {}
+    for line, name, word in _rows(path):
+        if word not in ("train", "test"):
+            raise InputError(f"{path}, line {line}: the split is {word!r}, not train or test")
+        if table.setdefault(name, word == "test") != (word == "test"):
+            raise InputError(f"{path}, line {line}: {name} is for both train and test")
+    return table
+
+
+def _rows(path):
+    """The line number, name and split of each row."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text in UTF-8, but {error.reason}") from error
+    lines = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    header = [word.strip() for word in next(lines, [])]
+    missing = [word for word in COLUMNS if word not in header]
+    if missing:
+        raise InputError(
+            f"{path}, line 1: no column {' or '.join(missing)}; it needs the columns "
+            f"{', '.join(COLUMNS)}, separated by tabs"
+        )
+    places = [header.index(word) for word in COLUMNS]
+    for line, row in enumerate(lines, start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) <= max(places):
+            raise InputError(f"{path}, line {line}: {len(row)} columns of {len(header)}")
+        composer, file, word = (row[place].strip() for place in places)
+        yield line, unicodedata.normalize("NFC", f"{composer}/{file}"), word
+
+
+def seeded_split(names, composers, seed=0):
+    """Draw about 13% of each composer's pieces, at least two; none where there are under four.
+
+    Each composer's draw depends on the seed and on that composer's number of pieces alone.
+    Returns is_test, (n_pieces,) bool, and notes.
+    """
+    is_test = np.zeros(len(names), bool)
+    few = []
+    for composer in sorted(set(composers)):
+        own = [i for i, other in enumerate(composers) if other == composer]
+        if len(own) < FEWEST_SPLIT:
+            few.append(f"{composer} ({len(own)})")
+            continue
+        n_test = max(FEWEST_TESTED, round(TEST_SHARE * len(own)))
+        rng = np.random.default_rng([seed, *composer.encode()])
+        is_test[rng.permutation(own)[:n_test]] = True
+    reason = f"fewer than {FEWEST_SPLIT} pieces, so all for training"
+    return is_test, [f"{reason}: {_listed(few)}"] if few else []
+
+
+def validation_pieces(corpus, seed=0):
+    """Take a tenth of a corpus's training pieces for validation, spread over the composers.
+
+    Returns sorted indices of pieces, (n,) int64: at least one, never the only one that a composer
+    has for training (unless no composer has two), and never all.
+    Raises InputError where there is only one training piece.
+    """
+    train = np.flatnonzero(~corpus.piece_is_test)
+    if len(train) < 2:
+        raise InputError(
+            f"pieces for training: {len(train)}; it takes two, one to learn from and one to "
+            "validate with"
+        )
+    pieces = np.random.default_rng(seed).permutation(train)
+    composer = corpus.piece_composer[pieces]
+    order = np.argsort(composer, kind="stable")  # one composer after the other
+    pieces, composer = pieces[order], composer[order]
+    has_others = np.bincount(composer)[composer] > 1
+    if has_others.any():
+        pieces = pieces[has_others]
+    n = max(1, min(round(len(train) / 10), len(pieces) // 2))
+    places = (2 * np.arange(n) + 1) * len(pieces) // (2 * n)  # about every tenth
+    return np.sort(pieces[places])
+
+
+def _listed(words, most=8):
+    """Some words in a line, and how many more there are."""
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
