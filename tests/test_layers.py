@@ -12,6 +12,7 @@ from tinyembed.layers.dense import Dense, TiedDense
 from tinyembed.layers.elu import Elu
 from tinyembed.layers.gradcheck import cast, complex_step, layer_errors
 from tinyembed.layers.layer import Parameter, Reshape, Sequential
+from tinyembed.layers.lstm import LastStep, Lstm
 
 small = st.integers(1, 3)
 seeds = st.integers(0, 2**32 - 1)
@@ -24,13 +25,13 @@ def geometries(draw):
     padding = tuple(draw(st.integers(0, (k - 1) // 2)) for k in kernel)
     outputs = (draw(small), draw(small))
     size = [
-        (o - 1) * s + k - 2 * p
-        for o, s, k, p in zip(outputs, stride, kernel, padding, strict=True)
+        (o - 1) * s + k - 2 * p for o, s, k, p in zip(outputs, stride, kernel, padding, strict=True)
     ]
     if min(size) < 1:
-        padding, size = (0, 0), [
-            (o - 1) * s + k for o, s, k in zip(outputs, stride, kernel, strict=True)
-        ]
+        padding, size = (
+            (0, 0),
+            [(o - 1) * s + k for o, s, k in zip(outputs, stride, kernel, strict=True)],
+        )
     return kernel, stride, padding, tuple(size), outputs
 
 
@@ -90,7 +91,18 @@ def stack_cases(draw):
     return stack, rng.standard_normal((n, 3, 4, c)), rng
 
 
+@st.composite
+def lstm_cases(draw):
+    rng = np.random.default_rng(draw(seeds))
+    steps, n, i, units = draw(small), draw(small), draw(small), draw(small)
+    stack = Sequential(lstm1=Lstm(i, units, rng=rng), lstm2=Lstm(units, 2, rng=rng))
+    if draw(st.booleans()):
+        stack = Sequential(stack=stack, last=LastStep())
+    return stack, 2 * rng.standard_normal((steps, n, i)), rng
+
+
 CASES = {
+    "lstm": lstm_cases(),
     "conv": conv_cases(),
     "conv_transpose": conv_cases(transposed=True),
     "dense": dense_cases(),
@@ -224,7 +236,7 @@ def test_a_tied_weight_is_one_parameter_listed_once():
 
 
 def test_a_summed_output_would_not_notice_a_wrong_batch_norm():
-    """Why the checks use a random upstream gradient: with a uniform one, dx is 0 whatever happens."""
+    """Why the checks use a random upstream gradient: with a uniform one, dx is always 0."""
     layer = cast(BatchNorm(2), float)
     x = np.random.default_rng(0).standard_normal((5, 2))
     y, cache = layer.forward(x, True)

@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
+import scipy.spatial
 import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyembed.batches import draw_candidates
-from tinyembed.layers.cosine import CandidateCosineLoss, cosines
+from tinyembed.layers.cosine import CandidateCosineLoss, CosineLoss, cosines
 from tinyembed.layers.gradcheck import complex_step, relative_error
 from tinyembed.layers.softmax import SoftmaxCrossEntropy, softmax
 
@@ -98,6 +99,20 @@ def test_a_silent_reconstruction_has_a_finite_loss_and_gradient():
     value, cache = loss.forward(zeros, zeros + 1, candidates)
     gradient = loss.backward(cache)
     assert np.isfinite(value) and np.isfinite(gradient).all() and gradient.dtype == np.float32
+
+
+@given(n=st.integers(1, 6), seed=seeds)
+@settings(max_examples=30, deadline=None)
+def test_cosine_loss(n, seed):
+    rng = np.random.default_rng(seed)
+    prediction, target = rng.standard_normal((2, n, 4))
+    value, cache = CosineLoss().forward(prediction, target)
+    expected = np.mean(
+        [scipy.spatial.distance.cosine(*pair) for pair in zip(prediction, target, strict=True)]
+    )
+    np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
+    step = complex_step(lambda p: CosineLoss().forward(p, target)[0], prediction)
+    assert relative_error(CosineLoss().backward(cache), step) < 1e-10
 
 
 def test_cosines():

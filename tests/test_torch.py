@@ -9,6 +9,8 @@ from tinyembed.layers.batchnorm import BatchNorm
 from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d
 from tinyembed.layers.elu import Elu
 from tinyembed.layers.gradcheck import cast
+from tinyembed.layers.layer import Sequential
+from tinyembed.layers.lstm import Lstm
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
 
 torch = pytest.importorskip("torch")
@@ -107,3 +109,30 @@ def test_elu_and_cross_entropy():
     theirs.backward()
     np.testing.assert_allclose(loss, theirs.item(), **close)
     np.testing.assert_allclose(SoftmaxCrossEntropy().backward(cache), peer.grad.numpy(), **close)
+
+
+@given(steps=st.integers(1, 5), n=small, i=small, units=small, seed=st.integers(0, 999))
+@settings(max_examples=20, deadline=None)
+def test_a_stack_of_lstms(steps, n, i, units, seed):
+    rng = np.random.default_rng(seed)
+    ours = cast(Sequential(lstm1=Lstm(i, units, rng=rng), lstm2=Lstm(units, units, rng=rng)), float)
+    theirs = torch.nn.LSTM(i, units, num_layers=2, dtype=torch.float64)
+    names = ("weight_ih", "weight_hh", "bias_ih")  # the gates stand in the same order
+    for k, layer in enumerate((ours.lstm1, ours.lstm2)):
+        layer.bias.value += rng.standard_normal(4 * units)
+        for name, parameter in zip(names, layer.parameters(), strict=True):
+            getattr(theirs, f"{name}_l{k}").data = torch.tensor(parameter.value.T.copy())
+        getattr(theirs, f"bias_hh_l{k}").data.zero_()
+    x = 2 * rng.standard_normal((steps, n, i))
+    y, cache = ours.forward(x)
+    dy = rng.standard_normal(y.shape)
+    dx = ours.backward(dy, cache)
+    peer = torch.tensor(x, requires_grad=True)
+    out, _ = theirs(peer)
+    out.backward(torch.tensor(dy))
+    np.testing.assert_allclose(y, out.detach().numpy(), **close)
+    np.testing.assert_allclose(dx, peer.grad.numpy(), **close)
+    for k, layer in enumerate((ours.lstm1, ours.lstm2)):
+        for name, parameter in zip(names, layer.parameters(), strict=True):
+            expected = getattr(theirs, f"{name}_l{k}").grad.numpy().T
+            np.testing.assert_allclose(parameter.grad, expected, **close)

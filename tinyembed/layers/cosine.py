@@ -58,6 +58,23 @@ class CandidateCosineLoss:
         return dr.reshape(shape)
 
 
+class CosineLoss:
+    """The mean over the batch of 1 - cos(prediction, target) (section 5.0.1)."""
+
+    def forward(self, prediction, target):
+        """prediction, target: (N, D). Returns the loss, a 0-d array, and a cache."""
+        p_inverse = ((prediction * prediction).sum(axis=1, keepdims=True) + TINY) ** -0.5  # (N, 1)
+        q_inverse = ((target * target).sum(axis=1, keepdims=True) + TINY) ** -0.5
+        p, q = prediction * p_inverse, target * q_inverse  # of length 1
+        cosine = (p * q).sum(axis=1, keepdims=True)  # (N, 1)
+        return 1 - cosine.mean(), (p, q, p_inverse, cosine)
+
+    def backward(self, cache):
+        """dprediction: (N, D)."""
+        p, q, p_inverse, cosine = cache
+        return (cosine * p - q) * p_inverse / len(p)
+
+
 def cosines(a, b):
     """The cosine of every row of a with every row of b: (N, D), (M, D) -> (N, M)."""
     a_inverse = ((a * a).sum(axis=1) + TINY) ** -0.5

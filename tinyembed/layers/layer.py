@@ -46,9 +46,7 @@ class Layer:
         for name, layer in self.sublayers().items():
             found.update(layer.named_parameters(f"{prefix}{name}."))
         listed = set()
-        return {
-            name: p for name, p in found.items() if not (id(p) in listed or listed.add(id(p)))
-        }
+        return {name: p for name, p in found.items() if not (id(p) in listed or listed.add(id(p)))}
 
     def parameters(self):
         """Every Parameter once, in a fixed order."""

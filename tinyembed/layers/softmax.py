@@ -18,7 +18,7 @@ class SoftmaxCrossEntropy:
     """The mean over the batch of -log softmax(logits)[target]."""
 
     def forward(self, logits, target):
-        """logits: (N, classes); target: (N,) integers. Returns the loss, a 0-d array, and a cache."""
+        """logits: (N, classes); target: (N,) integers. Returns the loss (0-d) and a cache."""
         xp = array_module(logits)
         rows = xp.arange(len(logits))
         shifted = logits - _largest(logits)  # (N, classes)

@@ -1,0 +1,273 @@
+"""python -m tinyembed.train as a person runs it: real processes, killed for real."""
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tinyembed.runs import load_arrays, load_weights
+
+QUICK = ("--examples", "600", "--batch-size", "10")
+# One thread each: the tests of several processes would otherwise wait for each other's threads.
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def command(*options, data=None, out=None):
+    words = [sys.executable, "-m", "tinyembed.train", *map(str, options)]
+    words += ["--data", str(data)] if data else []
+    return words + (["--out", str(out)] if out else [])
+
+
+def train(*options, data=None, out=None, **keywords):
+    return subprocess.run(
+        command(*options, data=data, out=out),
+        capture_output=True,
+        text=True,
+        env={**os.environ, **ENVIRONMENT},
+        timeout=300,
+        **keywords,
+    )
+
+
+def start(*options, data=None, out=None):
+    return subprocess.Popen(
+        command(*options, data=data, out=out),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **ENVIRONMENT},
+    )
+
+
+def fails_with_one_line(done, status, *words):
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+def wait_for(what, seconds=60):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def finished(piano_folder, tmp_path_factory):
+    """One run from beginning to end."""
+    out = tmp_path_factory.mktemp("finished") / "context"
+    done = train(*QUICK, data=piano_folder, out=out)
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def test_what_a_run_leaves(finished):
+    out, done = finished
+    assert {p.name for p in out.iterdir()} == {
+        "config.json", "log.jsonl", "weights.npz", "checkpoint.npz", "summary.json", "loss.png",
+        "reconstruction.png",
+    }  # fmt: skip
+    assert done.stderr == ""  # no progress bar where there is no terminal
+    for words in ("this model", "mean training target", "uncorrupted input", "1.609", "Next: "):
+        assert words in done.stdout
+    config = json.loads((out / "config.json").read_text())
+    assert config["model"] == "context" and config["examples"] == 600
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in log if "validation_loss" in e] == list(range(3, 61, 3))
+    assert {"step", "examples", "loss", "examples_per_s"} <= set(log[0])
+    model, about = load_weights(out / "weights.npz")
+    assert model.encode(np.zeros((1, 60, 96), np.float32)).shape == (1, 100)
+    assert about["validation_loss"] == min(e["validation_loss"] for e in log if len(e) == 3)
+    for picture in ("loss.png", "reconstruction.png"):
+        assert (out / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_it_learns(piano_folder, tmp_path):
+    done = train("--examples", 6000, "--batch-size", 20, "--json", data=piano_folder,
+                 out=tmp_path / "a")  # fmt: skip
+    summary = json.loads(done.stdout)
+    scores = summary["reconstruction"]
+    assert scores["this model"]["loss"] < scores["mean training target"]["loss"] - 0.05
+    assert scores["this model"]["median_rank"] < 300
+
+
+@pytest.mark.parametrize("name", ["note_drop", "composer", "regularized"])
+def test_other_models(name, piano_folder, tmp_path):
+    done = train("--model", name, *QUICK, "--json", data=piano_folder, out=tmp_path / name)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert ("reconstruction" in summary) == (name != "composer")
+    assert ("composer" in summary) == (name != "note_drop")
+    assert (tmp_path / name / "reconstruction.png").exists() == (name != "composer")
+
+
+def same_weights(a, b):
+    for name in ("weights.npz", "checkpoint.npz"):
+        ours, theirs = load_arrays(a / name), load_arrays(b / name)
+        assert ours.keys() == theirs.keys()
+        for key in ours.keys() - {"standing"}:
+            np.testing.assert_array_equal(ours[key], theirs[key], err_msg=f"{name}: {key}")
+
+
+def test_killed_again_and_again_it_ends_at_the_same_weights(finished, piano_folder, tmp_path):
+    """kill -9 at random moments, from start-up on, until the run is through."""
+    out, chance = tmp_path / "killed", random.Random(0)
+    kills = during_training = 0
+    while True:
+        resume = (out / "config.json").exists()
+        if resume:
+            running = start("--resume", out=out)
+        else:
+            running = start(*QUICK, data=piano_folder, out=out)
+        if kills >= 6:  # and now let it finish
+            _, errors = running.communicate(timeout=120)
+            assert running.returncode == 0, errors
+            break
+        before = (out / "log.jsonl").stat().st_size if (out / "log.jsonl").exists() else 0
+        if kills >= 2:  # the first two may die at any time; the others after some steps
+            wait_for(
+                lambda before=before: (
+                    (out / "log.jsonl").exists() and (out / "log.jsonl").stat().st_size != before
+                )
+            )
+            during_training += 1
+        time.sleep(chance.uniform(0, 0.4))
+        running.kill()
+        running.communicate()
+        kills += 1
+    assert during_training == 4
+    same_weights(out, finished[0])
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    validated = [e["step"] for e in log if "validation_loss" in e]
+    assert validated == list(range(3, 61, 3))  # no step is logged twice
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_and_says_how_to_go_on(number, finished, piano_folder, tmp_path):
+    out = tmp_path / "stopped"
+    running = start(*QUICK, data=piano_folder, out=out)
+    wait_for(lambda: (out / "log.jsonl").exists())
+    running.send_signal(number)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130
+    (line,) = errors.strip().splitlines()
+    assert "all saved" in line
+    hint = line.split("go on with: ")[1].split()
+    assert hint[:3] == ["python", "-m", "tinyembed.train"]
+    done = train(*hint[3:])
+    assert done.returncode == 0, done.stderr
+    same_weights(out, finished[0])
+
+
+def test_ctrl_c_before_training_leaves_nothing(piano_folder, tmp_path):
+    out = tmp_path / "a"
+    running = start(*QUICK, data=piano_folder, out=out)
+    time.sleep(0.3)
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    assert running.returncode != 0
+    if not out.exists():
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_that_is_no_number(piano_folder, tmp_path):
+    done = train(*QUICK, "--learning-rate", "1e30", data=piano_folder, out=tmp_path / "a")
+    fails_with_one_line(done, 1, "nan", "--learning-rate")
+
+
+def test_a_full_disk(piano_folder, tmp_path):
+    """No file may grow past a limit: the same OSError as on a full disk, in the same place."""
+    out = tmp_path / "a"
+
+    def limit_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    done = train(*QUICK, data=piano_folder, out=out, preexec_fn=limit_files)
+    fails_with_one_line(done, 1, "weights.npz")
+    assert json.loads((out / "config.json").read_text())["model"] == "context"
+    assert not list(out.glob("*.tmp")) and not list(out.glob(".*"))
+    done = train("--resume", out=out)  # there is space again
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_out_that_exists(finished, piano_folder):
+    out, _ = finished
+    before = load_arrays(out / "weights.npz")
+    done = train(*QUICK, data=piano_folder, out=out)
+    fails_with_one_line(done, 2, str(out), "--resume")
+    after = load_arrays(out / "weights.npz")
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_resuming_what_is_not_there(tmp_path):
+    fails_with_one_line(train("--resume", out=tmp_path / "a"), 2, "no run to resume")
+
+
+def test_resuming_with_other_settings(finished):
+    done = train("--resume", "--examples", 700, out=finished[0])
+    fails_with_one_line(done, 2, "--examples 700", "600")
+
+
+def test_resuming_a_finished_run_only_says_it_again(finished):
+    out, first = finished
+    done = train("--resume", out=out)
+    assert done.returncode == 0
+    assert done.stdout.split("On ")[1] == first.stdout.split("On ")[1]
+
+
+def test_resuming_on_other_music(piano_folder, tmp_path):
+    import shutil
+
+    data = tmp_path / "piano"
+    shutil.copytree(piano_folder, data)
+    out = tmp_path / "a"
+    assert train(*QUICK, data=data, out=out).returncode == 0
+    next(data.rglob("*.mid")).unlink()
+    fails_with_one_line(train("--resume", out=out), 2, "is not what the run")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--model", "contest"), ("--model", "context")),
+        (("--width", "huge"), ("--width", "paper")),
+        (("--examples", "many"), ("--examples", "whole number")),
+        (("--batch-size", "4"), ("--batch-size 4", "5")),
+        (("--learning-rate", "-1"), ("--learning-rate", "above 0")),
+        (("--exam", "100"), ("--exam",)),
+        (("--data", "no/such/folder"), ("no/such/folder",)),
+    ],
+)
+def test_wrong_use(options, words, tmp_path):
+    fails_with_one_line(train(*options, out=tmp_path / "a"), 2, *words)
+    assert not (tmp_path / "a").exists()
+
+
+def test_no_gpu(piano_folder, tmp_path):
+    from tinyembed.arrays import device_module
+
+    if device_module("auto") is not np:
+        pytest.skip("there is a GPU")
+    done = train("--device", "gpu", data=piano_folder, out=tmp_path / "a")
+    fails_with_one_line(done, 2, "--device gpu", "--device cpu")
+
+
+def test_too_little_music(tmp_path):
+    from music import write_corpus
+
+    done = train(data=write_corpus(tmp_path / "one", 1, 1), out=tmp_path / "a")
+    fails_with_one_line(done, 2, "training")
+    short = write_corpus(tmp_path / "short", 1, 6, beats=8)  # no unit has both neighbours
+    done = train(data=short, out=tmp_path / "a")
+    fails_with_one_line(done, 2)
+    assert not (tmp_path / "a").exists()

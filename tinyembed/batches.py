@@ -1,0 +1,130 @@
+"""What a model is shown: examples drawn from a corpus, a batch at a time (sections 3.2 and 4).
+
+Every draw is a function of the seed and of the step, never of what was drawn before. A run that
+was killed therefore goes on exactly where it stopped, with no generator's state to store.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinyembed.errors import InputError
+from tinyembed.music.corruption import CORRUPTIONS
+from tinyembed.music.duplicates import unique_units
+from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
+
+CANDIDATES = 5  # the reconstruction itself and four others (equation 2)
+STREAMS = ("weights", "order", "occurrence", "corruption", "candidates", "validation")
+
+
+def random_stream(seed, purpose, *counters):
+    """A generator of its own for each purpose (one of STREAMS) and counter, such as the step."""
+    key = (STREAMS.index(purpose), *counters)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+@dataclass
+class Batch:
+    """N examples: what `Model.loss` takes.
+
+    input:      (N, 60, 96), the units, corrupted where the model denoises
+    target:     (N, 60, 96), what the decoder must find; None for a model without one
+    candidates: (N, 5), members of the batch to compare with, the example itself first
+    composer:   (N,), the index of each unit's composer
+    clean:      (N, 60, 96), the units before corruption
+    """
+
+    input: np.ndarray
+    target: np.ndarray | None
+    candidates: np.ndarray
+    composer: np.ndarray
+    clean: np.ndarray
+
+    def to_device(self, xp):
+        """The same batch in arrays of xp."""
+        moved = {name: None if v is None else xp.asarray(v) for name, v in vars(self).items()}
+        return replace(self, **moved)
+
+
+class Examples:
+    """All the examples that some pieces hold for one model, in all keys.
+
+    An example is a unique input unit; when drawn, it is one of that unit's occurrences, which may
+    have different neighbours and composers. Units that are silent, or whose target does not exist
+    or is silent, are left out.
+
+    corpus: a `Corpus`; spec: a `ModelSpec`; pieces: indices of the pieces; seed: of all draws.
+    """
+
+    def __init__(self, corpus, spec, pieces, seed=0, keys=KEYS):
+        self.corpus, self.spec, self.seed = corpus, spec, seed
+        self.offsets = [BEATS_PER_UNIT * unit for unit in spec.context]  # in beats
+        beats = corpus.unit_beats(pieces)
+        beats = beats[corpus.has_onset(beats)]
+        for offset in self.offsets:
+            beats = beats[corpus.has_neighbour(beats, offset)]
+        if self.offsets:
+            sounds = [corpus.has_onset(beats + offset) for offset in self.offsets]
+            beats = beats[np.logical_or.reduce(sounds)]
+        self.units = unique_units(corpus, beats, keys)
+        self._pass, self._order = None, None
+
+    def __len__(self):
+        """How many unique inputs there are."""
+        return len(self.units)
+
+    def batch(self, step, size):
+        """The batch of one training step: every unique input once a pass, in a new order each."""
+        places = np.arange(step * size, (step + 1) * size)
+        passes, places = np.divmod(places, len(self))
+        chosen = np.empty(size, np.int64)
+        for n in np.unique(passes):
+            chosen[passes == n] = self._order_of_pass(n)[places[passes == n]]
+        return self.make(chosen, step)
+
+    def _order_of_pass(self, n):
+        if self._pass != n:
+            self._pass = n
+            self._order = random_stream(self.seed, "order", int(n)).permutation(len(self))
+        return self._order
+
+    def make(self, chosen, step=0):
+        """The batch of given examples.
+
+        chosen: (N,) indices of unique inputs; step: chooses the occurrences, the corruption and
+        the candidates. Returns a `Batch` of float32 arrays on the host.
+        """
+        first, last = self.units.group_start[chosen], self.units.group_start[chosen + 1]
+        drawn = random_stream(self.seed, "occurrence", step).integers(first, last)
+        beats, keys = self.units.occurrence_beat[drawn], self.units.occurrence_key[drawn]
+
+        clean = self.corpus.rolls(beats, keys)
+        target = None
+        if self.offsets == [0]:
+            target = clean
+        elif self.offsets:
+            target = sum(self.corpus.rolls(beats + offset, keys) for offset in self.offsets)
+        damaged = clean
+        if self.spec.corruption:
+            corrupt = CORRUPTIONS[self.spec.corruption]
+            damaged = corrupt(clean, random_stream(self.seed, "corruption", step))
+        return Batch(
+            input=damaged,
+            target=target,
+            candidates=draw_candidates(len(chosen), random_stream(self.seed, "candidates", step)),
+            composer=self.corpus.composer_of(beats),
+            clean=clean,
+        )
+
+
+def draw_candidates(n, rng):
+    """For each of n examples itself and four others, all different: (n, 5) integers."""
+    if n < CANDIDATES:
+        raise InputError(f"a batch of {n}: the loss compares {CANDIDATES} examples")
+    candidates = np.arange(n)[:, None]  # (n, 1)
+    for k in range(1, CANDIDATES):
+        drawn = rng.integers(n - k, size=n)  # a place among those not taken yet
+        for taken in np.sort(candidates, axis=1).T:
+            drawn += drawn >= taken
+        candidates = np.column_stack([candidates, drawn])
+    return candidates

@@ -1,0 +1,1 @@
+"""What a trained model is worth: the measures, none of which a model is trained on."""

@@ -1,0 +1,173 @@
+"""The folder of one training run, and how its files survive being killed at any moment.
+
+    config.json      what was asked for; written first, never changed
+    log.jsonl        one JSON object a line: training and validation losses
+    weights.npz      the best weights so far, by validation loss: what `Model` needs, no more
+    checkpoint.npz   where training stands; with it a run resumes
+    summary.json     what the run achieved; written last
+    loss.png, reconstruction.png
+
+A file is written beside its place, flushed, and then moved there in one step, so that at every
+moment the old one or the new one is whole.
+"""
+
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from tinyembed.errors import InputError
+from tinyembed.models import Model
+
+
+def write_atomically(path, write):
+    """Replace a file all at once. write: takes the open binary file."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which file it was
+        raise
+
+
+def write_json(path, value):
+    """Write a JSON file, atomically and readable by people."""
+    text = json.dumps(value, indent=2) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def save_arrays(path, arrays, **extra):
+    """An .npz without pickle: arrays by name, and JSON values under theirs."""
+    encoded = {name: np.array(json.dumps(value)) for name, value in extra.items()}
+    write_atomically(path, lambda file: np.savez(file, **arrays, **encoded))
+
+
+def load_arrays(path):
+    """{name: array} of an .npz. Raises InputError for a missing, damaged or foreign file."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a readable weight file ({error})") from None
+
+
+class Run:
+    """One run's folder. All paths are attributes; `create` and `open` make sure of it."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.config_file = self.folder / "config.json"
+        self.log_file = self.folder / "log.jsonl"
+        self.weights_file = self.folder / "weights.npz"
+        self.checkpoint_file = self.folder / "checkpoint.npz"
+        self.summary_file = self.folder / "summary.json"
+        self.loss_picture = self.folder / "loss.png"
+        self.reconstruction_picture = self.folder / "reconstruction.png"
+
+    @classmethod
+    def create(cls, folder, config):
+        """A new folder that holds config.json from the first moment on."""
+        run = cls(folder)
+        run.check_free()
+        run.folder.parent.mkdir(parents=True, exist_ok=True)
+        new = run.folder.with_name(f".{run.folder.name}.{os.getpid()}.tmp")
+        try:
+            new.mkdir()
+            write_json(new / "config.json", config)
+            if run.folder.is_dir():  # empty, or check_free would have complained
+                run.folder.rmdir()
+            new.rename(run.folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+        return run
+
+    def check_free(self):
+        """Raise InputError if the folder holds anything: what was written is never overwritten."""
+        if self.config_file.is_file():
+            raise InputError(
+                f"--out {self.folder}: holds a run already; add --resume to continue it, or "
+                "choose another folder"
+            )
+        if self.folder.exists() and not (self.folder.is_dir() and not any(self.folder.iterdir())):
+            raise InputError(f"--out {self.folder}: exists already; choose another folder")
+
+    @classmethod
+    def open(cls, folder):
+        """An existing run and its config."""
+        run = cls(folder)
+        try:
+            return run, json.loads(run.config_file.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(
+                f"--out {folder}: there is no run to resume; start it without --resume"
+            ) from None
+        except ValueError as error:
+            raise InputError(f"{run.config_file}: not readable ({error})") from None
+
+    def append_log(self, entry):
+        """Add a line to the log."""
+        with open(self.log_file, "a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def log_size(self):
+        """The log's length in bytes."""
+        return self.log_file.stat().st_size if self.log_file.exists() else 0
+
+    def cut_log(self, size):
+        """Forget what was logged after a checkpoint: those steps will run again."""
+        if self.log_size() > size:
+            os.truncate(self.log_file, size)
+
+    def read_log(self):
+        """All entries of the log."""
+        if not self.log_file.exists():
+            return []
+        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+
+
+def save_weights(path, model, **about):
+    """Write a weight file: the model's state, and how to build the model that it fits."""
+    config = {
+        "model": model.name,
+        "width": model.width,
+        "composers": model.composers,
+        "temperature": model.candidate_loss.temperature,
+        **about,
+    }
+    save_arrays(path, model.state(), config=config)
+
+
+def load_weights(path):
+    """The trained `Model` of a weight file, on the CPU, and its config.
+
+    Raises InputError for a file that is missing, damaged or not one of ours.
+    """
+    state = load_arrays(path)
+    try:
+        config = json.loads(str(state.pop("config")))
+        model = Model(
+            config["model"],
+            config["width"],
+            config["composers"],
+            np.random.default_rng(0),
+            config["temperature"],
+        )
+    except (KeyError, ValueError, TypeError):
+        raise InputError(f"{path}: not a weight file of tinyembed") from None
+    try:
+        model.load_state(state)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return model, config

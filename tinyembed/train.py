@@ -1,0 +1,238 @@
+"""python -m tinyembed.train: from music to a trained embedding, in one command."""
+
+import hashlib
+import json
+import sys
+
+import numpy as np
+
+from tinyembed.arrays import device_module, device_name, to_host
+from tinyembed.batches import CANDIDATES
+from tinyembed.command import (
+    INTERRUPTED,
+    Parser,
+    add_data,
+    add_device,
+    add_json,
+    add_seed,
+    add_width,
+    count,
+    positive,
+    run,
+)
+from tinyembed.errors import InputError
+from tinyembed.evaluation.reconstruction import (
+    CHANCE,
+    compare_composers,
+    compare_reconstructions,
+    mean_target,
+)
+from tinyembed.models import MODELS
+from tinyembed.music.sources import open_corpus
+from tinyembed.pictures import draw_losses, draw_reconstructions
+from tinyembed.runs import Run, load_weights, write_json
+from tinyembed.trainer import Interrupted, Trainer
+
+EXAMPLES = 120_000  # some two minutes at `small` width on two cores
+# What makes a run what it is. On --resume these come from its config.json; the device may change.
+SETTINGS = (
+    "model", "data", "any_meter", "splits", "width", "examples", "batch_size", "seed",
+    "learning_rate", "temperature",
+)  # fmt: skip
+
+
+def build_parser():
+    """All options of the command."""
+    parser = Parser("train", "Train one of the paper's seven models and keep its best weights.")
+    parser.add_argument("--model", choices=list(MODELS), default="context", help="which of them")
+    add_data(parser)
+    add_width(parser)
+    add_device(parser)
+    parser.add_argument("--examples", type=count, default=EXAMPLES, help="how many to train on")
+    parser.add_argument("--batch-size", type=count, default=100, help="examples a step")
+    parser.add_argument("--learning-rate", type=positive, default=1e-3, help="Adam's, at its peak")
+    parser.add_argument(
+        "--temperature", type=positive, default=1.0, help="divides the cosines in equation 2"
+    )
+    add_seed(parser)
+    parser.add_argument("--out", metavar="DIR", help="folder to write (default: runs/MODEL)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    add_json(parser)
+    return parser
+
+
+def main(argv=None):
+    """Train, or go on training; then say what came of it. Returns the exit status."""
+    options = build_parser().parse_args(argv)
+    if options.batch_size < CANDIDATES:
+        raise InputError(f"--batch-size {options.batch_size}: at least {CANDIDATES} are compared")
+    if options.examples < options.batch_size:
+        raise InputError(f"--examples {options.examples}: fewer than one --batch-size")
+    xp = device_module(options.device)
+    say = (lambda *words: None) if options.json else print
+
+    folder = options.out or f"runs/{options.model}"
+    settings = {name: getattr(options, name) for name in SETTINGS}
+    if options.resume:
+        training_run, config = Run.open(folder)
+        refuse_other_settings(settings, config, argv)
+        settings = {name: config[name] for name in SETTINGS}
+    else:
+        Run(folder).check_free()
+
+    corpus = open_corpus(
+        settings["data"],
+        seed=settings["seed"],
+        any_meter=settings["any_meter"],
+        splits=settings["splits"],
+    )
+    for note in corpus.notes:
+        say(f"note: {note}")
+    if corpus.left_out:
+        say(f"note: {len(corpus.left_out)} files left out; python -m tinyembed.corpus names them")
+    if not options.resume:
+        trainer = Trainer(None, settings, corpus, xp)  # raises before anything is written
+        training_run = Run.create(folder, {**settings, "corpus": fingerprint(corpus)})
+        trainer.run = training_run
+    else:
+        if config["corpus"] != fingerprint(corpus):
+            raise InputError(
+                f"--resume: the music in {settings['data'] or 'the default corpus'} is not what "
+                f"the run in {folder} began with; start a new one in another --out"
+            )
+        trainer = Trainer(training_run, settings, corpus, xp)
+        trainer.resume()
+
+    say(
+        f"{settings['model']}, {settings['width']} width, on the {device_name(xp)}: "
+        f"{len(trainer.examples):,} different examples in {len(trainer.pieces)} pieces; "
+        f"{len(trainer.validation_pieces)} more for validation, "
+        f"{int(corpus.piece_is_test.sum())} untouched for testing"
+    )
+    if trainer.step:
+        say(f"going on at step {trainer.step:,} of {trainer.steps:,}")
+    try:
+        trainer.train(progress=False if options.json else None)
+    except Interrupted as stop:
+        print(
+            f"tinyembed: stopped at step {stop.step:,} of {trainer.steps:,}, all saved; go on "
+            f"with: python -m tinyembed.train --resume --out {folder}",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+
+    summary = summarize(trainer)
+    write_json(training_run.summary_file, summary)
+    draw_pictures(trainer, summary)
+    if options.json:
+        print(json.dumps(summary))
+    else:
+        print_summary(summary, training_run)
+    return 0
+
+
+def refuse_other_settings(settings, config, argv):
+    """A resumed run keeps its settings: raise InputError where one was given that differs."""
+    given = sys.argv[1:] if argv is None else argv
+    for name in SETTINGS:
+        option = "--" + name.replace("_", "-")
+        is_given = any(word == option or word.startswith(option + "=") for word in given)
+        if is_given and settings[name] != config[name]:
+            raise InputError(
+                f"{option} {settings[name]}: the run to resume has {config[name]}; leave the "
+                "option out, or start a new run in another --out"
+            )
+
+
+def fingerprint(corpus):
+    """A digest of the music and its split: the same for the same training data."""
+    digest = hashlib.sha256("\n".join(corpus.names).encode())
+    for array in (corpus.ticks, corpus.pitches, corpus.piece_beats, corpus.piece_is_test):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def summarize(trainer):
+    """What a person wants to know of the best weights: a dict, also written as summary.json."""
+    xp, corpus = trainer.xp, trainer.corpus
+    model, about = load_weights(trainer.run.weights_file)
+    model.to_device(xp)
+    trainer.model = model
+    examples = trainer.steps * trainer.config["batch_size"]
+    summary = {
+        "model": model.name,
+        "width": model.width,
+        "device": device_name(xp),
+        "examples": examples,
+        "unique_examples": len(trainer.examples),
+        "seconds": round(trainer.seconds, 1),
+        "examples_per_s": round(examples / max(trainer.seconds, 1e-9), 1),
+        "best_step": about["step"],
+        "steps": trainer.steps,
+        "validation_loss": about["validation_loss"],
+        "validation_examples": len(trainer.validation),
+        "validation_pieces": len(trainer.validation_pieces),
+    }
+    if model.decoder:
+        mean = mean_target(trainer.examples, trainer.config["seed"])
+        summary["chance"] = CHANCE
+        summary["reconstruction"] = compare_reconstructions(model, trainer.validation, mean, xp)
+    if model.head:
+        composers = corpus.composer_of(trainer.examples.units.occurrence_beat)
+        summary["composer"] = compare_composers(model, trainer.validation, composers, xp)
+    return summary
+
+
+def print_summary(summary, training_run):
+    """The same for people, ending with the files and the next command to try."""
+    minutes, seconds = divmod(round(summary["seconds"]), 60)
+    print(
+        f"\n{summary['examples']:,} examples in {minutes} min {seconds} s "
+        f"({summary['examples_per_s']:,.0f} examples/s); best weights at step "
+        f"{summary['best_step']:,} of {summary['steps']:,}.\n\n"
+        f"On {summary['validation_examples']:,} examples of {summary['validation_pieces']} pieces "
+        "that it was not trained on:\n"
+    )
+    if "reconstruction" in summary:
+        print(f"  {'':24}{'loss':>8}{'cosine':>9}{'median rank of 1,000':>23}")
+        for who, scores in summary["reconstruction"].items():
+            print(
+                f"  {who:24}{scores['loss']:8.3f}{scores['cosine']:9.3f}"
+                f"{scores['median_rank']:23.1f}"
+            )
+        print(f"  {'chance':24}{summary['chance']:8.3f}{'':9}{499.5:23.1f}\n")
+    if "composer" in summary:
+        head = summary["composer"]
+        print(
+            f"  composer named right: {head['accuracy']:.1%}; always saying "
+            f"{head['majority_composer']}: {head['majority']:.1%}\n"
+            f"  cross-entropy: {head['loss']:.3f}; chance: {head['chance']:.3f}\n"
+        )
+    print(f"In {training_run.folder}/: weights.npz, config.json, log.jsonl, summary.json, loss.png")
+    if "reconstruction" in summary:
+        print(f"Look at {training_run.reconstruction_picture}: units beside what the model made.")
+    other = "composer" if summary["model"] != "composer" else "context"
+    print(f"Next: python -m tinyembed.train --model {other}")
+
+
+def draw_pictures(trainer, summary):
+    """loss.png, and for a model with a decoder reconstruction.png."""
+    levels = []
+    if "reconstruction" in summary and "composer" not in summary:
+        scores = summary["reconstruction"]
+        levels = [("chance", CHANCE), *[(w, s["loss"]) for w, s in list(scores.items())[2:]]]
+    draw_losses(trainer.run.read_log(), trainer.run.loss_picture, levels)
+    if not trainer.model.decoder:
+        return
+    batch = next(trainer.validation.batches())
+    model, xp = trainer.model, trainer.xp
+    made = to_host(model.forward(xp.asarray(batch.input))[0].reconstruction)
+    busiest = np.argsort(-batch.clean.sum(axis=(1, 2)), kind="stable")[:30:10]
+    rows = [[batch.input[n], batch.target[n], made[n]] for n in busiest]
+    what = "the unit itself" if model.spec.context == (0,) else "its surroundings"
+    titles = ["what the model is given", f"what it must find: {what}", "what it makes"]
+    draw_reconstructions(rows, titles, trainer.run.reconstruction_picture)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,213 @@
+"""The training loop: batches, steps, validation, checkpoints."""
+
+import json
+import math
+import signal
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+from tqdm import tqdm
+
+from tinyembed.arrays import to_host
+from tinyembed.batches import Examples, random_stream
+from tinyembed.errors import InputError, WorkError
+from tinyembed.evaluation.reconstruction import Validation, validation_losses
+from tinyembed.models import Model
+from tinyembed.music.splits import validation_pieces
+from tinyembed.optimizers import Adam, Flat, cosine_decay
+from tinyembed.runs import load_arrays, save_arrays, save_weights
+
+VALIDATIONS = 20  # over a whole run
+LOG_EVERY = 50  # steps; only then does a loss leave the device
+CHECKPOINT_EVERY = 60.0  # seconds, beside one after each validation
+
+
+class Interrupted(Exception):
+    """Someone asked the training to stop; all is saved. step: how far it came."""
+
+    def __init__(self, step):
+        self.step = step
+
+
+class Trainer:
+    """One model, its examples, and how far it has come.
+
+    run: the `Run` to write to; config: its settings (model, width, examples, batch_size, seed,
+    learning_rate, temperature); corpus: a `Corpus`; xp: numpy or cupy.
+    """
+
+    def __init__(self, run, config, corpus, xp):
+        self.run, self.config, self.corpus, self.xp = run, config, corpus, xp
+        seed = config["seed"]
+        self.validation_pieces = validation_pieces(corpus, seed)
+        self.pieces = np.setdiff1d(np.flatnonzero(~corpus.piece_is_test), self.validation_pieces)
+        self.model = Model(
+            config["model"],
+            config["width"],
+            corpus.composers,
+            random_stream(seed, "weights"),
+            config["temperature"],
+        )
+        spec = self.model.spec
+        self.examples = Examples(corpus, spec, self.pieces, seed)
+        self.validation = Validation(Examples(corpus, spec, self.validation_pieces, seed), seed)
+        if len(self.examples) == 0:
+            raise InputError(f"{len(self.pieces)} training pieces, none with an example to learn")
+
+        self.model.to_device(xp)
+        self.optimizer = Adam(Flat(self.model.parameters()))
+        self.steps = -(-config["examples"] // config["batch_size"])
+        self.step = 0
+        self.best_loss, self.best_step = math.inf, 0
+        self.seconds = 0.0  # of training, over all the times the run was resumed
+        self._since_log = []  # losses that are still on the device
+        self._stop = False
+
+    def train(self, progress=None):
+        """Take all the steps that are left.
+
+        progress: True or False for a progress bar, None for one on a terminal only.
+        Raises Interrupted after Ctrl-C (all is saved), WorkError when the loss is not a number.
+        """
+        every = max(1, self.steps // VALIDATIONS)
+        size = self.config["batch_size"]
+        saved_at = logged_at = time.monotonic()
+        logged_step = self.step
+        bar = tqdm(
+            total=self.steps * size,
+            initial=self.step * size,
+            unit=" examples",
+            unit_scale=True,
+            disable=None if progress is None else not progress,
+            desc=self.model.name,
+        )
+        # What overflows shows in the loss, where it is checked; a warning would not help.
+        with bar, self._stopping_gently(), np.errstate(all="ignore"):
+            while self.step < self.steps:
+                self._since_log.append(self.take_step())
+                bar.update(size)
+                validates = self.step % every == 0 or self.step == self.steps
+                if validates or self._stop or self.step % LOG_EVERY == 0:
+                    now = time.monotonic()
+                    self.seconds += now - logged_at
+                    rate = (self.step - logged_step) * size / (now - logged_at)
+                    logged_at, logged_step = now, self.step
+                    bar.set_postfix(loss=f"{self.write_log(rate):.4f}")
+                if validates:
+                    self.validate()
+                if validates or self._stop or time.monotonic() - saved_at > CHECKPOINT_EVERY:
+                    if not self._since_log:  # what is on the device only would be lost
+                        self.save_checkpoint()
+                        saved_at = time.monotonic()
+                if validates:
+                    logged_at = time.monotonic()  # validation is not training
+                if self._stop:
+                    raise Interrupted(self.step)
+
+    def take_step(self):
+        """Forward, backward, Adam on one batch. Returns its losses, still on the device."""
+        batch = self.examples.batch(self.step, self.config["batch_size"]).to_device(self.xp)
+        losses, cache = self.model.loss(batch, training=True)
+        self.model.loss_backward(cache)
+        rate = cosine_decay(self.step, self.steps, self.config["learning_rate"])
+        self.optimizer.step(rate)
+        self.step += 1
+        return losses
+
+    def write_log(self, rate):
+        """Log the mean losses since the last line; this is where they leave the device."""
+        losses = {
+            name: float(sum(entry[name] for entry in self._since_log)) / len(self._since_log)
+            for name in self._since_log[0]
+        }
+        self._since_log = []
+        total = sum(losses.values())
+        if not math.isfinite(total):
+            kept = (
+                f"the best weights, of step {self.best_step:,}, are in {self.run.weights_file}"
+                if self.best_step
+                else "no weights were worth keeping"
+            )
+            raise WorkError(
+                f"the loss is {total} at step {self.step:,}; {kept}; try a --learning-rate below "
+                f"{self.config['learning_rate']:g}"
+            )
+        self.run.append_log(
+            {
+                "step": self.step,
+                "examples": self.step * self.config["batch_size"],
+                "loss": total,
+                **losses,
+                "examples_per_s": round(rate, 1),
+            }
+        )
+        return total
+
+    def validate(self):
+        """Measure the losses on the validation pieces; keep the weights if they are the best."""
+        losses = validation_losses(self.model, self.validation, self.xp)
+        total = sum(losses.values())
+        if total < self.best_loss:
+            self.best_loss, self.best_step = total, self.step
+            save_weights(
+                self.run.weights_file,
+                self.model,
+                step=self.step,
+                examples=self.step * self.config["batch_size"],
+                seed=self.config["seed"],
+                validation_loss=total,
+            )
+        entry = {"step": self.step, "validation_loss": total}
+        self.run.append_log({**entry, **{f"validation_{k}": v for k, v in losses.items()}})
+
+    def save_checkpoint(self):
+        """Write all that `resume` needs."""
+        state = {f"model.{name}": value for name, value in self.model.state().items()}
+        state["adam.m"], state["adam.v"] = to_host(self.optimizer.m), to_host(self.optimizer.v)
+        standing = {
+            "step": self.step,
+            "best_loss": self.best_loss,
+            "best_step": self.best_step,
+            "seconds": self.seconds,
+            "log_size": self.run.log_size(),
+        }
+        save_arrays(self.run.checkpoint_file, state, standing=standing)
+
+    def resume(self):
+        """Go back to the last checkpoint; without one, to the beginning."""
+        if not self.run.checkpoint_file.exists():
+            self.run.cut_log(0)
+            return
+        state = load_arrays(self.run.checkpoint_file)
+        standing = json.loads(str(state["standing"]))
+        self.model.load_state(
+            {name.removeprefix("model."): v for name, v in state.items() if name != "standing"}
+        )
+        self.optimizer.m[...] = self.xp.asarray(state["adam.m"])
+        self.optimizer.v[...] = self.xp.asarray(state["adam.v"])
+        self.step = self.optimizer.t = standing["step"]
+        self.best_loss, self.best_step = standing["best_loss"], standing["best_step"]
+        self.seconds = standing["seconds"]
+        self.run.cut_log(standing["log_size"])
+
+    @contextmanager
+    def _stopping_gently(self):
+        """Ctrl-C (and a polite kill) ends the step under way first; a second one ends at once."""
+
+        def ask_to_stop(number, frame):
+            if self._stop:
+                raise KeyboardInterrupt
+            self._stop = True
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, ask_to_stop) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
