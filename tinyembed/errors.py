@@ -6,7 +6,7 @@ way out; `tinyembed.command.run` prints it and turns it into the exit status.
 
 
 class InputError(ValueError):
-    """What was asked for cannot be done as asked: a wrong option, a missing folder. Exit status 2."""
+    """What was asked cannot be done as asked: a wrong option, a missing folder. Exit status 2."""
 
     exit_status = 2
 

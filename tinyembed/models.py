@@ -112,9 +112,9 @@ def build_decoder(encoder, width):
     return Sequential(**layers)
 
 
-def build_head(hidden, n_composers, rng):
-    """Sections 4.3 and 4.4: (N, 100) -> logits (N, n_composers), through `hidden` ELU layers."""
-    layers, features = {}, EMBEDDING
+def build_head(hidden, n_composers, rng, features=EMBEDDING):
+    """Sections 4.3, 4.4: (N, features) -> logits (N, n_composers), through `hidden` ELU layers."""
+    layers = {}
     for i, out in enumerate(hidden, start=1):
         layers[f"dense{i}"] = Dense(features, out, rng=rng)
         layers[f"elu{i}"] = Elu()
@@ -203,14 +203,6 @@ class Model(Layer):
             for i in range(0, len(rolls), batch_size)
         ]
         return xp.concatenate(parts) if parts else xp.zeros((0, EMBEDDING), rolls.dtype)
-
-    def to_device(self, xp):
-        """Move all parameters and buffers into arrays of xp (numpy or cupy). Returns the model."""
-        for parameter in self.parameters():
-            parameter.value, parameter.grad = xp.asarray(parameter.value), xp.asarray(parameter.grad)
-        for owner, name in self.named_buffers().values():
-            setattr(owner, name, xp.asarray(getattr(owner, name)))
-        return self
 
     def state(self):
         """{name: array on the host} of all parameters and buffers: what a weight file holds."""

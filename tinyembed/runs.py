@@ -11,6 +11,7 @@ A file is written beside its place, flushed, and then moved there in one step, s
 moment the old one or the new one is whole.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -135,6 +136,27 @@ class Run:
         if not self.log_file.exists():
             return []
         return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+
+
+def open_or_create(folder, config):
+    """The folder to work in: a new one, or one that the same command began."""
+    home = Run(folder)
+    if not home.config_file.exists():
+        return Run.create(folder, config)
+    home, before = Run.open(folder)
+    for name, value in config.items():
+        if before.get(name) != value:
+            what = "the music" if name == "corpus" else f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"--out {folder}: was begun with another {what}; choose another folder, or give "
+                "the same options to go on"
+            )
+    return home
+
+
+def digest(path):
+    """The SHA-256 of a file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def save_weights(path, model, **about):

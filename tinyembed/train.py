@@ -1,6 +1,5 @@
 """python -m tinyembed.train: from music to a trained embedding, in one command."""
 
-import hashlib
 import json
 import sys
 
@@ -31,7 +30,7 @@ from tinyembed.models import MODELS
 from tinyembed.music.sources import open_corpus
 from tinyembed.pictures import draw_losses, draw_reconstructions
 from tinyembed.runs import Run, load_weights, write_json
-from tinyembed.trainer import Interrupted, Trainer
+from tinyembed.trainer import Interrupted, Trainer, fingerprint
 
 EXAMPLES = 120_000  # some two minutes at `small` width on two cores
 # What makes a run what it is. On --resume these come from its config.json; the device may change.
@@ -142,14 +141,6 @@ def refuse_other_settings(settings, config, argv):
                 f"{option} {settings[name]}: the run to resume has {config[name]}; leave the "
                 "option out, or start a new run in another --out"
             )
-
-
-def fingerprint(corpus):
-    """A digest of the music and its split: the same for the same training data."""
-    digest = hashlib.sha256("\n".join(corpus.names).encode())
-    for array in (corpus.ticks, corpus.pitches, corpus.piece_beats, corpus.piece_is_test):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def summarize(trainer):

@@ -1,5 +1,6 @@
 """The training loop: batches, steps, validation, checkpoints."""
 
+import hashlib
 import json
 import math
 import signal
@@ -211,3 +212,11 @@ class Trainer:
         finally:
             for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
+
+
+def fingerprint(corpus):
+    """A digest of the music and its split: the same for the same training data."""
+    digest = hashlib.sha256("\n".join(corpus.names).encode())
+    for array in (corpus.ticks, corpus.pitches, corpus.piece_beats, corpus.piece_is_test):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

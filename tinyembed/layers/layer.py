@@ -59,6 +59,15 @@ class Layer:
             found.update(layer.named_buffers(f"{prefix}{name}."))
         return found
 
+    def to_device(self, xp):
+        """Move all parameters and buffers into arrays of xp (numpy or cupy). Returns self."""
+        for parameter in self.parameters():
+            parameter.value = xp.asarray(parameter.value)
+            parameter.grad = xp.asarray(parameter.grad)
+        for owner, name in self.named_buffers().values():
+            setattr(owner, name, xp.asarray(getattr(owner, name)))
+        return self
+
 
 class Sequential(Layer):
     """Layers one after the other, by name: Sequential(conv1=..., norm1=..., elu1=...)."""
