@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyembed.batches import draw_candidates
-from tinyembed.layers.cosine import CandidateCosineLoss, CosineLoss, cosines
+from tinyembed.layers.cosine import (
+    BatchCosineLoss,
+    CandidateCosineLoss,
+    CosineLoss,
+    cosines,
+)
 from tinyembed.layers.gradcheck import complex_step, relative_error
 from tinyembed.layers.softmax import SoftmaxCrossEntropy, softmax
 
@@ -113,6 +118,20 @@ def test_cosine_loss(n, seed):
     np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
     step = complex_step(lambda p: CosineLoss().forward(p, target)[0], prediction)
     assert relative_error(CosineLoss().backward(cache), step) < 1e-10
+
+
+@given(n=st.integers(1, 6), seed=seeds, temperature=st.sampled_from([1.0, 0.1]))
+@settings(max_examples=30, deadline=None)
+def test_batch_cosine_loss(n, seed, temperature):
+    rng = np.random.default_rng(seed)
+    prediction, target = rng.standard_normal((2, n, 4))
+    loss = BatchCosineLoss(temperature)
+    value, cache = loss.forward(prediction, target)
+    logits = 1 - scipy.spatial.distance.cdist(prediction, target, "cosine")
+    expected = -np.diag(scipy.special.log_softmax(logits / temperature, axis=1)).mean()
+    np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
+    step = complex_step(lambda p: loss.forward(p, target)[0], prediction)
+    np.testing.assert_allclose(loss.backward(cache), step, rtol=1e-9, atol=1e-12)
 
 
 def test_cosines():

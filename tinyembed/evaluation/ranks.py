@@ -1,18 +1,93 @@
-"""The rank of the right answer among many (section 5.0.1): 0 is best."""
+"""The rank of the right answer among many (section 5.0.1): 0 is best.
 
-from tinyembed.arrays import array_module
+The paper's candidates are 999 random units. Most of those are in another key and another texture
+than the music at hand, which makes the right one easy to tell. So there is a second kind beside
+them: units of the same piece, in the same key.
+"""
+
+import numpy as np
+
+from tinyembed.arrays import array_module, matmul, to_host
+from tinyembed.layers.cosine import TINY, cosines
 
 TIE = 1e-6  # cosines closer than this are equal: equal rolls differ only by rounding
+CANDIDATES = 1000  # with the right one
+BLOCK = 256  # targets that share their random candidates, and the bound of memory
+
+
+def ranks_among(own, others):
+    """How many others are more similar than the right one; those as similar count half.
+
+    own: (N, 1), similarity of each prediction with the right answer; others: (N, M), with the
+    other candidates. Returns (N,) floats, 0 to M.
+    """
+    more = (others > own + TIE).sum(axis=1)
+    as_similar = (others >= own - TIE).sum(axis=1) - more
+    return more + as_similar / 2
 
 
 def ranks(similarity, right):
-    """How many candidates are more similar than the right one; those as similar count half.
+    """The same where the right answer stands among the candidates.
 
-    similarity: (N, M), of each of N predictions with its M candidates, the right one among them;
-    right: (N,), where the right one stands. Returns (N,) floats, 0 to M - 1.
+    similarity: (N, M), of N predictions with M candidates; right: (N,), where the right one is.
     """
     xp = array_module(similarity)
     own = similarity[xp.arange(len(similarity)), right][:, None]  # (N, 1)
-    more = (similarity > own + TIE).sum(axis=1)
-    as_similar = (similarity >= own - TIE).sum(axis=1) - more - 1  # but for itself
-    return more + as_similar / 2
+    return ranks_among(own, similarity) - 0.5  # it is as similar as itself
+
+
+def random_ranks(predicted, targets, pool, seed, candidates=CANDIDATES):
+    """Rank among random units, all candidates of a block of targets in one matrix product.
+
+    predicted: (S, D); targets: (S, D), embeddings of the right answers; pool: (U, D), embeddings
+    to draw candidates from, without replacement, anew for each block: the same ones whatever is
+    predicted. Returns (S,) floats, 0 to min(candidates, U) - 1.
+    """
+    xp = array_module(predicted)
+    unit = pool * ((pool * pool).sum(axis=1, keepdims=True) + TINY) ** -0.5  # of length 1
+    n = min(candidates - 1, len(pool))
+    found = np.empty(len(predicted))
+    for block, start in enumerate(range(0, len(predicted), BLOCK)):
+        drawn = np.random.default_rng([seed, block]).choice(len(pool), n, replace=False)
+        p, q = predicted[start : start + BLOCK], targets[start : start + BLOCK]
+        p_inverse = ((p * p).sum(axis=1, keepdims=True) + TINY) ** -0.5  # (B, 1)
+        q_inverse = ((q * q).sum(axis=1, keepdims=True) + TINY) ** -0.5
+        own = (p * q).sum(axis=1, keepdims=True) * p_inverse * q_inverse  # (B, 1)
+        others = matmul(p, unit[xp.asarray(drawn)].T) * p_inverse  # (B, n)
+        found[start : start + BLOCK] = to_host(ranks_among(own, others))
+    return found
+
+
+def same_piece_ranks(predicted, embeddings, passages, sequences, seed, candidates=CANDIDATES):
+    """Rank among units of the same piece and key that share no beat with the sequence.
+
+    predicted: (S, D); embeddings: (R, D), of all rows of the passages; passages: `Passages`;
+    sequences: (S, 8) rows, from `Passages.sequences`. The other candidates are drawn with
+    replacement, since a piece has fewer than 999 such units. Returns (S,) floats, NaN where the
+    piece has no such unit at all.
+    """
+    xp = array_module(predicted)
+    found = np.full(len(sequences), np.nan)
+    passage = passages.passage_of(sequences[:, 0])
+    for p in np.unique(passage):
+        begin, end = passages.start[p], passages.start[p + 1]
+        sounding = np.flatnonzero(passages.sounds[begin:end])  # (V,), rows within the passage
+        here = np.flatnonzero(passage == p)
+        rng = np.random.default_rng([seed, int(p)])
+        for block in np.array_split(here, -(-len(here) // BLOCK)):
+            rows = sequences[block] - begin  # (B, 8)
+            # A unit overlaps when it starts up to three beats before the first, or up to three
+            # after the last: those places in `sounding` are left out.
+            low = np.searchsorted(sounding, rows[:, 0] - 3)
+            gap = np.searchsorted(sounding, rows[:, -1] + 4) - low
+            available = len(sounding) - gap
+            drawn = (rng.random((len(block), candidates - 1)) * available[:, None]).astype(int)
+            drawn += (drawn >= low[:, None]) * gap[:, None]
+            similarity = cosines(predicted[block], embeddings[begin:end])  # (B, U)
+            drawn = sounding[np.minimum(drawn, len(sounding) - 1)]  # where none is available: any
+            pick = xp.arange(len(block))[:, None]
+            own = similarity[pick, xp.asarray(rows[:, -1:])]  # (B, 1)
+            others = similarity[pick, xp.asarray(drawn)]  # (B, 999)
+            result = to_host(ranks_among(own, others))
+            found[block] = np.where(available > 0, result, np.nan)
+    return found

@@ -75,6 +75,35 @@ class CosineLoss:
         return (cosine * p - q) * p_inverse / len(p)
 
 
+class BatchCosineLoss:
+    """The mean over the batch of -log P(right target | prediction), among all its targets.
+
+    P is a softmax over the cosines divided by a temperature. What counts is not how close a
+    prediction comes to its target, but that no other target is closer: that is, its rank.
+    """
+
+    def __init__(self, temperature):
+        self.temperature = temperature
+        self.cross_entropy = SoftmaxCrossEntropy()
+
+    def forward(self, prediction, target):
+        """prediction, target: (N, D). Returns the loss, a 0-d array, and a cache."""
+        p_inverse = ((prediction * prediction).sum(axis=1, keepdims=True) + TINY) ** -0.5  # (N, 1)
+        q_inverse = ((target * target).sum(axis=1, keepdims=True) + TINY) ** -0.5
+        p, q = prediction * p_inverse, target * q_inverse  # of length 1
+        similarity = matmul(p, q.T)  # (N, N): prediction, target
+        own = array_module(p).arange(len(p))
+        loss, softmax_cache = self.cross_entropy.forward(similarity / self.temperature, own)
+        return loss, (p, q, p_inverse, similarity, softmax_cache)
+
+    def backward(self, cache):
+        """dprediction: (N, D). A cosine's derivative by p is q - cos p, over p's length."""
+        p, q, p_inverse, similarity, softmax_cache = cache
+        dsimilarity = self.cross_entropy.backward(softmax_cache) / self.temperature  # (N, N)
+        along_p = (dsimilarity * similarity).sum(axis=1, keepdims=True)  # (N, 1)
+        return (matmul(dsimilarity, q) - along_p * p) * p_inverse
+
+
 def cosines(a, b):
     """The cosine of every row of a with every row of b: (N, D), (M, D) -> (N, M)."""
     a_inverse = ((a * a).sum(axis=1) + TINY) ** -0.5

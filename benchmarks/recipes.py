@@ -1,0 +1,86 @@
+"""Which recipe for the forward predictor? Judged on the validation pieces, never on the test's.
+
+    python -m benchmarks.recipes RUN [--steps 500] [--json]
+
+trains the predictor on the embedding of a trained model in several ways and ranks the right
+eighth unit of every validation sequence among both kinds of candidates.
+"""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tinyembed.command import Parser, add_json, count, run
+from tinyembed.evaluation.experiments import Stage, train_predictor
+from tinyembed.evaluation.prediction import PLAIN, RECIPE, Recipe, predict
+from tinyembed.evaluation.statistics import describe
+from tinyembed.music.sources import open_corpus
+from tinyembed.runs import Run, load_weights, write_json
+
+RECIPES = {
+    "plain: three LSTM layers, 1 - cosine": PLAIN,
+    "shortcut, 1 - cosine": Recipe(shortcut=True, temperature=None, per_piece=1),
+    "comparison within the batch": Recipe(shortcut=False, temperature=0.1, per_piece=1),
+    "shortcut and comparison": replace(RECIPE, per_piece=1),
+    "shortcut, comparison, ten a piece": RECIPE,
+    "the same, temperature 0.03": replace(RECIPE, temperature=0.03),
+}
+
+
+def main(argv=None):
+    parser = Parser("recipes", __doc__)
+    parser.add_argument("run", metavar="RUN", help="folder that tinyembed.train wrote")
+    parser.add_argument("--steps", type=count, default=500, help="of 100 sequences")
+    add_json(parser)
+    options = parser.parse_args(argv)
+    model, _ = load_weights(Run(options.run).weights_file)
+    _, config = Run.open(options.run)
+    corpus = open_corpus(
+        config["data"], config["seed"], any_meter=config["any_meter"], splits=config["splits"]
+    )
+    stage = Stage.build(corpus, config["seed"])
+    stage = replace(stage, test=stage.validation)  # ranks are of the validation pieces
+    embeddings = {name: getattr(stage, name).embed(model.encode) for name in ("train", "test")}
+    embeddings["validation"] = embeddings["test"]
+    sequences, pieces = stage.test.sequences(), stage.target_pieces()
+
+    rows = {}
+
+    def rank(name, predicted, seconds=0.0):
+        rows[name] = {"seconds": round(seconds, 1)}
+        for kind, ranks in stage.rank(predicted, embeddings["test"], np).items():
+            there = ~np.isnan(ranks)
+            rows[name][kind] = describe(ranks[there], pieces[there])
+        if not options.json:
+            cells = [
+                f"{rows[name][kind][key]:9.3f}"
+                for kind in ("rank", "rank_same_piece")
+                for key in ("median", "iqr", "mrr")
+            ]
+            print(f"{name:38}", *cells, f"{seconds:7.0f} s", flush=True)
+
+    if not options.json:
+        print(f"{'':38}    random: median, spread, mrr    same piece: the same")
+    rank("the last unit repeated", embeddings["test"][sequences[:, -2]])
+    for name, recipe in RECIPES.items():
+        began = time.perf_counter()
+        network, _ = train_predictor(stage, embeddings, np, options.steps, recipe)
+        rank(name, predict(network, embeddings["test"], sequences, np), time.perf_counter() - began)
+    result = {
+        "command": f"python -m benchmarks.recipes {options.run} --steps {options.steps}",
+        "steps": options.steps,
+        "model": model.name,
+        "sequences": len(sequences),
+        "recipes": rows,
+    }
+    write_json(Path(__file__).parent / "results" / f"recipes-{model.name}.json", result)
+    if options.json:
+        print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

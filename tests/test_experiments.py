@@ -1,0 +1,278 @@
+"""The two experiments: sequences, ranks, the predictor, the classifier, the baselines."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyembed.errors import InputError, WorkError
+from tinyembed.evaluation import ranks as ranks_module
+from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
+from tinyembed.evaluation.composers import classify, classify_pieces, train_classifier
+from tinyembed.evaluation.experiments import Stage, check_split, run_majority
+from tinyembed.evaluation.passages import Passages
+from tinyembed.evaluation.prediction import (
+    PLAIN,
+    RECIPE,
+    Batches,
+    Predictor,
+    predict,
+    train_predictor,
+)
+from tinyembed.evaluation.prediction import given as given_units
+from tinyembed.evaluation.ranks import random_ranks, ranks_among, same_piece_ranks
+from tinyembed.layers.cosine import CosineLoss
+from tinyembed.layers.gradcheck import cast, directional_error
+from tinyembed.music.corpus import Corpus
+from tinyembed.music.midi import Piece
+
+
+def made_up_corpus(lengths, seed=0, silent=0.0):
+    """Pieces of random onsets, about two a beat; a share of the beats is silent."""
+    rng = np.random.default_rng(seed)
+    pieces = []
+    for p, n_beats in enumerate(lengths):
+        beats = np.flatnonzero(rng.random(n_beats) >= silent)
+        ticks = np.repeat(beats, 2) * 24 + np.tile([0, 12], len(beats))
+        pitches = rng.integers(40, 90, len(ticks)).astype(np.uint8)
+        piece = Piece(ticks.astype(np.int32), pitches, n_beats)
+        pieces.append((f"C{p % 2}", f"C{p % 2}/{p}.mid", piece))
+    return Corpus.from_pieces(pieces)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 45), min_size=1, max_size=4),
+    n_keys=st.sampled_from([1, 3, 12]),
+    silent=st.sampled_from([0.0, 0.7]),
+)
+@settings(max_examples=30, deadline=None)
+def test_sequences_are_eight_units_of_one_piece_in_one_key(lengths, n_keys, silent):
+    corpus = made_up_corpus(lengths, silent=silent)
+    pieces = np.arange(corpus.n_pieces)
+    passages = Passages.of(corpus, pieces, n_keys, np.random.default_rng(0))
+    assert len(passages.piece) == n_keys * len(lengths)
+    for p in pieces:
+        keys = {int(passages.keys[passages.start[i]]) for i in np.flatnonzero(passages.piece == p)}
+        assert len(keys) == n_keys and 0 in keys
+    sequences = passages.sequences()
+    beats, keys = passages.beats[sequences], passages.keys[sequences]
+    assert (np.diff(beats, axis=1) == 4).all()
+    assert (keys == keys[:, :1]).all()
+    assert (corpus.beat_piece[beats] == passages.piece_of(sequences[:, 0])[:, None]).all()
+    # Brute force: every start whose eighth unit ends within the piece and has an onset.
+    expected = 0
+    for p, n_beats in enumerate(lengths):
+        for start in range(n_beats - 31):
+            expected += corpus.has_onset([corpus.piece_beats[p] + start + 28])[0]
+    assert len(sequences) == n_keys * expected
+
+
+def test_embedding_names_the_piece_whose_embedding_is_not_a_number():
+    corpus = made_up_corpus([20, 20])
+    passages = Passages.of(corpus, [0, 1])
+    with pytest.raises(WorkError, match=r"C1/1\.mid"):
+        passages.embed(lambda rolls: np.where(np.arange(len(rolls)) < 20, 1.0, np.nan)[:, None])
+
+
+@given(seed=st.integers(0, 999), n=st.integers(1, 40), pool=st.integers(1, 30))
+@settings(max_examples=30, deadline=None)
+def test_random_ranks_against_brute_force(seed, n, pool):
+    rng = np.random.default_rng(seed)
+    targets, units = rng.integers(-2, 3, (n, 3)) + 0.5, rng.integers(-2, 3, (pool, 3)) + 0.5
+    predicted = rng.standard_normal((n, 3))
+    candidates = 8
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranks_module, "BLOCK", 16)
+        found = random_ranks(predicted, targets, units, seed, candidates)
+    for s in range(n):
+        block = np.random.default_rng([seed, s // 16])
+        drawn = units[block.choice(pool, min(candidates - 1, pool), replace=False)]
+        own = cosine(predicted[s], targets[s])
+        others = np.array([cosine(predicted[s], unit) for unit in drawn])
+        equal = np.abs(others - own) < 1e-9
+        assert found[s] == ((others > own) & ~equal).sum() + equal.sum() / 2
+
+
+def cosine(a, b):
+    return a @ b / np.sqrt((a @ a) * (b @ b))
+
+
+def test_same_piece_candidates_share_no_beat_with_the_sequence():
+    """Units are told apart by an embedding that names them; each draw is checked."""
+    corpus = made_up_corpus([60, 33, 40], silent=0.3)
+    passages = Passages.of(corpus, [0, 1, 2], 2, np.random.default_rng(0))
+    sequences = passages.sequences()
+    embeddings = np.eye(len(passages))
+    available = []
+    for rows in sequences:
+        p = passages.passage_of(rows[:1])[0]
+        others = np.arange(passages.start[p], passages.start[p + 1])
+        apart = (others + 3 < rows[0]) | (others > rows[-1] + 3)
+        available.append(others[apart & passages.sounds[others]])
+    # Predict exactly one other unit: it is better than the target as often as it is drawn.
+    chosen = np.array([units[0] if len(units) else -1 for units in available])
+    predicted = embeddings[chosen] + 0.5 * embeddings[sequences[:, -1]]
+    found = same_piece_ranks(predicted, embeddings, passages, sequences, seed=0)
+    counts = np.array([len(units) for units in available])
+    assert (np.isnan(found) == (counts == 0)).all() and (counts == 0).any() and (counts > 5).any()
+    expected = 999 / counts[counts > 0]
+    assert np.abs(found[counts > 0] - expected).max() < 6 * np.sqrt(expected.max())
+    # Predict a unit that shares a beat with the sequence: it must never be drawn.
+    for shift in (-3, 0, 28 + 3):
+        near = sequences[:, 0] + shift
+        inside = (near >= 0) & (near < len(passages))
+        same = passages.passage_of(np.where(inside, near, 0)) == passages.passage_of(
+            sequences[:, 0]
+        )
+        keep = inside & same & (counts > 0)
+        keep &= near != sequences[:, -1]
+        predicted = embeddings[near[keep]] + 0.5 * embeddings[sequences[keep, -1]]
+        found = same_piece_ranks(predicted, embeddings, passages, sequences[keep], seed=0)
+        assert (found == 0).all()
+
+
+def test_ties_among_candidates_count_half():
+    own, others = np.array([[0.5]]), np.array([[0.6, 0.5, 0.5, 0.1]])
+    assert ranks_among(own, others) == 2.0
+
+
+@pytest.mark.parametrize("shortcut", [True, False])
+def test_the_gradient_of_the_predictor(shortcut):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((50, 6))
+    network = cast(Predictor(rows, shortcut, rng), float)
+    x, target = rng.standard_normal((7, 3, 6)), rng.standard_normal((3, 6))
+    y, cache = network.forward(x)
+    _, loss_cache = CosineLoss().forward(y, target)
+    network.backward(CosineLoss().backward(loss_cache), cache)
+
+    def loss_of():
+        return CosineLoss().forward(network.forward(x)[0], target)[0]
+
+    assert directional_error(loss_of, network.parameters(), rng) < 1e-11
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, PLAIN])
+def test_the_predictor_learns_what_can_be_predicted(recipe):
+    """Rows walk around a circle at two speeds: which one shows only in several units."""
+    t = np.arange(400)
+    circles = [np.stack([np.cos(s * t), np.sin(s * t)], axis=1) for s in (0.1, 0.25)]
+    rows = np.concatenate(circles).astype(np.float32)
+    first = np.concatenate([np.arange(300), 400 + np.arange(300)])
+    sequences = first[:, None] + 4 * np.arange(8)
+    pieces = (first >= 400).astype(int)
+    data = rows, sequences, pieces
+    network, _ = train_predictor(data, data, 0, np, steps=80, recipe=recipe, progress=False)
+    answers = predict(network, rows, sequences, np, progress=False)
+    _, target = given_units(rows, sequences, np)
+    right = (answers * target).sum(axis=1) / np.linalg.norm(answers, axis=1)
+    repeated = (rows[sequences[:, -2]] * target).sum(axis=1)
+    assert right.mean() > 0.95 > 0.8 > repeated.mean()
+
+
+def test_batches_hold_sequences_of_the_same_pieces():
+    pieces = np.repeat([3, 1, 7], [5, 50, 500])
+    batches = Batches(pieces, 10)
+    drawn = np.array([pieces[batches.draw(np.random.default_rng(n))] for n in range(300)])
+    assert drawn.shape == (300, 100)
+    assert (drawn.reshape(300, 10, 10) == drawn.reshape(300, 10, 10)[:, :, :1]).all()
+    for piece, count in ((3, 5), (1, 50), (7, 500)):
+        assert (drawn == piece).mean() == pytest.approx(count / 555, abs=0.03)
+    seen = {s for n in range(300) for s in batches.draw(np.random.default_rng(n))}
+    assert seen == set(range(555))
+
+
+def test_no_piece_is_long_enough():
+    with pytest.raises(InputError, match="32 beats"):
+        train_predictor((np.ones((3, 2), np.float32), np.zeros((0, 8), int), []), None, 0, np)
+
+
+def test_the_classifier_learns_and_whole_pieces_are_easier():
+    rng = np.random.default_rng(0)
+    composers = rng.integers(3, size=3000)
+    pieces = composers * 10 + rng.integers(10, size=3000)
+    centres = rng.standard_normal((3, 5)).astype(np.float32)
+    rows = centres[composers] + 2 * rng.standard_normal((3000, 5)).astype(np.float32)
+    network, loss = train_classifier((rows, composers), (rows, composers), 3, 0, np, steps=200,
+                                     progress=False)  # fmt: skip
+    log_probabilities = classify(network, rows)
+    np.testing.assert_allclose(np.exp(log_probabilities).sum(axis=1), 1, rtol=1e-5)
+    units = (log_probabilities.argmax(axis=1) == composers).mean()
+    names, named = classify_pieces(log_probabilities, pieces)
+    assert loss < np.log(3) and units > 0.5
+    assert (named == names // 10).mean() > units
+
+
+def test_whole_pieces_by_mean_log_probability():
+    probabilities = np.array([[0.6, 0.4], [0.6, 0.4], [0.01, 0.99], [0.9, 0.1]])
+    names, named = classify_pieces(np.log(probabilities), np.array([5, 5, 5, 2]))
+    assert names.tolist() == [2, 5] and named.tolist() == [0, 1]
+
+
+@pytest.fixture(scope="module")
+def corpus(piano_folder):
+    return Corpus.from_folder(piano_folder, progress=False)
+
+
+def test_pca_is_the_singular_value_decomposition(corpus):
+    encode = pca_encoder(corpus, np.arange(2), 0, np)
+    rolls = corpus.rolls(corpus.unit_beats([3]))
+    embedded = encode(rolls)
+    assert embedded.shape == (len(rolls), 100) and embedded.dtype == np.float32
+    from tinyembed.batches import Examples
+    from tinyembed.models import MODELS
+
+    examples = Examples(corpus, MODELS["note_drop"], np.arange(2), 0)
+    x = examples.make(np.arange(len(examples))).target.reshape(len(examples), -1)
+    _, _, components = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    expected = (rolls.reshape(len(rolls), -1) - x.mean(axis=0)) @ components[:100].T
+    # Up to the sign of each component; the last ones are nearly equal and may mix.
+    np.testing.assert_allclose(np.abs(embedded[:, :20]), np.abs(expected[:, :20]), atol=2e-3)
+    lengths = np.linalg.norm(embedded, axis=1), np.linalg.norm(expected, axis=1)
+    np.testing.assert_allclose(*lengths, rtol=1e-3)
+
+
+def test_the_untrained_encoder_is_normalized(corpus):
+    encode = untrained_encoder(corpus, np.arange(6), "small", 0, np)
+    embedded = encode(corpus.rolls(corpus.unit_beats([7, 8])))
+    assert embedded.shape[1] == 100 and np.isfinite(embedded).all()
+    assert embedded.std(axis=0).mean() > 0.1
+
+
+def test_the_majority(corpus):
+    corpus.split(0)
+    stage = Stage.build(made_long(), 0)
+    answers = run_majority(stage)
+    assert len(set(answers["predicted"])) == 1
+    assert len(answers["truth"]) == stage.test.sounds.sum()
+
+
+def made_long():
+    corpus = made_up_corpus([40] * 12)
+    return corpus.split(0)
+
+
+def test_a_leak_is_found():
+    corpus = made_long()
+    clean = check_split(corpus)
+    assert clean["pieces_in_both"] == 0
+    # The same notes once more, in the other split.
+    pieces = []
+    for p in range(corpus.n_pieces):
+        first, last = corpus.piece_beats[p : p + 2]
+        part = slice(corpus.beat_start[first], corpus.beat_start[last])
+        ticks = corpus.ticks[part] - 24 * first
+        pieces.append(("C0", f"C0/{p}.mid", Piece(ticks, corpus.pitches[part], last - first)))
+    leaky = Corpus.from_pieces([*pieces, ("C0", "C0/again.mid", pieces[0][2])])
+    leaky.piece_is_test = np.arange(leaky.n_pieces) == leaky.n_pieces - 1
+    found = check_split(leaky)
+    assert found["pieces_in_both"] == 1
+    assert found["test_units_in_training"] == 37 and found["test_units_in_training_share"] == 1
+
+
+def test_a_test_piece_too_short():
+    corpus = made_up_corpus([20] * 8).split(0)
+    with pytest.raises(InputError, match="32 beats"):
+        Stage.build(corpus, 0)
+    with pytest.raises(InputError, match="held out"):
+        Stage.build(made_up_corpus([40] * 3), 0)

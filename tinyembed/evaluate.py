@@ -1,0 +1,136 @@
+"""python -m tinyembed.evaluate RUN: both experiments of section 5 on one trained model."""
+
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from tinyembed.arrays import device_module
+from tinyembed.command import Parser, add_device, add_json, count, run
+from tinyembed.errors import InputError
+from tinyembed.evaluation import composers, prediction
+from tinyembed.evaluation.experiments import Stage, check_split, run_majority
+from tinyembed.evaluation.report import write_report
+from tinyembed.evaluation.results import (
+    Answers,
+    about,
+    composer_scores,
+    corpus_entry,
+    entry_of,
+    significance,
+    warnings_of,
+)
+from tinyembed.evaluation.stages import answer
+from tinyembed.music.sources import open_corpus
+from tinyembed.runs import Run, digest, load_weights, open_or_create, write_json
+from tinyembed.trainer import fingerprint
+
+
+def build_parser():
+    """All options of the command."""
+    parser = Parser("evaluate", "Run the paper's two experiments on a trained model.")
+    parser.add_argument("run", metavar="RUN", help="folder that tinyembed.train wrote")
+    parser.add_argument(
+        "--data", metavar="DIR", help="folder of MIDI files (default: what RUN was trained on)"
+    )
+    add_device(parser)
+    parser.add_argument(
+        "--keys", type=int, choices=[1, 12], default=1, help="test as written, or in all keys"
+    )
+    parser.add_argument("--lstm-steps", type=count, default=prediction.STEPS, help="of 100")
+    parser.add_argument(
+        "--classifier-steps", type=count, default=composers.STEPS, help=f"of {composers.BATCH}"
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder to write (default: RUN/evaluation)")
+    add_json(parser)
+    return parser
+
+
+def main(argv=None):
+    """Evaluate, or go on evaluating; then write the report. Returns the exit status."""
+    options = build_parser().parse_args(argv)
+    for name in ("lstm_steps", "classifier_steps"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} 0: at least 1 is needed")
+    xp = device_module(options.device)
+    say = (lambda *words: None) if options.json else print
+    training_run = Run(options.run)
+    model, trained = load_weights(training_run.weights_file)
+    _, config = Run.open(options.run)
+    data = options.data or config["data"]
+    seed = config["seed"]
+    corpus = open_corpus(
+        data, seed, any_meter=config["any_meter"], splits=None if options.data else config["splits"]
+    )
+    if options.data is None and fingerprint(corpus) != config["corpus"]:
+        raise InputError(
+            f"{options.run}: the music in {data or 'the default corpus'} has changed since it was "
+            "trained; name the folder to evaluate on with --data"
+        )
+    stage = Stage.build(corpus, seed, options.keys)
+    settings = {
+        **{name: config[name] for name in ("width", "examples", "batch_size", "seed")},
+        "seeds": 1,
+        "keys": options.keys,
+        "lstm_steps": options.lstm_steps,
+        "classifier_steps": options.classifier_steps,
+    }
+    folder = open_or_create(
+        options.out or Path(options.run) / "evaluation",
+        {
+            **settings,
+            "data": data,
+            "corpus": fingerprint(corpus),
+            "weights": digest(training_run.weights_file),
+        },
+    ).folder
+
+    began = time.perf_counter()
+    model.to_device(xp)
+    answers = Answers()
+
+    def encode(rolls):
+        return model.encode(xp.asarray(rolls))
+
+    found = answer(
+        folder / "answers", model.name, lambda: encode, stage, xp, options.lstm_steps,
+        options.classifier_steps, say, False if options.json else None,
+    )  # fmt: skip
+    answers.prediction.append(found[0])
+    answers.composers.append(found[1])
+    answers.pieces.append(stage.target_pieces())
+    results = {
+        **about(xp, settings),
+        "command": shlex.join(
+            ["python", "-m", "tinyembed.evaluate", *(sys.argv[1:] if argv is None else argv)]
+        ),
+        "corpus": corpus_entry(corpus, stage, check_split(corpus), data),
+        "warnings": warnings_of(corpus, stage),
+        "models": {
+            model.name: {
+                **entry_of(answers, model.spec.title, corpus.composers),
+                "validation_loss": trained["validation_loss"],
+                "examples": trained["examples"],
+            }
+        },
+        "baselines": {
+            "mean": answers.rank_entry("mean_"),
+            "majority": {"composers": composer_scores([run_majority(stage)], corpus.composers)},
+            "repetition": {model.name: answers.rank_entry("repetition_")},
+        },
+        "tests": significance({model.name: answers}),
+        "seconds": time.perf_counter() - began,
+    }
+    write_json(folder / "results.json", results)
+    write_report(folder, results)
+    if options.json:
+        print(json.dumps(results))
+    else:
+        print(f"\nRead {folder}/report.md, or open {folder}/report.html in a browser.")
+        print("Next: python -m tinyembed.reproduce, for all seven beside the paper's figures")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,60 @@
+"""Composer classification: whose music is this, seen through an embedding? (section 5.0.2)"""
+
+import numpy as np
+
+from tinyembed.arrays import to_host
+from tinyembed.batches import random_stream
+from tinyembed.evaluation.fitting import Standardize, fit
+from tinyembed.layers.layer import Sequential
+from tinyembed.layers.softmax import SoftmaxCrossEntropy, softmax
+from tinyembed.models import HEAD_HIDDEN, build_head
+
+STEPS = 3000
+BATCH = 500
+
+
+def train_classifier(train, validation, n_composers, seed, xp, steps=STEPS, progress=None):
+    """Train embedding -> 50 ELU -> softmax over the composers.
+
+    train, validation: each a pair of embeddings (R, D) on the device and composers (R,).
+    Returns the network and its cross-entropy on the validation pieces.
+    """
+    embeddings, composers = train
+    network = Sequential(
+        standardize=Standardize(embeddings),
+        head=build_head(
+            (HEAD_HIDDEN,), n_composers, random_stream(seed, "weights", 2), embeddings.shape[1]
+        ),
+    ).to_device(xp)
+    loss = SoftmaxCrossEntropy()
+
+    def draw(step):
+        rows = random_stream(seed, "order", 2, step).integers(len(composers), size=BATCH)
+        return embeddings[xp.asarray(rows)], xp.asarray(composers[rows])
+
+    x, truth = validation if len(validation[1]) else train
+    truth = xp.asarray(truth)
+
+    def validate():
+        return float(loss.forward(network.forward(x)[0], truth)[0])
+
+    best = fit(network, loss, draw, validate, steps, progress=progress, desc="classifier")
+    return network, best
+
+
+def classify(network, embeddings):
+    """log P(composer) of every row: (R, n_composers) on the host."""
+    return np.log(to_host(softmax(network.forward(embeddings)[0])) + 1e-30)
+
+
+def classify_pieces(log_probabilities, pieces):
+    """Whole pieces: the composer with the highest mean log-probability over a piece's units.
+
+    log_probabilities: (R, n_composers); pieces: (R,). Returns the pieces, sorted, and the composer
+    named for each.
+    """
+    names, index = np.unique(pieces, return_inverse=True)
+    sums = np.zeros((len(names), log_probabilities.shape[1]))
+    np.add.at(sums, index, log_probabilities)
+    counts = np.bincount(index)[:, None]
+    return names, (sums / counts).argmax(axis=1)

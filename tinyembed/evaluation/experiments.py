@@ -1,0 +1,199 @@
+"""Both experiments of section 5 on one embedding, from an encoder to the raw answers.
+
+The answers are arrays, one entry a sequence or a unit; what they say is for the statistics. All
+embeddings are asked about the same sequences and units, with the same candidates, in the same
+order, so that their answers can be compared pair by pair.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyembed.batches import random_stream
+from tinyembed.errors import InputError
+from tinyembed.evaluation import composers, prediction
+from tinyembed.evaluation.passages import Passages
+from tinyembed.evaluation.ranks import CANDIDATES, random_ranks, same_piece_ranks
+from tinyembed.music.duplicates import unique_units
+from tinyembed.music.splits import validation_pieces
+
+TRAINING_KEYS = 4  # a piece, where the test is in one key: more would take more time than it helps
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where the experiments take place: the passages of the three kinds of pieces, and a seed."""
+
+    train: Passages
+    validation: Passages
+    test: Passages
+    seed: int
+
+    @classmethod
+    def build(cls, corpus, seed, n_keys=1):
+        """Lay out a corpus. n_keys: 1 tests pieces as they are written, 12 in all keys.
+
+        Raises InputError where the test pieces hold nothing to test.
+        """
+        held_out = validation_pieces(corpus, seed)
+        train = np.setdiff1d(np.flatnonzero(~corpus.piece_is_test), held_out)
+        test = np.flatnonzero(corpus.piece_is_test)
+        if len(test) == 0:
+            raise InputError(
+                "no piece is held out for testing: give each composer four pieces or more, or say "
+                "which ones in a splits.tsv"
+            )
+        rng = random_stream(seed, "order", 4)
+        training_keys = TRAINING_KEYS if n_keys == 1 else n_keys
+        stage = cls(
+            train=Passages.of(corpus, train, training_keys, rng),
+            validation=Passages.of(corpus, held_out, 1),
+            test=Passages.of(corpus, test, n_keys, rng),
+            seed=seed,
+        )
+        if len(stage.test.sequences()) == 0:
+            raise InputError(
+                "no test piece has eight units of four beats one after the other (32 beats): "
+                "there is nothing to predict"
+            )
+        return stage
+
+    @property
+    def candidates(self):
+        """How many candidates there are: 1,000, or fewer in a small corpus."""
+        return min(CANDIDATES, int(self.test.sounds.sum()) + 1)
+
+    def embed(self, encode, progress=None):
+        """{"train", "validation", "test"}: the embeddings of all rows."""
+        return {
+            name: getattr(self, name).embed(encode, progress, f"embedding {name}")
+            for name in ("train", "validation", "test")
+        }
+
+    def target_pieces(self):
+        """The piece of each test sequence: (S,)."""
+        return self.test.piece_of(self.test.sequences()[:, 0])
+
+    def rank(self, predicted, embeddings, xp):
+        """Both kinds of ranks of predictions (S, D) on the device: two (S,) arrays."""
+        sequences = self.test.sequences()
+        rows = xp.asarray(sequences[:, -1])
+        pool = embeddings[xp.asarray(np.flatnonzero(self.test.sounds))]
+        return {
+            "rank": random_ranks(predicted, embeddings[rows], pool, self.seed),
+            "rank_same_piece": same_piece_ranks(
+                predicted, embeddings, self.test, sequences, self.seed
+            ),
+        }
+
+
+def train_predictor(stage, embeddings, xp, steps, recipe=prediction.RECIPE, progress=None):
+    """Train the LSTM on one embedding: the network and its loss on the validation pieces."""
+    pairs = []
+    for name in ("train", "validation"):
+        passages = getattr(stage, name)
+        sequences = passages.sequences()
+        pieces = passages.piece_of(sequences[:, 0])
+        pairs.append((xp.asarray(embeddings[name]), sequences, pieces))
+    return prediction.train_predictor(*pairs, stage.seed, xp, steps, recipe, progress)
+
+
+def run_prediction(stage, embeddings, xp, steps=prediction.STEPS, progress=None):
+    """Train the LSTM, predict, rank; and rank the last unit repeated, and the mean embedding.
+
+    embeddings: from `Stage.embed`. Returns arrays over the test sequences (rank, rank_same_piece,
+    and both with repetition_ and mean_ before) and seconds and validation_loss, numbers.
+    """
+    began = time.perf_counter()
+    network, loss = train_predictor(stage, embeddings, xp, steps, progress=progress)
+    trained = time.perf_counter()
+    test = xp.asarray(embeddings["test"])
+    sequences = stage.test.sequences()
+    predicted = prediction.predict(network, test, sequences, xp, progress)
+    answers = stage.rank(predicted, test, xp)
+    ranked = time.perf_counter()
+    last = test[xp.asarray(sequences[:, -2])]
+    mean = xp.broadcast_to(xp.asarray(embeddings["train"].mean(axis=0)), last.shape)
+    for name, simple in (("repetition", last), ("mean", mean)):
+        ranks = stage.rank(simple, test, xp)
+        answers |= {f"{name}_{kind}": values for kind, values in ranks.items()}
+    return {
+        **answers,
+        "validation_loss": loss,
+        "lstm_seconds": trained - began,
+        "rank_seconds": ranked - trained,
+    }
+
+
+def run_composers(stage, embeddings, xp, steps=composers.STEPS, progress=None):
+    """Train the classifier and name the composer of every test unit and every test piece.
+
+    Returns truth and predicted, (U,) over the test units with an onset, unit_piece (U,), and
+    piece_truth and piece_predicted, (P,) over the test pieces; seconds and validation_loss.
+    """
+    began = time.perf_counter()
+    corpus = stage.train.corpus
+    pairs = []
+    for name in ("train", "validation"):
+        passages = getattr(stage, name)
+        rows = np.flatnonzero(passages.sounds)
+        pairs.append((xp.asarray(embeddings[name][rows]), corpus.composer_of(passages.beats[rows])))
+    network, loss = composers.train_classifier(
+        *pairs, len(corpus.composers), stage.seed, xp, steps, progress
+    )
+    rows = np.flatnonzero(stage.test.sounds)
+    log_probabilities = composers.classify(network, xp.asarray(embeddings["test"][rows]))
+    unit_piece = stage.test.piece_of(rows)
+    pieces, piece_predicted = composers.classify_pieces(log_probabilities, unit_piece)
+    return {
+        "truth": corpus.composer_of(stage.test.beats[rows]),
+        "predicted": log_probabilities.argmax(axis=1),
+        "unit_piece": unit_piece,
+        "piece_truth": corpus.piece_composer[pieces],
+        "piece_predicted": piece_predicted,
+        "validation_loss": loss,
+        "classifier_seconds": time.perf_counter() - began,
+    }
+
+
+def run_majority(stage):
+    """The commonest composer of the training units, named for everything: as `run_composers`."""
+    corpus, test = stage.train.corpus, stage.test
+    train = corpus.composer_of(stage.train.beats[stage.train.sounds])
+    majority = np.bincount(train, minlength=len(corpus.composers)).argmax()
+    rows = np.flatnonzero(test.sounds)
+    unit_piece = test.piece_of(rows)
+    truth = corpus.composer_of(test.beats[rows])
+    pieces = np.unique(unit_piece)
+    return {
+        "truth": truth,
+        "predicted": np.full(len(truth), majority),
+        "unit_piece": unit_piece,
+        "piece_truth": corpus.piece_composer[pieces],
+        "piece_predicted": np.full(len(pieces), majority),
+    }
+
+
+def check_split(corpus):
+    """Whether anything leaks from training to test.
+
+    Returns pieces_in_both (a piece is in one split alone, unless two files hold the same notes),
+    and the number and share of test units, as written, that also occur in training in some key.
+    """
+    rolls = {}
+    for piece in range(corpus.n_pieces):
+        first, last = corpus.piece_beats[piece : piece + 2]
+        onsets = slice(corpus.beat_start[first], corpus.beat_start[last])
+        notes = (corpus.ticks[onsets] - 24 * first).tobytes() + corpus.pitches[onsets].tobytes()
+        rolls.setdefault(notes, set()).add(bool(corpus.piece_is_test[piece]))
+    units = unique_units(corpus, corpus.unit_beats())
+    is_test = corpus.piece_is_test[corpus.beat_piece[units.occurrence_beat]]
+    in_training = np.logical_or.reduceat(~is_test, units.group_start[:-1])
+    seen = np.repeat(in_training, np.diff(units.group_start))
+    written = is_test & (units.occurrence_key == 0)
+    return {
+        "pieces_in_both": sum(len(splits) == 2 for splits in rolls.values()),
+        "test_units_in_training": int((written & seen).sum()),
+        "test_units_in_training_share": float((written & seen).sum() / max(written.sum(), 1)),
+    }

@@ -1,0 +1,103 @@
+"""Pieces as rows of embeddings, so that a sequence of units is eight row numbers (section 5.0.1).
+
+A *passage* is one piece in one key. Its units, one a beat, are consecutive rows, so the unit four
+beats later is four rows further on, and nothing else need be known to cut sequences.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from tinyembed.arrays import to_host
+from tinyembed.errors import WorkError
+from tinyembed.music.corpus import Corpus
+from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
+
+SEQUENCE = 8  # seven units that are given, and the one to find
+ENCODED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Passages:
+    """Units of pieces in keys, row by row.
+
+    piece: (P,) the piece of each passage; start: (P + 1,) its first row; beats, keys: (R,) the
+    unit in each row; sounds: (R,) bool, whether it has an onset.
+    """
+
+    corpus: Corpus
+    piece: np.ndarray
+    start: np.ndarray
+    beats: np.ndarray
+    keys: np.ndarray
+    sounds: np.ndarray
+
+    @classmethod
+    def of(cls, corpus, pieces, n_keys=1, rng=None):
+        """Lay out some pieces, each in `n_keys` keys.
+
+        1: as written; 12: in all keys; between: as written and in others, drawn for each piece.
+        """
+        passages = []
+        for piece in pieces:
+            others = [key for key in KEYS if key != 0]
+            if 1 < n_keys < len(KEYS):
+                others = rng.permutation(others)
+            passages += [(piece, key) for key in [0, *others][:n_keys]]
+        units = [corpus.unit_beats([piece]) for piece, _ in passages]
+        beats = np.concatenate(units)
+        lengths = [len(u) for u in units]
+        return cls(
+            corpus=corpus,
+            piece=np.array([piece for piece, _ in passages]),
+            start=np.concatenate([[0], np.cumsum(lengths)]),
+            beats=beats,
+            keys=np.repeat([key for _, key in passages], lengths),
+            sounds=corpus.has_onset(beats),
+        )
+
+    def __len__(self):
+        """How many rows there are."""
+        return len(self.beats)
+
+    def passage_of(self, rows):
+        """The passage of each row."""
+        return np.searchsorted(self.start, rows, side="right") - 1
+
+    def piece_of(self, rows):
+        """The piece of each row, as numbered in the corpus."""
+        return self.piece[self.passage_of(rows)]
+
+    def sequences(self):
+        """Every sequence of eight units, each four beats after the one before: (S, 8) rows.
+
+        Those whose last unit is silent are left out: there is nothing to find.
+        """
+        span = BEATS_PER_UNIT * (SEQUENCE - 1)
+        rows = np.arange(len(self))
+        end = self.start[self.passage_of(rows) + 1]
+        first = rows[rows + span < end]
+        first = first[self.sounds[first + span]]
+        return first[:, None] + BEATS_PER_UNIT * np.arange(SEQUENCE)
+
+    def embed(self, encode, progress=None, desc="embedding"):
+        """The embedding of every row: (R, D) float32 on the host.
+
+        encode: takes rolls (N, 60, 96) on the host and returns (N, D).
+        Raises WorkError where one is not a number.
+        """
+        parts = []
+        starts = range(0, len(self), ENCODED_AT_ONCE)
+        for i in tqdm(starts, desc=desc, leave=False, disable=_disabled(progress)):
+            part = slice(i, i + ENCODED_AT_ONCE)
+            parts.append(to_host(encode(self.corpus.rolls(self.beats[part], self.keys[part]))))
+            if not np.isfinite(parts[-1]).all():
+                bad = self.beats[part][~np.isfinite(parts[-1]).all(axis=1)][0]
+                name = self.corpus.names[self.corpus.beat_piece[bad]]
+                raise WorkError(f"an embedding is not a number, first in {name}; train again")
+        return np.concatenate(parts)
+
+
+def _disabled(progress):
+    return None if progress is None else not progress

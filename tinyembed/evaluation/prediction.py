@@ -1,0 +1,163 @@
+"""Forward prediction: seven units are given, which is the eighth? (section 5.0.1)
+
+The paper gives three layers of LSTM and no more. Trained to come close to the eighth embedding,
+they predict what is likely in general, and fall behind the simplest answer of all, the seventh
+unit again, wherever candidates resemble each other. Two changes make them useful: the output also
+sees the seven inputs directly and starts from the last one, so that the LSTM learns what changes;
+and the loss compares the target with others of the same piece, so that it learns what tells them
+apart. `benchmarks/recipes.py` measures each on the validation pieces.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from tinyembed.batches import random_stream
+from tinyembed.errors import InputError
+from tinyembed.evaluation.fitting import Standardize, fit
+from tinyembed.evaluation.passages import SEQUENCE
+from tinyembed.layers.cosine import BatchCosineLoss, CosineLoss
+from tinyembed.layers.dense import Dense
+from tinyembed.layers.layer import Layer, Sequential
+from tinyembed.layers.lstm import LastStep, Lstm
+
+UNITS = 400  # "3 stacked LSTM cells, each with 400 units"
+STEPS = 3000
+BATCH = 100
+VALIDATED = 2000  # sequences
+START = 0.05  # how far from repeating the last unit a predictor with a shortcut begins
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a predictor is built and trained: the same for every embedding.
+
+    shortcut:    whether the output also sees the inputs, and adds to the last one
+    temperature: of the comparison with the other targets of the batch; None is the plain loss,
+                 1 - cosine with the target
+    per_piece:   sequences of each piece in a batch, which are each other's harder candidates
+    """
+
+    shortcut: bool = True
+    temperature: float | None = 0.1
+    per_piece: int = 10
+
+
+PLAIN = Recipe(shortcut=False, temperature=None, per_piece=1)
+RECIPE = Recipe()
+
+
+class Predictor(Layer):
+    """Three LSTM layers and a linear output: (7, N, D) -> (N, D).
+
+    rows: (R, D), training rows to standardize the inputs by; shortcut: see `Recipe`.
+    """
+
+    def __init__(self, rows, shortcut, rng):
+        size = rows.shape[1]
+        self.standardize = Standardize(rows)
+        self.lstm = Sequential(
+            lstm1=Lstm(size, UNITS, rng=rng),
+            lstm2=Lstm(UNITS, UNITS, rng=rng),
+            lstm3=Lstm(UNITS, UNITS, rng=rng),
+            last=LastStep(),
+        )
+        self.output = Dense(UNITS, size, rng=rng)
+        self.shortcut = None
+        if shortcut:
+            self.shortcut = Dense((SEQUENCE - 1) * size, size, rng=rng)
+            for layer in (self.output, self.shortcut):
+                layer.weight.value *= START
+
+    def forward(self, x, training=False):
+        """x: (7, N, D) -> y: (N, D)."""
+        z, _ = self.standardize.forward(x)  # (7, N, D)
+        h, lstm_cache = self.lstm.forward(z, training)  # (N, 400)
+        y, output_cache = self.output.forward(h, training)  # (N, D)
+        shortcut_cache = None
+        if self.shortcut:
+            side_by_side = z.swapaxes(0, 1).reshape(x.shape[1], -1)  # (N, 7 * D)
+            direct, shortcut_cache = self.shortcut.forward(side_by_side, training)
+            y = x[-1] + y + direct
+        return y, (lstm_cache, output_cache, shortcut_cache)
+
+    def backward(self, dy, cache):
+        """Adds to the gradients of all parameters; the inputs are fixed and get none."""
+        lstm_cache, output_cache, shortcut_cache = cache
+        if self.shortcut:
+            self.shortcut.backward(dy, shortcut_cache)
+        self.lstm.backward(self.output.backward(dy, output_cache), lstm_cache)
+
+
+def train_predictor(train, validation, seed, xp, steps=STEPS, recipe=RECIPE, progress=None):
+    """Train a predictor on one embedding.
+
+    train, validation: each embeddings (R, D) on the device, sequences (S, 8), and the piece of
+    each sequence (S,). Returns the network and its loss on the validation pieces.
+    """
+    embeddings, sequences, pieces = train
+    if len(sequences) == 0:
+        raise InputError(
+            "no training piece has eight units of four beats one after the other (32 beats)"
+        )
+    network = Predictor(embeddings, recipe.shortcut, random_stream(seed, "weights", 1))
+    network.to_device(xp)
+    loss = CosineLoss() if recipe.temperature is None else BatchCosineLoss(recipe.temperature)
+    batches = Batches(pieces, recipe.per_piece)
+
+    def draw(step):
+        rows = sequences[batches.draw(random_stream(seed, "order", 1, step))]
+        return given(embeddings, rows, xp)
+
+    looked_at, rows, of = validation if len(validation[1]) else train
+    drawn = Batches(of, recipe.per_piece)
+    blocks = [
+        rows[drawn.draw(random_stream(seed, "validation", 2, n))] for n in range(VALIDATED // BATCH)
+    ]
+
+    def validate():
+        losses = []
+        for block in blocks:
+            x, target = given(looked_at, block, xp)
+            losses.append(float(loss.forward(network.forward(x)[0], target)[0]))
+        return float(np.mean(losses))
+
+    best = fit(network, loss, draw, validate, steps, progress=progress, desc="LSTM")
+    return network, best
+
+
+class Batches:
+    """Draws batches of sequences, a few of each piece together.
+
+    pieces: (S,) the piece of each sequence; per_piece: how many of one piece at a time.
+    """
+
+    def __init__(self, pieces, per_piece):
+        self.order = np.argsort(pieces, kind="stable")  # sequences, piece after piece
+        _, self.piece, counts = np.unique(pieces, return_inverse=True, return_counts=True)
+        self.end = np.cumsum(counts)
+        self.count, self.per_piece = counts, per_piece
+
+    def draw(self, rng):
+        """(BATCH,) sequences. A long piece comes as much more often as it has more of them."""
+        piece = self.piece[rng.integers(len(self.piece), size=BATCH // self.per_piece)]
+        piece = np.repeat(piece, self.per_piece)
+        place = (rng.random(len(piece)) * self.count[piece]).astype(int)
+        return self.order[self.end[piece] - self.count[piece] + place]
+
+
+def given(embeddings, sequences, xp):
+    """What the network is given, (7, N, D), and what it must find, (N, D)."""
+    rows = xp.asarray(np.ascontiguousarray(sequences.T))  # (8, N)
+    return embeddings[rows[:-1]], embeddings[rows[-1]]
+
+
+def predict(network, embeddings, sequences, xp, progress=None, block=1000):
+    """The network's answer to every sequence: (S, D), on the device."""
+    parts = []
+    disable = None if progress is None else not progress
+    for i in tqdm(range(0, len(sequences), block), desc="predicting", leave=False, disable=disable):
+        x, _ = given(embeddings, sequences[i : i + block], xp)
+        parts.append(network.forward(x)[0])
+    return xp.concatenate(parts)

@@ -1,0 +1,167 @@
+"""From raw answers to the numbers of results.json, the answers of several seeds pooled."""
+
+import platform
+from datetime import date
+
+import numpy as np
+
+from tinyembed import __version__
+from tinyembed.arrays import device_name
+from tinyembed.evaluation import composers, prediction
+from tinyembed.evaluation.classification import classification_scores, interval_of_accuracy
+from tinyembed.evaluation.passages import SEQUENCE
+from tinyembed.evaluation.significance import compare, compare_pairs, levene
+from tinyembed.evaluation.stages import seconds_of
+from tinyembed.evaluation.statistics import box, describe
+from tinyembed.music.roll import BEATS_PER_UNIT
+
+SHORTEST = BEATS_PER_UNIT * SEQUENCE  # beats
+KINDS = ("rank", "rank_same_piece")
+
+
+class Answers:
+    """What one embedding answered, over all seeds: each a list with one entry a seed.
+
+    prediction: of what `run_prediction` returns; composers: of what `run_composers` returns;
+    pieces: of the piece of each sequence, (S,).
+    """
+
+    def __init__(self):
+        self.prediction, self.composers, self.pieces = [], [], []
+
+    def ranks(self, kind, who=""):
+        """All ranks and their pieces, without those that had no candidates."""
+        values = np.concatenate([np.asarray(p[who + kind]) for p in self.prediction])
+        pieces = np.concatenate(self.pieces)
+        there = ~np.isnan(values)
+        return values[there], pieces[there]
+
+    def rank_entry(self, who=""):
+        """{"rank", "rank_same_piece", "box", "box_same_piece"}; a kind without any is left out."""
+        entry = {}
+        for kind in KINDS:
+            values, pieces = self.ranks(kind, who)
+            if len(values):
+                entry[kind] = describe(values, pieces)
+                entry[kind.replace("rank", "box")] = box(values)
+        return entry
+
+    def composer_entry(self, names):
+        """The scores of Table 3, of units and of whole pieces."""
+        return composer_scores(self.composers, names)
+
+
+def composer_scores(answers, names):
+    """Scores of pooled answers, as `run_composers` returns each. names: of the composers."""
+    pooled = {
+        key: np.concatenate([np.asarray(a[key]) for a in answers])
+        for key in ("truth", "predicted", "unit_piece", "piece_truth", "piece_predicted")
+    }
+    truth, predicted = pooled["truth"], pooled["predicted"]
+    pieces = classification_scores(pooled["piece_truth"], pooled["piece_predicted"], len(names))
+    return {
+        **classification_scores(truth, predicted, len(names)),
+        "interval": interval_of_accuracy(truth, predicted, pooled["unit_piece"]),
+        "composers": list(names),
+        "pieces": pieces,
+    }
+
+
+def significance(answers_by_model):
+    """The tests between models, and of each against its own last unit repeated."""
+    tests = {"against_repetition": {kind: {} for kind in KINDS}}
+    for kind in KINDS:
+        ranks = {name: answers.ranks(kind)[0] for name, answers in answers_by_model.items()}
+        ranks = {name: values for name, values in ranks.items() if len(values)}
+        if len(ranks) > 1:
+            _, pieces = next(iter(answers_by_model.values())).ranks(kind)
+            tests[kind] = {"pairs": compare_pairs(ranks, pieces), "levene": levene(ranks)}
+        for name, values in ranks.items():
+            repeated, pieces = answers_by_model[name].ranks(kind, "repetition_")
+            tests["against_repetition"][kind][name] = compare(
+                values, repeated, pieces, len(ranks), (name, "repetition")
+            )
+    return tests
+
+
+def corpus_entry(corpus, stage, split_check, data):
+    """What the report says of the music."""
+    n = len(corpus.composers)
+    train = np.bincount(corpus.piece_composer[~corpus.piece_is_test], minlength=n)
+    test = np.bincount(corpus.piece_composer[corpus.piece_is_test], minlength=n)
+    rows = zip(corpus.composers, train, test, strict=True)
+    is_test = corpus.piece_is_test[corpus.beat_piece[corpus.unit_beats()]]
+    sounds = corpus.has_onset(corpus.unit_beats())
+    return {
+        "data": data or "the default corpus",
+        "table": [{"composer": c, "train": int(a), "test": int(b)} for c, a, b in rows],
+        "train_units": int((sounds & ~is_test).sum()),
+        "test_units": int((sounds & is_test).sum()),
+        "test_sequences": len(stage.test.sequences()),
+        "candidates": stage.candidates,
+        **split_check,
+        "notes": corpus.notes,
+        "left_out": [{"file": name, "reason": reason} for name, reason in corpus.left_out],
+    }
+
+
+def warnings_of(corpus, stage):
+    """What a reader of the numbers must know, one sentence each."""
+    found = []
+    if stage.candidates < 1000:
+        found.append(
+            f"The test pieces hold {stage.candidates - 1} units with an onset, so a target is "
+            f"ranked among {stage.candidates} and not among 1,000."
+        )
+    trained, tested = (
+        np.bincount(corpus.piece_composer[split], minlength=len(corpus.composers)) > 0
+        for split in (~corpus.piece_is_test, corpus.piece_is_test)
+    )
+    for lacking, split in ((tested & ~trained, "testing"), (trained & ~tested, "training")):
+        names = [corpus.composers[c] for c in np.flatnonzero(lacking)]
+        if names:
+            found.append(
+                f"Of these composers there are only pieces for {split}: {', '.join(names)}."
+            )
+    short = int((np.diff(corpus.piece_beats) < SHORTEST).sum())
+    if short:
+        found.append(
+            f"{short} pieces are shorter than eight units ({SHORTEST} beats) and have no sequence "
+            "to predict."
+        )
+    return found
+
+
+def entry_of(answers, title, names):
+    """The numbers of one embedding: its ranks, its scores, its times."""
+    seconds = [
+        seconds_of(*pair) for pair in zip(answers.prediction, answers.composers, strict=True)
+    ]
+    return {
+        "title": title,
+        **answers.rank_entry(),
+        "composers": answers.composer_entry(names),
+        "seconds": {key: sum(s[key] for s in seconds) for key in seconds[0]},
+    }
+
+
+def about(xp, settings):
+    """When, where and with what the numbers were made."""
+    seeds = list(range(settings["seed"], settings["seed"] + settings["seeds"]))
+    return {
+        "created": date.today().isoformat(),
+        "version": __version__,
+        "device": device_name(xp),
+        "machine": f"{platform.machine()}, Python {platform.python_version()}, NumPy "
+        f"{np.__version__}",
+        "settings": {
+            **{
+                k: settings[k] for k in ("width", "examples", "batch_size", "keys") if k in settings
+            },
+            "seeds": seeds,
+            "lstm_steps": settings["lstm_steps"],
+            "lstm_batch": prediction.BATCH,
+            "classifier_steps": settings["classifier_steps"],
+            "classifier_batch": composers.BATCH,
+        },
+    }
