@@ -42,7 +42,8 @@ def test_layers_do_no_maths_with_numpy():
     [
         ("layers", ("music", "models", "batches", "trainer", "evaluation", "runs", "command")),
         ("music", ("layers", "models", "batches", "trainer", "evaluation", "runs", "command")),
-        ("evaluation", ("command", "train", "corpus", "evaluate", "reproduce")),
+        ("evaluation", ("report", "command", "train", "corpus", "evaluate", "reproduce")),
+        ("report", ("command", "train", "corpus", "evaluate", "reproduce")),
     ],
 )
 def test_imports_run_one_way(below, above):

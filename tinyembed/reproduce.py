@@ -24,7 +24,6 @@ from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
 from tinyembed.evaluation.experiments import Stage, check_split, run_majority
-from tinyembed.evaluation.report import write_report
 from tinyembed.evaluation.results import (
     Answers,
     about,
@@ -37,6 +36,7 @@ from tinyembed.evaluation.results import (
 from tinyembed.evaluation.stages import answer
 from tinyembed.models import MODELS
 from tinyembed.music.sources import open_corpus
+from tinyembed.report.write import write_report
 from tinyembed.runs import Run, load_weights, open_or_create, write_json
 from tinyembed.trainer import Interrupted, Trainer, fingerprint
 
@@ -147,6 +147,7 @@ def reproduce(home, corpus, settings, xp, say, progress=None):
             name: {
                 **entry_of(answers[name], MODELS[name].title, corpus.composers),
                 **training_entry(training[name]),
+                "commands": commands_of(name, settings, home.folder),
             }
             for name in MODELS
         },
@@ -200,6 +201,25 @@ def _model_encoder(home, name, seed, xp):
         return lambda rolls: model.encode(xp.asarray(rolls))
 
     return encoder
+
+
+def commands_of(name, settings, folder):
+    """The commands that make one model's numbers by themselves."""
+    music = ["--data", settings["data"]] if settings["data"] else []
+    music += ["--any-meter"] if settings["any_meter"] else []
+    music += ["--splits", settings["splits"]] if settings["splits"] else []
+    commands = {}
+    for seed in range(settings["seed"], settings["seed"] + settings["seeds"]):
+        out = f"{folder}/models/{name}-seed{seed}"
+        train = ["train", "--model", name, *music, "--width", settings["width"]]
+        train += ["--examples", settings["examples"], "--batch-size", settings["batch_size"]]
+        train += ["--seed", seed, "--out", out]
+        evaluate = ["evaluate", out, "--keys", settings["keys"]]
+        evaluate += ["--lstm-steps", settings["lstm_steps"]]
+        evaluate += ["--classifier-steps", settings["classifier_steps"]]
+        for verb, words in (("train", train), ("evaluate", evaluate)):
+            commands[f"{verb}, seed {seed}"] = "python -m tinyembed." + shlex.join(map(str, words))
+    return commands
 
 
 def training_entry(summaries):

@@ -83,7 +83,7 @@ class Stage:
         return {
             "rank": random_ranks(predicted, embeddings[rows], pool, self.seed),
             "rank_same_piece": same_piece_ranks(
-                predicted, embeddings, self.test, sequences, self.seed
+                predicted, embeddings, self.test, sequences, self.seed, self.candidates
             ),
         }
 
@@ -178,8 +178,9 @@ def run_majority(stage):
 def check_split(corpus):
     """Whether anything leaks from training to test.
 
-    Returns pieces_in_both (a piece is in one split alone, unless two files hold the same notes),
-    and the number and share of test units, as written, that also occur in training in some key.
+    Returns unique_train_units, over all keys; pieces_in_both (a piece is in one split alone,
+    unless two files hold the same notes); and the number and share of test units, as written,
+    that also occur in training in some key.
     """
     rolls = {}
     for piece in range(corpus.n_pieces):
@@ -193,6 +194,7 @@ def check_split(corpus):
     seen = np.repeat(in_training, np.diff(units.group_start))
     written = is_test & (units.occurrence_key == 0)
     return {
+        "unique_train_units": int(in_training.sum()),
         "pieces_in_both": sum(len(splits) == 2 for splits in rolls.values()),
         "test_units_in_training": int((written & seen).sum()),
         "test_units_in_training_share": float((written & seen).sum() / max(written.sum(), 1)),

@@ -43,6 +43,19 @@ class Recipe:
     temperature: float | None = 0.1
     per_piece: int = 10
 
+    def describe(self):
+        """The same for readers of a report."""
+        text = f"Three LSTM layers of {UNITS} units and a linear output"
+        if self.shortcut:
+            text += ", which also sees the seven inputs and adds to the last one"
+        if self.temperature is None:
+            return text + "; the loss is 1 - cosine with the target."
+        return (
+            f"{text}; the loss is the cross-entropy of the target among all targets of a batch, "
+            f"{self.per_piece} of each piece, by cosine at temperature {self.temperature:g}. The "
+            "same recipe and length for every embedding, chosen on validation pieces."
+        )
+
 
 PLAIN = Recipe(shortcut=False, temperature=None, per_piece=1)
 RECIPE = Recipe()

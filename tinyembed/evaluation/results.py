@@ -161,6 +161,7 @@ def about(xp, settings):
             "seeds": seeds,
             "lstm_steps": settings["lstm_steps"],
             "lstm_batch": prediction.BATCH,
+            "predictor": prediction.RECIPE.describe(),
             "classifier_steps": settings["classifier_steps"],
             "classifier_batch": composers.BATCH,
         },

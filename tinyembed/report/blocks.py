@@ -1,0 +1,145 @@
+"""What a report is made of, and how each part is written in Markdown and in HTML.
+
+A report is a list of these blocks. Their texts are plain: whatever a file or a composer is
+called, it is escaped here and nowhere else.
+"""
+
+import html
+import re
+from dataclasses import dataclass
+
+_NUMERIC = re.compile(r"[-+<]? ?\d|—|$")
+
+
+class Strong(str):
+    """A table cell to stand out."""
+
+
+@dataclass(frozen=True)
+class Heading:
+    text: str
+    level: int = 2
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    text: str
+
+
+@dataclass(frozen=True)
+class Bullets:
+    items: list
+
+
+@dataclass(frozen=True)
+class Code:
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """header: list of str; rows: lists of as many str; caption: above it."""
+
+    header: list
+    rows: list
+    caption: str = ""
+
+    def numeric(self):
+        """For each column, whether it holds numbers only and so aligns to the right."""
+        return [
+            i > 0 and all(_NUMERIC.match(row[i]) for row in self.rows)
+            for i in range(len(self.header))
+        ]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """file: its name in the report's folder; alt: what it shows, for who cannot see it."""
+
+    file: str
+    alt: str
+    caption: str = ""
+
+
+def to_markdown(blocks):
+    """The report as GitHub's Markdown."""
+    return "\n\n".join(_markdown(block) for block in blocks) + "\n"
+
+
+def _markdown(block):
+    match block:
+        case Heading(text, level):
+            return f"{'#' * level} {_plain(text)}"
+        case Paragraph(text):
+            return _plain(text)
+        case Bullets(items):
+            return "\n".join(f"- {_plain(item)}" for item in items)
+        case Code(text):  # indented, not fenced: no text can break out
+            return "\n".join(f"    {line}" for line in text.splitlines())
+        case Picture(file, alt, caption):
+            return f"![{_plain(alt)}]({file})" + (f"\n\n{_plain(caption)}" if caption else "")
+        case Table(header, rows, caption):
+            rule = ["---:" if numeric else ":---" for numeric in block.numeric()]
+            cells = [[_plain(cell) for cell in header], rule]
+            cells += [[_markdown_cell(cell) for cell in row] for row in rows]
+            table = "\n".join(f"| {' | '.join(row)} |" for row in cells)
+            return f"{_plain(caption)}\n\n{table}" if caption else table
+    raise TypeError(f"not a block: {block!r}")
+
+
+def _markdown_cell(cell):
+    return f"**{_plain(cell)}**" if isinstance(cell, Strong) else _plain(cell)
+
+
+def _plain(text):
+    """Text that Markdown leaves alone, on one line."""
+    text = re.sub(r"([\\`*\[\]|#~$])", r"\\\1", " ".join(str(text).split()))
+    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # inside a word it means nothing
+    text = re.sub(r"^(\d*)([-+>.)] )", r"\1\\\2", text)  # no list, no quotation
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def to_html(blocks, sources):
+    """The report as the body of an HTML page. sources: {picture file: what <img src> says}."""
+    return "\n".join(_html(block, sources) for block in blocks)
+
+
+def _html(block, sources):
+    match block:
+        case Heading(text, level):
+            return f"<h{level}>{_safe(text)}</h{level}>"
+        case Paragraph(text):
+            return f"<p>{_safe(text)}</p>"
+        case Bullets(items):
+            return "<ul>" + "".join(f"<li>{_safe(item)}</li>" for item in items) + "</ul>"
+        case Code(text):
+            return f"<pre>{_safe(text)}</pre>"
+        case Picture(file, alt, caption):
+            image = f'<img src="{sources[file]}" alt="{_safe(alt)}">'
+            return f"<figure>{image}<figcaption>{_safe(caption)}</figcaption></figure>"
+        case Table(header, rows, caption):
+            classes = [' class="number"' if numeric else "" for numeric in block.numeric()]
+            head = "".join(
+                f'<th scope="col"{c}>{_safe(cell)}</th>'
+                for c, cell in zip(classes, header, strict=True)
+            )
+            body = "".join(
+                "<tr>"
+                + "".join(f"<td{c}>{_html_cell(x)}</td>" for c, x in zip(classes, row, strict=True))
+                + "</tr>\n"
+                for row in rows
+            )
+            caption = f"<caption>{_safe(caption)}</caption>" if caption else ""
+            return (
+                f'<div class="wide" tabindex="0"><table>{caption}<thead><tr>{head}</tr></thead>\n'
+                f"<tbody>{body}</tbody></table></div>"
+            )
+    raise TypeError(f"not a block: {block!r}")
+
+
+def _html_cell(cell):
+    return f"<strong>{_safe(cell)}</strong>" if isinstance(cell, Strong) else _safe(cell)
+
+
+def _safe(text):
+    return html.escape(str(text), quote=True)

@@ -1,0 +1,175 @@
+"""The report's pictures, drawn from a results file alone.
+
+Colours are told apart by everyone (Okabe and Ito's blue and vermilion), and no colour stands
+alone: shapes or numbers say the same.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tinyembed.pictures import GREY, INK, save
+from tinyembed.report import paper
+from tinyembed.report.matrices import draw_confusion, draw_significance, literal
+from tinyembed.report.words import KINDS, dig, models_of, title
+
+BLUE, VERMILION, PALE = "#0072B2", "#D55E00", "#A9CCE3"
+
+
+def draw_all(folder, results):
+    """Draw what the results allow, and remove what an earlier report had drawn besides.
+
+    Returns the set of the files drawn, among ranks.png, beside_paper.png, significance.png,
+    accuracy.png and confusion.png.
+    """
+    drawn = set()
+    for name, draw in PICTURES.items():
+        figure, path = draw(results), Path(folder) / name
+        if figure is None:
+            path.unlink(missing_ok=True)
+        else:
+            save(figure, path)
+            drawn.add(name)
+    return drawn
+
+
+def draw_ranks(results):
+    """Figure 3: a box a model, a panel for either kind of candidates; repetition's medians too."""
+    models = models_of(results)
+    panels = [
+        (kind, boxes)
+        for kind, key in zip(KINDS, ("box", "box_same_piece"), strict=True)
+        if (boxes := {name: model[key] for name, model in models.items() if model.get(key)})
+    ]
+    if not panels:
+        return None
+    names = [name for name in models if any(name in boxes for _, boxes in panels)]
+    figure, grid = _panels(len(panels), len(names), width=5.0)
+    for axes, (kind, boxes) in zip(grid, panels, strict=True):
+        for y, name in enumerate(names):
+            if name in boxes:
+                _draw_box(axes, y, boxes[name])
+            repeated = dig(results, "baselines", "repetition", name, kind, "median")
+            if repeated is not None:
+                axes.plot(repeated, y, "x", color=INK, ms=6, mew=1.6, zorder=4,
+                          label="median: last unit repeated")  # fmt: skip
+            if kind == "rank" and name in paper.MODELS:
+                axes.plot(paper.MODELS[name].median, y, "D", mfc="white", mec=VERMILION, ms=6,
+                          zorder=4, label="median: paper (its own corpus)")  # fmt: skip
+        axes.set_title(f"among {KINDS[kind]}", fontsize=10, color=INK)
+        axes.set_xlabel("rank of the true unit (0 is best)")
+        axes.set_xlim(left=0)
+    _name_rows(grid, [title(results, name) for name in names])
+    _legend(figure, grid)
+    return figure
+
+
+def draw_beside_paper(results):
+    """Median, spread and skew of every model as this run and as the paper has them (Table 2)."""
+    models = models_of(results)
+    names = [name for name, model in models.items() if model.get("rank") and name in paper.MODELS]
+    if not names:
+        return None
+    figure, grid = _panels(3, len(names), width=3.4)
+    for axes, ours, theirs, label in zip(
+        grid,
+        ("median", "iqr", "skew"),
+        ("median", "spread", "skew"),
+        ("median rank", "spread: interquartile range (ranks)", "skew"),
+        strict=True,
+    ):
+        for y, name in enumerate(names):
+            here, there = models[name]["rank"][ours], getattr(paper.MODELS[name], theirs)
+            axes.plot([here, there], [y, y], color="#cccccc", lw=2, zorder=1)
+            axes.plot(here, y, "o", color=BLUE, ms=7, label="this run", zorder=3)
+            axes.plot(there, y, "D", mfc="white", mec=VERMILION, ms=6, label="paper", zorder=2)
+        axes.set_xlabel(label)
+        axes.set_xlim(left=0)
+    _name_rows(grid, [title(results, name) for name in names])
+    _legend(figure, grid)
+    return figure
+
+
+def draw_accuracy(results):
+    """Table 3: the share of units, and of whole pieces, whose composer is named rightly."""
+    models = {
+        name: model
+        for name, model in models_of(results).items()
+        if dig(model, "composers", "accuracy") is not None
+    }
+    if not models:
+        return None
+    figure, (axes,) = _panels(1, len(models), width=7)
+    for y, (name, model) in enumerate(models.items()):
+        scores = model["composers"]
+        for level, mark, color, up in (
+            (scores, "o", BLUE, -0.12),
+            (scores.get("pieces") or {}, "s", INK, 0.12),
+        ):
+            if level.get("accuracy") is None:
+                continue
+            label = "units" if level is scores else "whole pieces"
+            axes.plot(100 * level["accuracy"], y + up, mark, color=color, ms=6, label=label)
+            if level.get("interval"):
+                axes.plot(100 * np.array(level["interval"]), [y + up] * 2, color=color, lw=1.5)
+        if name in paper.MODELS:
+            axes.plot(100 * paper.MODELS[name].micro_f1, y - 0.12, "D", mfc="white", ms=6,
+                      mec=VERMILION, label="units: paper (27 composers)")  # fmt: skip
+    majority = dig(results, "baselines", "majority", "composers", "accuracy")
+    if majority is not None:
+        axes.axvline(100 * majority, color=GREY, ls="--", lw=1, label="units: commonest composer")
+    axes.set_xlabel("composer named rightly (percent; lines: 95% interval, resampled by piece)")
+    axes.set_xlim(left=0)
+    _name_rows([axes], [title(results, name) for name in models])
+    _legend(figure, [axes])
+    return figure
+
+
+def _panels(columns, rows, width):
+    figure = Figure(figsize=(width * columns + 1.8, 0.42 * rows + 1.6), layout="constrained")
+    grid = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
+    for axes in grid:
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", color="#e5e5e5", lw=0.7)
+        axes.set_axisbelow(True)
+    return figure, grid
+
+
+def _draw_box(axes, y, numbers):
+    """The box from quartile to quartile, its median, and the whiskers."""
+    low, q1, median, q3, high = (numbers[k] for k in ("whislo", "q1", "med", "q3", "whishi"))
+    axes.plot([low, high], [y, y], color=BLUE, lw=1.2, zorder=1)
+    for end in low, high:
+        axes.plot([end, end], [y - 0.15, y + 0.15], color=BLUE, lw=1.2, zorder=1)
+    axes.barh(y, q3 - q1, 0.56, left=q1, color=PALE, edgecolor=BLUE, lw=1.2, zorder=2)
+    axes.plot([median, median], [y - 0.28, y + 0.28], color=BLUE, lw=3, zorder=3,
+              solid_capstyle="butt", label="median: this run")  # fmt: skip
+
+
+def _name_rows(grid, titles):
+    """Titles from top to bottom, as in the tables (panels share their y axis)."""
+    grid[0].set_yticks(range(len(titles)), [literal(text) for text in titles])
+    grid[0].set_ylim(len(titles) - 0.4, -0.6)
+
+
+def _legend(figure, grid):
+    """One entry a label, above all panels."""
+    entries = {}
+    for axes in grid:
+        handles, labels = axes.get_legend_handles_labels()
+        entries.update(zip(labels, handles, strict=True))
+    figure.legend(
+        entries.values(), entries.keys(), loc="outside upper center", ncols=4, frameon=False,
+        fontsize=9,
+    )  # fmt: skip
+
+
+PICTURES = {
+    "ranks.png": draw_ranks,
+    "beside_paper.png": draw_beside_paper,
+    "significance.png": draw_significance,
+    "accuracy.png": draw_accuracy,
+    "confusion.png": draw_confusion,
+}

@@ -1,0 +1,165 @@
+"""The tables of the prediction experiment (section 5.0.1): Table 2 and the tests.
+
+Each function returns a `Table`, or None where the results have no numbers for it. A column is a
+heading and how to fill it.
+"""
+
+from tinyembed.evaluation.significance import p_text
+from tinyembed.report import paper
+from tinyembed.report.blocks import Strong, Table
+from tinyembed.report.words import (
+    BASELINES,
+    KINDS,
+    by_rank,
+    dig,
+    entries,
+    interval_text,
+    label,
+    number,
+    p_or_dash,
+    rank_text,
+    share,
+)
+
+DETAILS = {
+    "median": lambda rank: _median(rank),
+    "spread": lambda rank: rank_text(rank.get("iqr")),
+    "standard deviation": lambda rank: number(rank.get("std"), 1),
+    "skew": lambda rank: number(rank.get("skew")),
+    "mean 1 / (rank + 1)": lambda rank: number(rank.get("mrr"), 3),
+    "rank under 10": lambda rank: share(rank.get("recall_at_10")),
+    "sequences": lambda rank: number(rank.get("n"), 0),
+}
+BY_PIECE = {
+    "by piece: d_z": lambda pair: number(dig(pair, "pieces", "d_z")),
+    "by piece: paired p": lambda pair: _sure(dig(pair, "pieces", "paired")),
+    "by piece: rank-biserial": lambda pair: number(dig(pair, "pieces", "rank_biserial")),
+    "by piece: Wilcoxon p": lambda pair: _sure(dig(pair, "pieces", "wilcoxon")),
+}
+PAIR = {
+    "mean difference": lambda pair: number(pair["mean_difference"]),
+    "median difference": lambda pair: rank_text(pair["median_difference"]),
+    "Cohen's d": lambda pair: number(pair["cohen_d"]),
+    "Welch p": lambda pair: _sure(pair["welch"]),
+    "d_z": lambda pair: number(pair["d_z"]),
+    "paired p": lambda pair: _sure(pair["paired"]),
+    "rank-biserial": lambda pair: number(pair["rank_biserial"]),
+    "Wilcoxon p": lambda pair: _sure(pair["wilcoxon"]),
+    **BY_PIECE,
+}
+REPETITION = {
+    "ranked better": lambda pair: share(pair["better"]),
+    "worse": lambda pair: share(pair["worse"]),
+    "mean difference": lambda pair: number(pair["mean_difference"]),
+    "rank-biserial": lambda pair: number(pair["rank_biserial"]),
+    "Wilcoxon p": lambda pair: _sure(pair["wilcoxon"]),
+    **BY_PIECE,
+}
+
+
+def table_2(results):
+    """The prediction ranks of models and baselines, for both kinds of candidates."""
+    best = {kind: (by_rank(results, kind) or [None])[0] for kind in KINDS}
+    rows = []
+    for name, entry in entries(results):
+        if not (entry.get("rank") or entry.get("rank_same_piece")):
+            continue
+        theirs = paper.MODELS.get(name)
+        row = [label(results, name)]
+        for kind in KINDS:
+            rank = entry.get(kind) or {}
+            repeated = dig(results, "baselines", "repetition", name, kind, "median")
+            median = Strong(_median(rank)) if name == best[kind] else _median(rank)
+            numbers = [median, rank_text(rank.get("iqr")), number(rank.get("skew"))]
+            if kind == "rank":  # the paper's only kind: its number right after ours
+                printed = [theirs and getattr(theirs, k) for k in ("median", "spread", "skew")]
+                pairs = zip(numbers, map(rank_text, printed), strict=True)
+                numbers = [text for pair in pairs for text in pair]
+            row += [*numbers, rank_text(repeated)]
+        rows.append(row)
+    if not rows:
+        return None
+    header = ["Model"]
+    for what in "median", "spread", "skew":
+        header += [f"random: {what}", f"paper: {what}"]
+    header += ["random: repetition"]
+    header += [f"same piece: {what}" for what in ("median", "spread", "skew", "repetition")]
+    return Table(
+        header,
+        rows,
+        "Table 2: rank of the true unit, 0 is best. Random: among random units; same piece: among "
+        "units of the same piece; in brackets: 95% interval of the median, resampled by piece; "
+        "repetition: the median when the last unit is repeated, in the same embedding; spread: "
+        "interquartile range.",
+    )
+
+
+def rank_details(results, kind):
+    """All that is known of the ranks for one kind of candidates, repetition once per model."""
+    found = [(label(results, name), entry) for name, entry in entries(results)]
+    for baseline in "repetition", "mean":
+        for name, entry in (dig(results, "baselines", baseline) or {}).items():
+            if isinstance(entry, dict) and kind in entry:  # one a model
+                found.append((f"{BASELINES[baseline]}: {label(results, name)}", entry))
+    rows = [
+        [name, *(show(entry[kind]) for show in DETAILS.values())]
+        for name, entry in found
+        if entry.get(kind)
+    ]
+    header = ["Model or baseline", *DETAILS]
+    return Table(header, rows, f"Ranks among {KINDS[kind]}, in full.") if rows else None
+
+
+def repetition_table(results):
+    """Each model's predictor against the last unit repeated, target by target."""
+    rows = [
+        [label(results, name), KINDS[kind], *(show(pair) for show in REPETITION.values())]
+        for kind in KINDS
+        for name, pair in (dig(results, "tests", "against_repetition", kind) or {}).items()
+    ]
+    caption = (
+        "The trained predictor against the last unit repeated, on the same targets. Negative "
+        "differences and correlations: the predictor is ahead. p after Bonferroni's correction; "
+        "bold: significant."
+    )
+    return Table(["Model", "candidates", *REPETITION], rows, caption) if rows else None
+
+
+def pair_table(results, kind):
+    """Every pair of models by every test."""
+    rows = [
+        [f"{label(results, pair['first'])} against {label(results, pair['second'])}"]
+        + [show(pair) for show in PAIR.values()]
+        for pair in dig(results, "tests", kind, "pairs") or []
+    ]
+    caption = (
+        f"All pairs among {KINDS[kind]}. Differences are first minus second: negative where the "
+        f"first ranks better. Every p is multiplied by {len(rows)} (Bonferroni); bold: "
+        "significant at 0.05."
+    )
+    return Table(["Pair", *PAIR], rows, caption) if rows else None
+
+
+def levene_table(results):
+    """Whether the spreads differ."""
+    rows = []
+    for kind in KINDS:
+        for key, name in ("levene", "Levene (mean)"), ("brown_forsythe", "Brown-Forsythe (median)"):
+            if test := dig(results, "tests", kind, "levene", key):
+                rows.append([KINDS[kind], name, number(test["statistic"]), p_text(test["p"])])
+    if not rows:
+        return None
+    rows.append(["random units", "Levene, the paper", number(paper.LEVENE_W), "< .001"])
+    return Table(
+        ["Candidates", "Test", "W", "p"], rows, "Whether the spreads of the models differ."
+    )
+
+
+def _median(rank):
+    return rank_text(rank.get("median")) + interval_text(rank.get("interval"))
+
+
+def _sure(test):
+    """A corrected p value, which stands out if it is significant."""
+    text = p_or_dash(test)
+    return Strong(text) if dig(test, "significant") else text

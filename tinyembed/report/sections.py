@@ -1,0 +1,257 @@
+"""The report's sections, in order. Each takes the results and returns a list of blocks.
+
+A block for which there are no numbers is None; report.py drops those, and headings over nothing.
+"""
+
+from tinyembed.report import paper, rank_tables, tables
+from tinyembed.report.blocks import Bullets, Code, Heading, Paragraph, Picture, Table
+from tinyembed.report.words import (
+    KINDS,
+    MISSING,
+    dig,
+    duration,
+    entries,
+    expectations,
+    models_of,
+    number,
+    share,
+    summary,
+)
+
+TITLE = "Musical features by deep autoencoders: prediction and composers"
+MOST_LISTED = 10  # files left out; the results file has them all
+
+
+def summary_section(results):
+    """What was found, before anything else."""
+    data = dig(results, "corpus", "data")
+    settings = dig(results, "settings") or {}
+    about = [f"Corpus: {data}"] if data else []
+    about += [f"width {settings['width']}"] if settings.get("width") else []
+    if seeds := settings.get("seeds"):
+        about.append(f"{'seeds' if len(seeds) > 1 else 'seed'} {_value(seeds)}")
+    blocks = [
+        Heading(TITLE, 1),
+        Paragraph(
+            "The experiments of Bretan, Oore, Eck and Heck, Learning and Evaluating Musical "
+            "Features with Deep Autoencoders (2017), section 5, on another corpus than theirs: "
+            "their numbers stand beside for the order of models, not for comparison one by one."
+            + (f" {'; '.join(about)}." if about else "")
+        ),
+        Heading("Summary"),
+        Bullets(summary(results) or ["No model has been evaluated yet."]),
+    ]
+    if found := expectations(results):
+        rows = [[finding, "yes" if holds else "no"] for finding, holds in found]
+        caption = "By the order of medians and accuracies alone, sure or not."
+        blocks.append(Table(["What the paper found", "holds here"], rows, caption))
+    if results.get("warnings"):
+        blocks += [Heading("Warnings"), Bullets(results["warnings"])]
+    return blocks
+
+
+def corpus_section(results):
+    """Table 1, and that nothing leaks from training to testing."""
+    corpus = dig(results, "corpus")
+    if not corpus:
+        return []
+    sizes = [
+        f"{number(corpus[key], 0)} {what}"
+        for key, what in (
+            ("train_units", "training units"),
+            ("unique_train_units", "unique training units"),
+            ("test_units", "test units"),
+            ("test_sequences", "test sequences of eight units"),
+        )
+        if corpus.get(key) is not None
+    ]
+    sizes_text = f"{', '.join(sizes)}. " if sizes else ""
+    blocks = [
+        Heading("The corpus"),
+        Paragraph(
+            f"{sizes_text}The paper: {paper.UNITS:,} training units, {paper.UNIQUE_UNITS:,} of "
+            f"them unique, and {paper.TEST_SEQUENCES:,} test sequences."
+        ),
+        Paragraph(_leakage(corpus)) if corpus.get("pieces_in_both") is not None else None,
+    ]
+    if (candidates := corpus.get("candidates")) and candidates < 1000:
+        blocks.append(
+            Paragraph(
+                f"There are fewer than 1,000 test units, so a target is ranked among {candidates} "
+                "candidates: such ranks are lower than the paper's for that reason alone."
+            )
+        )
+    blocks += [Bullets(corpus["notes"]) if corpus.get("notes") else None, tables.table_1(results)]
+    if left_out := corpus.get("left_out"):
+        rest = len(left_out) - MOST_LISTED
+        items = [f"{entry['file']}: {entry['reason']}" for entry in left_out[:MOST_LISTED]]
+        items += [f"and {rest} more, in results.json"] if rest > 0 else []
+        blocks += [Heading("Files left out", 3), Bullets(items)]
+    return blocks
+
+
+def _leakage(corpus):
+    shared = corpus["pieces_in_both"]
+    text = (
+        "Leakage: no piece stands in both splits."
+        if shared == 0
+        else f"Leakage: {shared} pieces stand in both splits, so the numbers below flatter."
+    )
+    if corpus.get("test_units_in_training") is not None:
+        text += (
+            f" {number(corpus['test_units_in_training'], 0)} test units "
+            f"({share(corpus.get('test_units_in_training_share'))}) also occur, note for note, in "
+            "training pieces."
+        )
+    return text
+
+
+def prediction_section(results):
+    """Tables and pictures of section 5.0.1."""
+    table = rank_tables.table_2(results)
+    if table is None:
+        return []
+    blocks = [
+        Heading("Forward prediction"),
+        Paragraph(
+            "A stack of three LSTMs reads the embeddings of seven units and predicts the eighth; "
+            "the true eighth is ranked by cosine among its candidates. Those of the first kind are "
+            "random units of the test pieces, as in the paper: mostly in other keys and textures. "
+            "The second kind is harder: units of the same piece that share no beat with the target "
+            "or the seven."
+        ),
+        Paragraph(dig(results, "settings", "predictor"))
+        if dig(results, "settings", "predictor")
+        else None,
+        table,
+        Picture("ranks.png", "Boxes of the ranks of each model, for both kinds of candidates",
+            "Figure 3 for this corpus. Box: quartiles; whiskers: the outermost ranks within 1.5 "
+            "interquartile ranges; outliers are not drawn."),
+        Picture("beside_paper.png", "Median, spread and skew of each model beside the paper's",
+            "Random units: this run beside the paper's Table 2, which is about other music."),
+        Heading("Against the last unit repeated", 3),
+        rank_tables.repetition_table(results),
+        Heading("Between models", 3),
+        Picture("significance.png", "Rank-biserial correlation of every pair of models",
+            "Rank-biserial correlations; one star: Wilcoxon's test on sequences is significant "
+            "after Bonferroni's correction, two: that on means by piece is too."),
+        *(rank_tables.pair_table(results, kind) for kind in KINDS),
+        Heading("Spreads", 3),
+        rank_tables.levene_table(results),
+        Heading("Ranks in full", 3),
+        *(rank_tables.rank_details(results, kind) for kind in KINDS),
+    ]  # fmt: skip
+    return blocks
+
+
+def classification_section(results):
+    """Tables and pictures of section 5.0.2."""
+    table = tables.table_3(results)
+    if table is None:
+        return []
+    blocks = [
+        Heading("Composer classification"),
+        Paragraph(
+            "A network of 50 hidden units names the composer of one embedding, four beats of "
+            "music. A whole piece is given to the composer with the highest mean log-probability "
+            "over its units."
+        ),
+        table,
+        Picture("accuracy.png", "Accuracy of each model on units and on whole pieces"),
+        tables.composer_table(results),
+        Picture("confusion.png", "Which composer is taken for which",
+            "Rows add to 100 percent; shares under 9.5 percent are shaded but not written."),
+    ]  # fmt: skip
+    return blocks
+
+
+def trust_section(results):
+    """What the intervals and the tests are about, and what they are not."""
+    if not models_of(results):
+        return []
+    seeds = dig(results, "settings", "seeds") or []
+    if len(seeds) > 1:
+        about_seeds = (
+            f"Ranks and predictions of {len(seeds)} seeds ({_value(seeds)}) are pooled: each seed "
+            "trains every network anew and ranks the same targets. Intervals and tests by piece "
+            "resample pieces, not seeds."
+        )
+    else:
+        about_seeds = (
+            "One seed compares trained networks, not methods: with another seed the same method "
+            "gives another network, and tests on many sequences say nothing about how far apart "
+            "those would be. --seeds 3 trains and pools three."
+        )
+    return [
+        Heading("How far to trust this"),
+        Bullets(
+            [
+                about_seeds,
+                "Sequences of one piece are not independent: they overlap and share a style. "
+                "Intervals are therefore resampled by piece (2,000 times), and the paired tests "
+                "are repeated on one mean a piece; where the two disagree, believe those by piece.",
+                "With this many sequences nearly every difference is significant; the effect sizes "
+                "say whether it matters.",
+            ]
+        ),
+    ]
+
+
+def cannot_hold_section(_):
+    """The paper's own numbers, held to arithmetic."""
+    return [Heading("What in the paper cannot hold"), tables.cannot_hold_table()]
+
+
+def making_section(results):
+    """The commands, seeds, sizes and times."""
+    settings = dig(results, "settings") or {}
+    facts = [
+        f"{key}: {_value(results[key])}" for key in ("created", "version", "device", "machine")
+        if results.get(key)
+    ]  # fmt: skip
+    if results.get("seconds") is not None:
+        facts.append(f"time in all: {duration(results['seconds'])}")
+    facts += [
+        f"{key.replace('_', ' ')}: {_value(value)}"
+        for key, value in settings.items()
+        if key != "predictor"  # a paragraph of the experiment's own section
+    ]
+    commands = {
+        command: None  # once each, in order
+        for _, entry in entries(results)
+        for command in (dig(entry, "commands") or {}).values()
+    }
+    blocks = [
+        Heading("How it was made"),
+        Paragraph("All numbers of this report, by one command:")
+        if results.get("command")
+        else None,
+        Code(results["command"]) if results.get("command") else None,
+        Bullets(facts) if facts else None,
+        Paragraph("One by one, by the commands:") if commands else None,
+        Code("\n".join(commands)) if commands else None,
+        tables.time_table(results),
+    ]
+    return blocks
+
+
+def _value(value):
+    """A setting, readable."""
+    if value is None:
+        return MISSING
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+SECTIONS = (
+    summary_section,
+    corpus_section,
+    prediction_section,
+    classification_section,
+    trust_section,
+    cannot_hold_section,
+    making_section,
+)
