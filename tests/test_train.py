@@ -43,6 +43,8 @@ def start(*options, data=None, out=None):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **ENVIRONMENT},
+        # What a background shell starts ignores Ctrl-C; a person's command does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

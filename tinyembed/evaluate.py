@@ -11,7 +11,6 @@ from tinyembed.command import Parser, add_device, add_json, count, run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.experiments import Stage, check_split, run_majority
-from tinyembed.evaluation.report import write_report
 from tinyembed.evaluation.results import (
     Answers,
     about,
@@ -23,6 +22,7 @@ from tinyembed.evaluation.results import (
 )
 from tinyembed.evaluation.stages import answer
 from tinyembed.music.sources import open_corpus
+from tinyembed.report.write import write_report
 from tinyembed.runs import Run, digest, load_weights, open_or_create, write_json
 from tinyembed.trainer import fingerprint
 

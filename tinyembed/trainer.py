@@ -89,8 +89,10 @@ class Trainer:
             while self.step < self.steps:
                 self._since_log.append(self.take_step())
                 bar.update(size)
+                stops = self._stop  # once a step: it may change at any moment
                 validates = self.step % every == 0 or self.step == self.steps
-                if validates or self._stop or self.step % LOG_EVERY == 0:
+                logs = validates or stops or self.step % LOG_EVERY == 0
+                if logs:
                     now = time.monotonic()
                     self.seconds += now - logged_at
                     rate = (self.step - logged_step) * size / (now - logged_at)
@@ -98,13 +100,11 @@ class Trainer:
                     bar.set_postfix(loss=f"{self.write_log(rate):.4f}")
                 if validates:
                     self.validate()
-                if validates or self._stop or time.monotonic() - saved_at > CHECKPOINT_EVERY:
-                    if not self._since_log:  # what is on the device only would be lost
-                        self.save_checkpoint()
-                        saved_at = time.monotonic()
-                if validates:
-                    logged_at = time.monotonic()  # validation is not training
-                if self._stop:
+                overdue = time.monotonic() - saved_at > CHECKPOINT_EVERY
+                if validates or stops or (logs and overdue):  # what is not logged would be lost
+                    self.save_checkpoint()
+                    saved_at = logged_at = time.monotonic()  # this was not training
+                if stops:
                     raise Interrupted(self.step)
 
     def take_step(self):

@@ -34,7 +34,8 @@ def split_pieces(names, composers, folder=None, splits=None, seed=0, known=()):
         return is_test, [f"no splits.tsv: {drawn}", *notes]
 
     is_test = np.array([table.get(name, False) for name in names], bool)
-    notes = [f"the split is that of {path}"]
+    where = "" if splits else " in the folder" if _is_inside(path, folder) else " beside the folder"
+    notes = [f"the split is that of {path if splits else path.name}{where}"]
     unnamed = [name for name in names if name not in table]
     if unnamed:
         notes.append(f"not in {path.name}, so for training: {_listed(unnamed)}")
@@ -42,6 +43,10 @@ def split_pieces(names, composers, folder=None, splits=None, seed=0, known=()):
     if absent:
         notes.append(f"{path.name} names {absent} files that are not there")
     return is_test, notes
+
+
+def _is_inside(path, folder):
+    return path.parent == Path(folder).resolve()
 
 
 def _find_table(names, folder, splits):

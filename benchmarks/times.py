@@ -1,0 +1,90 @@
+"""How long do reading, removing duplicates and ranking take, and how much memory is the corpus?
+
+    python -m benchmarks.times FOLDER [--json]
+
+Reads the folder cold and from the cache, finds unique units in twelve keys, and ranks as many
+predictions as the paper has test sequences (325,219, random ones) among 1,000 candidates.
+"""
+
+import json
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tinyembed.command import Parser, add_json, run
+from tinyembed.evaluation.passages import Passages
+from tinyembed.evaluation.ranks import random_ranks, same_piece_ranks
+from tinyembed.music.corpus import Corpus
+from tinyembed.music.duplicates import unique_units
+from tinyembed.music.reading import usable_cores
+from tinyembed.report.paper import TEST_SEQUENCES
+from tinyembed.runs import write_json
+
+REPEATS = 3
+
+
+def main(argv=None):
+    parser = Parser("times", __doc__)
+    parser.add_argument("folder", metavar="FOLDER", help="MIDI files, one subfolder a composer")
+    add_json(parser)
+    options = parser.parse_args(argv)
+    times = {}
+
+    def clock(name, work, repeats=REPEATS):
+        taken = []
+        for _ in range(repeats):
+            began = time.perf_counter()
+            result = work()
+            taken.append(time.perf_counter() - began)
+        times[name] = {"median": float(np.median(taken)), "all": [round(t, 3) for t in taken]}
+        if not options.json:
+            print(f"{name:46}{times[name]['median']:9.2f} s", flush=True)
+        return result
+
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["TINYEMBED_CACHE"] = cache
+        read = lambda **how: Corpus.from_folder(options.folder, progress=False, **how)  # noqa: E731
+        clock("reading, cold", lambda: read(cache=False))
+        read()
+        corpus = clock("reading, from the cache", read)
+    train = np.flatnonzero(~corpus.piece_is_test)
+    clock(
+        "unique training units in 12 keys", lambda: unique_units(corpus, corpus.unit_beats(train))
+    )
+
+    rng = np.random.default_rng(0)
+    test = Passages.of(corpus, np.flatnonzero(corpus.piece_is_test), 12)
+    embeddings = rng.standard_normal((len(test), 100), dtype=np.float32)
+    sequences = test.sequences()
+    chosen = np.sort(rng.integers(len(sequences), size=TEST_SEQUENCES))
+    sequences = sequences[chosen]
+    targets = embeddings[sequences[:, -1]]
+    predicted = targets + rng.standard_normal(targets.shape, dtype=np.float32)
+    pool = embeddings[test.sounds]
+    clock(
+        f"{TEST_SEQUENCES:,} ranks, random candidates",
+        lambda: random_ranks(predicted, targets, pool, 0),
+    )
+    clock(
+        f"{TEST_SEQUENCES:,} ranks, same-piece candidates",
+        lambda: same_piece_ranks(predicted, embeddings, test, sequences, 0),
+    )
+    result = {
+        "command": "python -m benchmarks.times FOLDER",
+        "machine": f"{platform.machine()}, {usable_cores()} cores, NumPy {np.__version__}",
+        "pieces": corpus.n_pieces,
+        "beats": corpus.n_beats,
+        "corpus_bytes": corpus.nbytes,
+        "seconds": times,
+    }
+    write_json(Path(__file__).parent / "results" / "times.json", result)
+    print(json.dumps(result) if options.json else f"the corpus: {corpus.nbytes / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
