@@ -51,10 +51,8 @@ def main(argv=None):
         clock("reading, cold", lambda: read(cache=False))
         read()
         corpus = clock("reading, from the cache", read)
-    train = np.flatnonzero(~corpus.piece_is_test)
-    clock(
-        "unique training units in 12 keys", lambda: unique_units(corpus, corpus.unit_beats(train))
-    )
+    units = corpus.unit_beats(np.flatnonzero(~corpus.piece_is_test))
+    clock("unique training units in 12 keys", lambda: unique_units(corpus, units))
 
     rng = np.random.default_rng(0)
     test = Passages.of(corpus, np.flatnonzero(corpus.piece_is_test), 12)

@@ -41,7 +41,7 @@ def random_ranks(predicted, targets, pool, seed, candidates=CANDIDATES):
 
     predicted: (S, D); targets: (S, D), embeddings of the right answers; pool: (U, D), embeddings
     to draw candidates from, without replacement, anew for each block: the same ones whatever is
-    predicted. Returns (S,) floats, 0 to min(candidates, U) - 1.
+    predicted. Returns (S,) floats, 0 to 999, or to U where the pool is smaller.
     """
     xp = array_module(predicted)
     unit = pool * ((pool * pool).sum(axis=1, keepdims=True) + TINY) ** -0.5  # of length 1
@@ -83,7 +83,7 @@ def same_piece_ranks(predicted, embeddings, passages, sequences, seed, candidate
             available = len(sounding) - gap
             drawn = (rng.random((len(block), candidates - 1)) * available[:, None]).astype(int)
             drawn += (drawn >= low[:, None]) * gap[:, None]
-            similarity = cosines(predicted[block], embeddings[begin:end])  # (B, U)
+            similarity = cosines(predicted[xp.asarray(block)], embeddings[begin:end])  # (B, U)
             drawn = sounding[np.minimum(drawn, len(sounding) - 1)]  # where none is available: any
             pick = xp.arange(len(block))[:, None]
             own = similarity[pick, xp.asarray(rows[:, -1:])]  # (B, 1)
