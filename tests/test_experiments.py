@@ -78,19 +78,24 @@ def test_embedding_names_the_piece_whose_embedding_is_not_a_number():
 @settings(max_examples=30, deadline=None)
 def test_random_ranks_against_brute_force(seed, n, pool):
     rng = np.random.default_rng(seed)
-    targets, units = rng.integers(-2, 3, (n, 3)) + 0.5, rng.integers(-2, 3, (pool, 3)) + 0.5
+    units = rng.integers(-2, 3, (pool, 3)) + 0.5  # some of them equal
+    right = rng.integers(pool, size=n)
     predicted = rng.standard_normal((n, 3))
     candidates = 8
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranks_module, "BLOCK", 16)
-        found = random_ranks(predicted, targets, units, seed, candidates)
+        found = random_ranks(predicted, units, right, seed, candidates)
+        perfect = random_ranks(units[right], units, right, seed, candidates)
     for s in range(n):
         block = np.random.default_rng([seed, s // 16])
-        drawn = units[block.choice(pool, min(candidates - 1, pool), replace=False)]
-        own = cosine(predicted[s], targets[s])
-        others = np.array([cosine(predicted[s], unit) for unit in drawn])
+        drawn = block.choice(pool, min(candidates, pool), replace=False).tolist()
+        drawn.remove(right[s] if right[s] in drawn else drawn[-1])
+        own = cosine(predicted[s], units[right[s]])
+        others = np.array([cosine(predicted[s], units[u]) for u in drawn])
         equal = np.abs(others - own) < 1e-9
         assert found[s] == ((others > own) & ~equal).sum() + equal.sum() / 2
+        alike = sum(cosine(units[right[s]], units[u]) > 1 - 1e-9 for u in drawn)
+        assert perfect[s] == alike / 2  # the right answer does not compete with itself
 
 
 def cosine(a, b):
@@ -170,16 +175,19 @@ def test_the_predictor_learns_what_can_be_predicted(recipe):
     assert right.mean() > 0.95 > 0.8 > repeated.mean()
 
 
-def test_batches_hold_sequences_of_the_same_pieces():
-    pieces = np.repeat([3, 1, 7], [5, 50, 500])
+def test_batches_hold_different_sequences_of_the_same_pieces():
+    sizes = [5] + [50] * 10 + [500] * 5
+    pieces = np.repeat(np.random.default_rng(0).permutation(len(sizes)), sizes)
     batches = Batches(pieces, 10)
-    drawn = np.array([pieces[batches.draw(np.random.default_rng(n))] for n in range(300)])
-    assert drawn.shape == (300, 100)
-    assert (drawn.reshape(300, 10, 10) == drawn.reshape(300, 10, 10)[:, :, :1]).all()
-    for piece, count in ((3, 5), (1, 50), (7, 500)):
-        assert (drawn == piece).mean() == pytest.approx(count / 555, abs=0.03)
-    seen = {s for n in range(300) for s in batches.draw(np.random.default_rng(n))}
-    assert seen == set(range(555))
+    drawn = [batches.draw(np.random.default_rng(n)) for n in range(300)]
+    for batch in drawn:
+        groups = pieces[batch].reshape(10, 10)
+        assert (groups == groups[:, :1]).all() and len(set(groups[:, 0])) == 10
+        long = batch[np.array(sizes)[np.searchsorted(np.cumsum(sizes), batch, "right")] >= 10]
+        assert len(set(long)) == len(long)
+    assert len(set(np.concatenate(drawn))) > 0.98 * len(pieces)  # all have their turn
+    few = Batches(np.array([1, 1, 2]), 10)  # fewer than a batch needs: some come again
+    assert set(few.draw(np.random.default_rng(0))) == {0, 1, 2}
 
 
 def test_no_piece_is_long_enough():
@@ -239,12 +247,14 @@ def test_the_untrained_encoder_is_normalized(corpus):
     assert embedded.std(axis=0).mean() > 0.1
 
 
-def test_the_majority(corpus):
-    corpus.split(0)
-    stage = Stage.build(made_long(), 0)
+def test_the_majority():
+    corpus = made_up_corpus([40, 80] * 6).split(0)  # of C1 there is about twice as much
+    stage = Stage.build(corpus, 0)
     answers = run_majority(stage)
-    assert len(set(answers["predicted"])) == 1
+    assert (answers["predicted"] == 1).all() and (answers["piece_predicted"] == 1).all()
     assert len(answers["truth"]) == stage.test.sounds.sum()
+    expected = (np.diff(corpus.piece_beats) == 80)[answers["unit_piece"]]
+    assert (answers["truth"] == expected).all()
 
 
 def made_long():

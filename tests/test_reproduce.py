@@ -81,7 +81,7 @@ def test_the_report_and_the_numbers(reproduced):
     assert results["corpus"]["pieces_in_both"] == 0
     assert results["corpus"]["candidates"] < 1000  # and so the report says
     assert "and not among 1,000" in (out / "report.md").read_text()
-    assert (out / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert (out / "report.html").read_text().startswith("<!doctype html>")
     assert not list(out.glob("answers/*embeddings*"))
     assert "report.md" in done.stdout and done.stderr == ""
 

@@ -14,7 +14,11 @@ from tinyembed.music.duplicates import unique_units
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
 
 CANDIDATES = 5  # the reconstruction itself and four others (equation 2)
-STREAMS = ("weights", "order", "occurrence", "corruption", "candidates", "validation")
+STREAMS = (
+    "weights", "order", "occurrence", "corruption", "candidates", "validation", "mean target",
+    "keys", "lstm weights", "lstm batches", "lstm validation", "classifier weights",
+    "classifier batches", "pca units", "pca start",
+)  # fmt: skip
 
 
 def random_stream(seed, purpose, *counters):

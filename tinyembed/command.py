@@ -7,6 +7,7 @@ import sys
 
 from tinyembed.errors import InputError, WorkError
 from tinyembed.models import WIDTHS
+from tinyembed.music.sources import spelled
 
 INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
 
@@ -31,6 +32,7 @@ def add_data(parser):
     """--data, --any-meter and --splits: which music."""
     parser.add_argument(
         "--data",
+        type=path,
         metavar="DIR",
         help="folder of MIDI files, one subfolder a composer (default: scores from music21)",
     )
@@ -41,6 +43,7 @@ def add_data(parser):
     )
     parser.add_argument(
         "--splits",
+        type=path,
         metavar="FILE",
         help="table of composer, file and train or test (default: splits.tsv in or beside DIR)",
     )
@@ -79,6 +82,27 @@ def count(text):
     return number
 
 
+def path(text):
+    """A path, for argparse: absolute, so that a run can be resumed from another folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path")
+    return os.path.abspath(text)
+
+
+def folder(text):
+    """A folder to read or write, for argparse: as it was given, but not empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path")
+    return text
+
+
+def music_words(data, any_meter=False, splits=None):
+    """The words of a command that name its music: ["--data", ...], to print for people."""
+    words = ["--data", spelled(data)] if data else []
+    words += ["--any-meter"] if any_meter else []
+    return words + (["--splits", spelled(splits)] if splits else [])
+
+
 def positive(text):
     """A number above 0, for argparse."""
     try:
@@ -101,8 +125,8 @@ def exit_status(main):
         return main() or 0
     except (InputError, WorkError) as error:
         return _complain(str(error), error.exit_status)
-    except KeyboardInterrupt:
-        return _complain("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        return _complain(f"interrupted{stop}", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has seen enough: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

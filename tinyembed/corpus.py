@@ -5,7 +5,7 @@ import shlex
 
 import numpy as np
 
-from tinyembed.command import Parser, add_data, add_json, add_seed, run
+from tinyembed.command import Parser, add_data, add_json, add_seed, music_words, path, run
 from tinyembed.errors import InputError
 from tinyembed.music.duplicates import unique_units
 from tinyembed.music.roll import KEYS
@@ -34,7 +34,11 @@ def main(argv=None):
 def _parser():
     parser = Parser("corpus", "Count the pieces and the units in a folder of MIDI files.")
     parser.add_argument(
-        "folder", nargs="?", metavar="DIR", help="folder of MIDI files; the same as --data DIR"
+        "folder",
+        nargs="?",
+        type=path,
+        metavar="DIR",
+        help="folder of MIDI files; the same as --data DIR",
     )
     add_data(parser)
     add_seed(parser)
@@ -130,9 +134,7 @@ def _as_object(corpus, counts):
 
 def _next_command(data, options):
     words = ["python", "-m", "tinyembed.train"]
-    words += ["--data", data] if data is not None else []
-    words += ["--any-meter"] if options.any_meter else []
-    words += ["--splits", options.splits] if options.splits else []
+    words += music_words(data, options.any_meter, options.splits)
     words += ["--seed", str(options.seed)] if options.seed else []
     return shlex.join(words)
 

@@ -3,11 +3,10 @@
 import json
 import shlex
 import sys
-import time
 from pathlib import Path
 
 from tinyembed.arrays import device_module
-from tinyembed.command import Parser, add_device, add_json, count, run
+from tinyembed.command import Parser, add_device, add_json, count, folder, music_words, path, run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.experiments import Stage, check_split, run_majority
@@ -17,6 +16,7 @@ from tinyembed.evaluation.results import (
     composer_scores,
     corpus_entry,
     entry_of,
+    seconds_in_all,
     significance,
     warnings_of,
 )
@@ -26,13 +26,18 @@ from tinyembed.report.write import write_report
 from tinyembed.runs import Run, digest, load_weights, open_or_create, write_json
 from tinyembed.trainer import fingerprint
 
+SETTINGS = (
+    "data", "any_meter", "splits", "split_seed", "width", "examples", "batch_size", "seed",
+    "corpus",
+)  # fmt: skip
+
 
 def build_parser():
     """All options of the command."""
     parser = Parser("evaluate", "Run the paper's two experiments on a trained model.")
     parser.add_argument("run", metavar="RUN", help="folder that tinyembed.train wrote")
     parser.add_argument(
-        "--data", metavar="DIR", help="folder of MIDI files (default: what RUN was trained on)"
+        "--data", type=path, metavar="DIR", help="where the music that RUN was trained on is now"
     )
     add_device(parser)
     parser.add_argument(
@@ -42,7 +47,9 @@ def build_parser():
     parser.add_argument(
         "--classifier-steps", type=count, default=composers.STEPS, help=f"of {composers.BATCH}"
     )
-    parser.add_argument("--out", metavar="DIR", help="folder to write (default: RUN/evaluation)")
+    parser.add_argument(
+        "--out", type=folder, metavar="DIR", help="folder to write (default: RUN/evaluation)"
+    )
     add_json(parser)
     return parser
 
@@ -55,19 +62,19 @@ def main(argv=None):
             raise InputError(f"--{name.replace('_', '-')} 0: at least 1 is needed")
     xp = device_module(options.device)
     say = (lambda *words: None) if options.json else print
-    training_run = Run(options.run)
+    training_run, config = Run.open(options.run, needs=SETTINGS)
     model, trained = load_weights(training_run.weights_file)
-    _, config = Run.open(options.run)
     data = options.data or config["data"]
-    seed = config["seed"]
     corpus = open_corpus(
-        data, seed, any_meter=config["any_meter"], splits=None if options.data else config["splits"]
+        data, config["split_seed"], any_meter=config["any_meter"], splits=config["splits"]
     )
-    if options.data is None and fingerprint(corpus) != config["corpus"]:
+    if fingerprint(corpus) != config["corpus"]:
         raise InputError(
-            f"{options.run}: the music in {data or 'the default corpus'} has changed since it was "
-            "trained; name the folder to evaluate on with --data"
+            f"{options.run}: the music in {data or 'the default corpus'} is not what it was "
+            "trained on, or split otherwise, so that a test piece might be one it knows; --data "
+            "says where that music is now"
         )
+    seed = config["seed"]
     stage = Stage.build(corpus, seed, options.keys)
     settings = {
         **{name: config[name] for name in ("width", "examples", "batch_size", "seed")},
@@ -76,17 +83,15 @@ def main(argv=None):
         "lstm_steps": options.lstm_steps,
         "classifier_steps": options.classifier_steps,
     }
-    folder = open_or_create(
+    home = open_or_create(
         options.out or Path(options.run) / "evaluation",
         {
             **settings,
-            "data": data,
             "corpus": fingerprint(corpus),
             "weights": digest(training_run.weights_file),
         },
     ).folder
 
-    began = time.perf_counter()
     model.to_device(xp)
     answers = Answers()
 
@@ -94,7 +99,7 @@ def main(argv=None):
         return model.encode(xp.asarray(rolls))
 
     found = answer(
-        folder / "answers", model.name, lambda: encode, stage, xp, options.lstm_steps,
+        home / "answers", model.name, lambda: encode, stage, xp, options.lstm_steps,
         options.classifier_steps, say, False if options.json else None,
     )  # fmt: skip
     answers.prediction.append(found[0])
@@ -120,15 +125,17 @@ def main(argv=None):
             "repetition": {model.name: answers.rank_entry("repetition_")},
         },
         "tests": significance({model.name: answers}),
-        "seconds": time.perf_counter() - began,
     }
-    write_json(folder / "results.json", results)
-    write_report(folder, results)
+    results["seconds"] = seconds_in_all(results)
+    write_json(home / "results.json", results)
+    write_report(home, results)
     if options.json:
         print(json.dumps(results))
     else:
-        print(f"\nRead {folder}/report.md, or open {folder}/report.html in a browser.")
-        print("Next: python -m tinyembed.reproduce, for all seven beside the paper's figures")
+        print(f"\nRead {home}/report.md, or open {home}/report.html in a browser.")
+        words = music_words(data, config["any_meter"], config["splits"])
+        words = shlex.join(["python", "-m", "tinyembed.reproduce", *words])
+        print(f"Next: {words}, for all seven models beside the paper's figures")
     return 0
 
 

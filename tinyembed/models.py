@@ -136,6 +136,11 @@ class Model(Layer):
                 raise InputError(f"--{what} {value}: choose one of {', '.join(table)}")
         self.name, self.width, self.composers = name, width, list(composers)
         self.spec = MODELS[name]
+        if self.spec.head is not None and len(self.composers) < 2:
+            raise InputError(
+                f"--model {name}: tells composers apart, but the music is all of one; put each "
+                "composer's pieces in a folder of their own"
+            )
         self.encoder = build_encoder(WIDTHS[width], rng)
         self.decoder = build_decoder(self.encoder, WIDTHS[width]) if self.spec.context else None
         self.head = None

@@ -3,14 +3,12 @@
 import json
 import shlex
 import sys
-import time
 
 import numpy as np
 
 from tinyembed.arrays import device_module
 from tinyembed.batches import CANDIDATES
 from tinyembed.command import (
-    INTERRUPTED,
     Parser,
     add_data,
     add_device,
@@ -18,6 +16,8 @@ from tinyembed.command import (
     add_seed,
     add_width,
     count,
+    folder,
+    music_words,
     run,
 )
 from tinyembed.errors import InputError
@@ -30,6 +30,7 @@ from tinyembed.evaluation.results import (
     composer_scores,
     corpus_entry,
     entry_of,
+    seconds_in_all,
     significance,
     warnings_of,
 )
@@ -65,7 +66,9 @@ def build_parser():
         "--classifier-steps", type=count, default=composers.STEPS, help=f"of {composers.BATCH}"
     )
     add_seed(parser)
-    parser.add_argument("--out", metavar="DIR", default="report", help="folder to write")
+    parser.add_argument(
+        "--out", type=folder, metavar="DIR", default="report", help="folder to write"
+    )
     add_json(parser)
     return parser
 
@@ -85,7 +88,6 @@ def main(argv=None):
         options.data, options.seed, any_meter=options.any_meter, splits=options.splits
     )
     home = open_or_create(options.out, {**settings, "corpus": fingerprint(corpus)})
-    began = time.perf_counter()
 
     try:
         results = reproduce(home, corpus, settings, xp, say, False if options.json else None)
@@ -95,9 +97,10 @@ def main(argv=None):
             "goes on from there",
             file=sys.stderr,
         )
-        return INTERRUPTED
+        return stop.exit_status
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("; the same command goes on with what is not done yet") from None
     results["command"] = shlex.join(["python", "-m", "tinyembed.reproduce", *_words(argv)])
-    results["seconds"] = time.perf_counter() - began
     write_json(home.folder / "results.json", results)
     write_report(home.folder, results)
     if options.json:
@@ -105,7 +108,7 @@ def main(argv=None):
     else:
         say(f"\nRead {home.folder}/report.md, or open {home.folder}/report.html in a browser.")
         say(f"The numbers are in {home.folder}/results.json.")
-        say(f"Next: python -m tinyembed.evaluate {home.folder}/models/context-seed{options.seed}")
+        say("Next: the same with --seeds 3 and another --out, to compare methods, not networks")
     return 0
 
 
@@ -153,7 +156,7 @@ def reproduce(home, corpus, settings, xp, say, progress=None):
         },
         "baselines": {
             **{n: entry_of(answers[n], t, corpus.composers) for n, t in BASELINES.items()},
-            "mean": answers["context"].rank_entry("mean_"),
+            "mean": {name: answers[name].rank_entry("mean_") for name in MODELS},
             "majority": {"composers": composer_scores(majority, corpus.composers)},
             "repetition": {name: answers[name].rank_entry("repetition_") for name in MODELS},
         },
@@ -161,6 +164,7 @@ def reproduce(home, corpus, settings, xp, say, progress=None):
     }
     for name in MODELS:
         results["models"][name]["seconds"]["train"] = sum(s["seconds"] for s in training[name])
+    results["seconds"] = seconds_in_all(results)
     return results
 
 
@@ -174,6 +178,7 @@ def train(folder, name, seed, corpus, settings, xp, say, progress):
         **{k: settings[k] for k in ("data", "any_meter", "splits", "width", "examples")},
         "batch_size": settings["batch_size"],
         "seed": seed,
+        "split_seed": settings["seed"],
         "learning_rate": 1e-3,
         "temperature": 1.0,
     }
@@ -205,15 +210,15 @@ def _model_encoder(home, name, seed, xp):
 
 def commands_of(name, settings, folder):
     """The commands that make one model's numbers by themselves."""
-    music = ["--data", settings["data"]] if settings["data"] else []
-    music += ["--any-meter"] if settings["any_meter"] else []
-    music += ["--splits", settings["splits"]] if settings["splits"] else []
+    music = music_words(settings["data"], settings["any_meter"], settings["splits"])
     commands = {}
     for seed in range(settings["seed"], settings["seed"] + settings["seeds"]):
         out = f"{folder}/models/{name}-seed{seed}"
         train = ["train", "--model", name, *music, "--width", settings["width"]]
         train += ["--examples", settings["examples"], "--batch-size", settings["batch_size"]]
-        train += ["--seed", seed, "--out", out]
+        train += ["--seed", seed]
+        train += ["--split-seed", settings["seed"]] if seed != settings["seed"] else []
+        train += ["--out", out]
         evaluate = ["evaluate", out, "--keys", settings["keys"]]
         evaluate += ["--lstm-steps", settings["lstm_steps"]]
         evaluate += ["--classifier-steps", settings["classifier_steps"]]

@@ -36,8 +36,8 @@ def write_atomically(path, write):
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say which file it was
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk names none, or the temporary one
         raise
 
 
@@ -82,45 +82,64 @@ class Run:
         """A new folder that holds config.json from the first moment on."""
         run = cls(folder)
         run.check_free()
-        run.folder.parent.mkdir(parents=True, exist_ok=True)
-        new = run.folder.with_name(f".{run.folder.name}.{os.getpid()}.tmp")
+        if run.folder.is_dir():  # empty, or check_free would have complained
+            write_json(run.config_file, config)
+            return run
+        new = run.folder.absolute()
+        new = new.with_name(f".{new.name}.{os.getpid()}.tmp")
         try:
-            new.mkdir()
+            new.mkdir(parents=True)
             write_json(new / "config.json", config)
-            if run.folder.is_dir():  # empty, or check_free would have complained
-                run.folder.rmdir()
             new.rename(run.folder)
+        except OSError as error:
+            error.filename = str(run.folder)  # what was asked for, not what stood in for it
+            raise
         finally:
             shutil.rmtree(new, ignore_errors=True)
         return run
 
     def check_free(self):
-        """Raise InputError if the folder holds anything: what was written is never overwritten."""
+        """Raise InputError unless the folder can be written, and is new or empty.
+
+        What was written before is never overwritten.
+        """
+        there = self.folder.absolute()
+        while not there.exists():
+            there = there.parent
+        if not there.is_dir():
+            raise InputError(f"--out {self.folder}: {there} is a file, not a folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise InputError(f"--out {self.folder}: no permission to write in {there}")
         if self.config_file.is_file():
             raise InputError(
                 f"--out {self.folder}: holds a run already; add --resume to continue it, or "
                 "choose another folder"
             )
-        if self.folder.exists() and not (self.folder.is_dir() and not any(self.folder.iterdir())):
+        if self.folder.is_dir() and any(self.folder.iterdir()):
             raise InputError(f"--out {self.folder}: exists already; choose another folder")
 
     @classmethod
-    def open(cls, folder):
-        """An existing run and its config."""
+    def open(cls, folder, needs=()):
+        """An existing run and its config, which must have the settings `needs`."""
         run = cls(folder)
         try:
-            return run, json.loads(run.config_file.read_text())
+            config = json.loads(run.config_file.read_text())
         except (FileNotFoundError, NotADirectoryError):
-            raise InputError(
-                f"--out {folder}: there is no run to resume; start it without --resume"
-            ) from None
+            raise InputError(f"{folder}: there is no run in it, no config.json") from None
         except ValueError as error:
             raise InputError(f"{run.config_file}: not readable ({error})") from None
+        if not isinstance(config, dict) or not set(needs) <= config.keys():
+            raise InputError(f"{folder}: not a folder that this command began")
+        return run, config
 
     def append_log(self, entry):
         """Add a line to the log."""
-        with open(self.log_file, "a") as file:
-            file.write(json.dumps(entry) + "\n")
+        try:
+            with open(self.log_file, "a") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            error.filename = str(self.log_file)
+            raise
 
     def log_size(self):
         """The log's length in bytes."""
@@ -146,10 +165,11 @@ def open_or_create(folder, config):
     home, before = Run.open(folder)
     for name, value in config.items():
         if before.get(name) != value:
-            what = "the music" if name == "corpus" else f"--{name.replace('_', '-')}"
+            words = {"corpus": "other music", "weights": "other weights"}
+            what = words.get(name, f"another --{name.replace('_', '-')}")
             raise InputError(
-                f"--out {folder}: was begun with another {what}; choose another folder, or give "
-                "the same options to go on"
+                f"--out {folder}: was begun with {what}; choose another folder, or give the same "
+                "options to go on"
             )
     return home
 

@@ -1,6 +1,7 @@
 """python -m tinyembed.train: from music to a trained embedding, in one command."""
 
 import json
+import shlex
 import sys
 
 import numpy as np
@@ -8,7 +9,6 @@ import numpy as np
 from tinyembed.arrays import device_module, device_name, to_host
 from tinyembed.batches import CANDIDATES
 from tinyembed.command import (
-    INTERRUPTED,
     Parser,
     add_data,
     add_device,
@@ -16,12 +16,15 @@ from tinyembed.command import (
     add_seed,
     add_width,
     count,
+    folder,
+    music_words,
     positive,
     run,
 )
 from tinyembed.errors import InputError
 from tinyembed.evaluation.reconstruction import (
     CHANCE,
+    RANKED,
     compare_composers,
     compare_reconstructions,
     mean_target,
@@ -35,8 +38,8 @@ from tinyembed.trainer import Interrupted, Trainer, fingerprint
 EXAMPLES = 120_000  # some two minutes at `small` width on two cores
 # What makes a run what it is. On --resume these come from its config.json; the device may change.
 SETTINGS = (
-    "model", "data", "any_meter", "splits", "width", "examples", "batch_size", "seed",
-    "learning_rate", "temperature",
+    "model", "data", "any_meter", "splits", "split_seed", "width", "examples", "batch_size",
+    "seed", "learning_rate", "temperature",
 )  # fmt: skip
 
 
@@ -54,7 +57,15 @@ def build_parser():
         "--temperature", type=positive, default=1.0, help="divides the cosines in equation 2"
     )
     add_seed(parser)
-    parser.add_argument("--out", metavar="DIR", help="folder to write (default: runs/MODEL)")
+    parser.add_argument(
+        "--split-seed",
+        type=count,
+        metavar="SEED",
+        help="of the split into training and test pieces, where no table says it (default: --seed)",
+    )
+    parser.add_argument(
+        "--out", type=folder, metavar="DIR", help="folder to write (default: runs/MODEL)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     add_json(parser)
     return parser
@@ -70,34 +81,37 @@ def main(argv=None):
     xp = device_module(options.device)
     say = (lambda *words: None) if options.json else print
 
-    folder = options.out or f"runs/{options.model}"
+    if options.split_seed is None:
+        options.split_seed = options.seed
+    out = options.out or f"runs/{options.model}"
     settings = {name: getattr(options, name) for name in SETTINGS}
     if options.resume:
-        training_run, config = Run.open(folder)
+        training_run, config = Run.open(out, needs=(*SETTINGS, "corpus"))
         refuse_other_settings(settings, config, argv)
         settings = {name: config[name] for name in SETTINGS}
     else:
-        Run(folder).check_free()
+        Run(out).check_free()
 
     corpus = open_corpus(
         settings["data"],
-        seed=settings["seed"],
+        seed=settings["split_seed"],
         any_meter=settings["any_meter"],
         splits=settings["splits"],
     )
     for note in corpus.notes:
         say(f"note: {note}")
     if corpus.left_out:
-        say(f"note: {len(corpus.left_out)} files left out; python -m tinyembed.corpus names them")
+        names = shlex.join(["python", "-m", "tinyembed.corpus", *music_of(settings)])
+        say(f"note: {len(corpus.left_out)} files left out; {names} says which, and why")
     if not options.resume:
         trainer = Trainer(None, settings, corpus, xp)  # raises before anything is written
-        training_run = Run.create(folder, {**settings, "corpus": fingerprint(corpus)})
+        training_run = Run.create(out, {**settings, "corpus": fingerprint(corpus)})
         trainer.run = training_run
     else:
         if config["corpus"] != fingerprint(corpus):
             raise InputError(
                 f"--resume: the music in {settings['data'] or 'the default corpus'} is not what "
-                f"the run in {folder} began with; start a new one in another --out"
+                f"the run in {out} began with; start a new one in another --out"
             )
         trainer = Trainer(training_run, settings, corpus, xp)
         trainer.resume()
@@ -115,10 +129,10 @@ def main(argv=None):
     except Interrupted as stop:
         print(
             f"tinyembed: stopped at step {stop.step:,} of {trainer.steps:,}, all saved; go on "
-            f"with: python -m tinyembed.train --resume --out {folder}",
+            f"with: python -m tinyembed.train --resume --out {shlex.quote(str(out))}",
             file=sys.stderr,
         )
-        return INTERRUPTED
+        return stop.exit_status
 
     summary = summarize(trainer)
     write_json(training_run.summary_file, summary)
@@ -127,7 +141,23 @@ def main(argv=None):
         print(json.dumps(summary))
     else:
         print_summary(summary, training_run)
+        verb = "evaluate" if corpus.piece_is_test.any() else "train"
+        print("Next: " + next_command(settings, out, verb))
     return 0
+
+
+def music_of(settings):
+    """The words of a command that name the music of a run."""
+    return music_words(settings["data"], settings["any_meter"], settings["splits"])
+
+
+def next_command(settings, out, verb):
+    """What to try after a training: its evaluation, or where nothing is held out, a variation."""
+    if verb == "evaluate":
+        return shlex.join(["python", "-m", "tinyembed.evaluate", str(out)])
+    other = "note_drop" if settings["model"] != "note_drop" else "context"
+    words = ["--model", other, *music_of(settings), "--width", settings["width"]]
+    return shlex.join(["python", "-m", "tinyembed.train", *words])
 
 
 def refuse_other_settings(settings, config, argv):
@@ -167,6 +197,7 @@ def summarize(trainer):
     if model.decoder:
         mean = mean_target(trainer.examples, trainer.config["seed"])
         summary["chance"] = CHANCE
+        summary["ranked"] = min(RANKED, len(trainer.validation))
         summary["reconstruction"] = compare_reconstructions(model, trainer.validation, mean, xp)
     if model.head:
         composers = corpus.composer_of(trainer.examples.units.occurrence_beat)
@@ -185,13 +216,15 @@ def print_summary(summary, training_run):
         "that it was not trained on:\n"
     )
     if "reconstruction" in summary:
-        print(f"  {'':24}{'loss':>8}{'cosine':>9}{'median rank of 1,000':>23}")
+        ranked = summary["ranked"]
+        column = f"median rank of {ranked:,}"
+        print(f"  {'':24}{'loss':>8}{'cosine':>9}{column:>23}")
         for who, scores in summary["reconstruction"].items():
             print(
                 f"  {who:24}{scores['loss']:8.3f}{scores['cosine']:9.3f}"
                 f"{scores['median_rank']:23.1f}"
             )
-        print(f"  {'chance':24}{summary['chance']:8.3f}{'':9}{499.5:23.1f}\n")
+        print(f"  {'chance':24}{summary['chance']:8.3f}{'':9}{(ranked - 1) / 2:23.1f}\n")
     if "composer" in summary:
         head = summary["composer"]
         print(
@@ -202,8 +235,6 @@ def print_summary(summary, training_run):
     print(f"In {training_run.folder}/: weights.npz, config.json, log.jsonl, summary.json, loss.png")
     if "reconstruction" in summary:
         print(f"Look at {training_run.reconstruction_picture}: units beside what the model made.")
-    other = "composer" if summary["model"] != "composer" else "context"
-    print(f"Next: python -m tinyembed.train --model {other}")
 
 
 def draw_pictures(trainer, summary):

@@ -26,10 +26,14 @@ CHECKPOINT_EVERY = 60.0  # seconds, beside one after each validation
 
 
 class Interrupted(Exception):
-    """Someone asked the training to stop; all is saved. step: how far it came."""
+    """Someone asked the training to stop; all is saved. step: how far it came.
 
-    def __init__(self, step):
+    exit_status: what a shell expects of a command that the signal ended.
+    """
+
+    def __init__(self, step, signal_number):
         self.step = step
+        self.exit_status = 128 + signal_number
 
 
 class Trainer:
@@ -64,7 +68,7 @@ class Trainer:
         self.best_loss, self.best_step = math.inf, 0
         self.seconds = 0.0  # of training, over all the times the run was resumed
         self._since_log = []  # losses that are still on the device
-        self._stop = False
+        self._stop = None  # the number of the signal that asked for it
 
     def train(self, progress=None):
         """Take all the steps that are left.
@@ -105,7 +109,7 @@ class Trainer:
                     self.save_checkpoint()
                     saved_at = logged_at = time.monotonic()  # this was not training
                 if stops:
-                    raise Interrupted(self.step)
+                    raise Interrupted(self.step, stops)
 
     def take_step(self):
         """Forward, backward, Adam on one batch. Returns its losses, still on the device."""
@@ -124,17 +128,7 @@ class Trainer:
             for name in self._since_log[0]
         }
         self._since_log = []
-        total = sum(losses.values())
-        if not math.isfinite(total):
-            kept = (
-                f"the best weights, of step {self.best_step:,}, are in {self.run.weights_file}"
-                if self.best_step
-                else "no weights were worth keeping"
-            )
-            raise WorkError(
-                f"the loss is {total} at step {self.step:,}; {kept}; try a --learning-rate below "
-                f"{self.config['learning_rate']:g}"
-            )
+        total = self.checked(sum(losses.values()), "loss")
         self.run.append_log(
             {
                 "step": self.step,
@@ -149,7 +143,7 @@ class Trainer:
     def validate(self):
         """Measure the losses on the validation pieces; keep the weights if they are the best."""
         losses = validation_losses(self.model, self.validation, self.xp)
-        total = sum(losses.values())
+        total = self.checked(sum(losses.values()), "validation loss")
         if total < self.best_loss:
             self.best_loss, self.best_step = total, self.step
             save_weights(
@@ -162,6 +156,20 @@ class Trainer:
             )
         entry = {"step": self.step, "validation_loss": total}
         self.run.append_log({**entry, **{f"validation_{k}": v for k, v in losses.items()}})
+
+    def checked(self, loss, what):
+        """A loss that is a number, or WorkError: what is kept, and what to try."""
+        if math.isfinite(loss):
+            return loss
+        kept = (
+            f"the best weights, of step {self.best_step:,}, are in {self.run.weights_file}"
+            if self.best_step
+            else "no weights were worth keeping"
+        )
+        raise WorkError(
+            f"the {what} is {loss} at step {self.step:,}; {kept}; try a --learning-rate below "
+            f"{self.config['learning_rate']:g}"
+        )
 
     def save_checkpoint(self):
         """Write all that `resume` needs."""
@@ -182,12 +190,14 @@ class Trainer:
             self.run.cut_log(0)
             return
         state = load_arrays(self.run.checkpoint_file)
-        standing = json.loads(str(state["standing"]))
-        self.model.load_state(
-            {name.removeprefix("model."): v for name, v in state.items() if name != "standing"}
-        )
-        self.optimizer.m[...] = self.xp.asarray(state["adam.m"])
-        self.optimizer.v[...] = self.xp.asarray(state["adam.v"])
+        try:
+            standing = json.loads(str(state.pop("standing")))
+            adam_m, adam_v = state.pop("adam.m"), state.pop("adam.v")
+        except (KeyError, ValueError):
+            raise InputError(f"{self.run.checkpoint_file}: not a checkpoint of this run") from None
+        self.model.load_state({name.removeprefix("model."): v for name, v in state.items()})
+        self.optimizer.m[...] = self.xp.asarray(adam_m)
+        self.optimizer.v[...] = self.xp.asarray(adam_v)
         self.step = self.optimizer.t = standing["step"]
         self.best_loss, self.best_step = standing["best_loss"], standing["best_step"]
         self.seconds = standing["seconds"]
@@ -200,7 +210,7 @@ class Trainer:
         def ask_to_stop(number, frame):
             if self._stop:
                 raise KeyboardInterrupt
-            self._stop = True
+            self._stop = number
 
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -32,7 +32,7 @@ def pca_encoder(corpus, pieces, seed, xp):
     decomposition works on a sparse matrix and subtracts the mean as it goes.
     """
     examples = Examples(corpus, MODELS["note_drop"], pieces, seed)
-    chosen = random_stream(seed, "order", 3).permutation(len(examples))[:PCA_UNITS]
+    chosen = random_stream(seed, "pca units").permutation(len(examples))[:PCA_UNITS]
     rows = [
         sparse.csr_array(examples.make(part).target.reshape(len(part), -1))
         for part in np.array_split(chosen, max(1, len(chosen) // 1000))
@@ -48,7 +48,7 @@ def pca_encoder(corpus, pieces, seed, xp):
         dtype=np.float32,
     )
     size = min(EMBEDDING, min(x.shape) - 1)
-    start = random_stream(seed, "weights", 3).standard_normal(min(x.shape)).astype(np.float32)
+    start = random_stream(seed, "pca start").standard_normal(min(x.shape)).astype(np.float32)
     _, _, components = sparse.linalg.svds(centred, k=size, v0=start)  # (100, 5760)
     components = xp.asarray(components[::-1].T.astype(np.float32))  # (5760, 100), largest first
     mean = xp.asarray(mean.astype(np.float32))

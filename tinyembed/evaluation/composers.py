@@ -20,16 +20,15 @@ def train_classifier(train, validation, n_composers, seed, xp, steps=STEPS, prog
     Returns the network and its cross-entropy on the validation pieces.
     """
     embeddings, composers = train
+    rng = random_stream(seed, "classifier weights")
     network = Sequential(
         standardize=Standardize(embeddings),
-        head=build_head(
-            (HEAD_HIDDEN,), n_composers, random_stream(seed, "weights", 2), embeddings.shape[1]
-        ),
+        head=build_head((HEAD_HIDDEN,), n_composers, rng, embeddings.shape[1]),
     ).to_device(xp)
     loss = SoftmaxCrossEntropy()
 
     def draw(step):
-        rows = random_stream(seed, "order", 2, step).integers(len(composers), size=BATCH)
+        rows = random_stream(seed, "classifier batches", step).integers(len(composers), size=BATCH)
         return embeddings[xp.asarray(rows)], xp.asarray(composers[rows])
 
     x, truth = validation if len(validation[1]) else train

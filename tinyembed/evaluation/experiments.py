@@ -16,6 +16,8 @@ from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.ranks import CANDIDATES, random_ranks, same_piece_ranks
 from tinyembed.music.duplicates import unique_units
+from tinyembed.music.midi import TICKS_PER_BEAT
+from tinyembed.music.roll import BEATS_PER_UNIT
 from tinyembed.music.splits import validation_pieces
 
 TRAINING_KEYS = 4  # a piece, where the test is in one key: more would take more time than it helps
@@ -44,7 +46,7 @@ class Stage:
                 "no piece is held out for testing: give each composer four pieces or more, or say "
                 "which ones in a splits.tsv"
             )
-        rng = random_stream(seed, "order", 4)
+        rng = random_stream(seed, "keys")
         training_keys = TRAINING_KEYS if n_keys == 1 else n_keys
         stage = cls(
             train=Passages.of(corpus, train, training_keys, rng),
@@ -62,7 +64,15 @@ class Stage:
     @property
     def candidates(self):
         """How many candidates there are: 1,000, or fewer in a small corpus."""
-        return min(CANDIDATES, int(self.test.sounds.sum()) + 1)
+        return min(CANDIDATES, int(self.test.sounds.sum()))
+
+    def has_same_piece_candidates(self):
+        """Whether any test sequence leaves units of its piece that share no beat with it."""
+        sequences = self.test.sequences()
+        passage = self.test.passage_of(sequences[:, 0])
+        before = sequences[:, 0] - self.test.start[passage]  # rows
+        after = self.test.start[passage + 1] - 1 - sequences[:, -1]
+        return bool((np.maximum(before, after) >= BEATS_PER_UNIT).any())
 
     def embed(self, encode, progress=None):
         """{"train", "validation", "test"}: the embeddings of all rows."""
@@ -78,10 +88,10 @@ class Stage:
     def rank(self, predicted, embeddings, xp):
         """Both kinds of ranks of predictions (S, D) on the device: two (S,) arrays."""
         sequences = self.test.sequences()
-        rows = xp.asarray(sequences[:, -1])
-        pool = embeddings[xp.asarray(np.flatnonzero(self.test.sounds))]
+        sounding = np.flatnonzero(self.test.sounds)
+        right = np.searchsorted(sounding, sequences[:, -1])
         return {
-            "rank": random_ranks(predicted, embeddings[rows], pool, self.seed),
+            "rank": random_ranks(predicted, embeddings[xp.asarray(sounding)], right, self.seed),
             "rank_same_piece": same_piece_ranks(
                 predicted, embeddings, self.test, sequences, self.seed, self.candidates
             ),
@@ -186,7 +196,8 @@ def check_split(corpus):
     for piece in range(corpus.n_pieces):
         first, last = corpus.piece_beats[piece : piece + 2]
         onsets = slice(corpus.beat_start[first], corpus.beat_start[last])
-        notes = (corpus.ticks[onsets] - 24 * first).tobytes() + corpus.pitches[onsets].tobytes()
+        ticks = corpus.ticks[onsets] - TICKS_PER_BEAT * first
+        notes = ticks.tobytes() + corpus.pitches[onsets].tobytes()
         rolls.setdefault(notes, set()).add(bool(corpus.piece_is_test[piece]))
     units = unique_units(corpus, corpus.unit_beats())
     is_test = corpus.piece_is_test[corpus.beat_piece[units.occurrence_beat]]

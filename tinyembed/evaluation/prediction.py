@@ -114,20 +114,19 @@ def train_predictor(train, validation, seed, xp, steps=STEPS, recipe=RECIPE, pro
         raise InputError(
             "no training piece has eight units of four beats one after the other (32 beats)"
         )
-    network = Predictor(embeddings, recipe.shortcut, random_stream(seed, "weights", 1))
+    network = Predictor(embeddings, recipe.shortcut, random_stream(seed, "lstm weights"))
     network.to_device(xp)
     loss = CosineLoss() if recipe.temperature is None else BatchCosineLoss(recipe.temperature)
     batches = Batches(pieces, recipe.per_piece)
 
     def draw(step):
-        rows = sequences[batches.draw(random_stream(seed, "order", 1, step))]
+        rows = sequences[batches.draw(random_stream(seed, "lstm batches", step))]
         return given(embeddings, rows, xp)
 
     looked_at, rows, of = validation if len(validation[1]) else train
     drawn = Batches(of, recipe.per_piece)
-    blocks = [
-        rows[drawn.draw(random_stream(seed, "validation", 2, n))] for n in range(VALIDATED // BATCH)
-    ]
+    streams = [random_stream(seed, "lstm validation", n) for n in range(VALIDATED // BATCH)]
+    blocks = [rows[drawn.draw(rng)] for rng in streams]
 
     def validate():
         losses = []
@@ -141,23 +140,29 @@ def train_predictor(train, validation, seed, xp, steps=STEPS, recipe=RECIPE, pro
 
 
 class Batches:
-    """Draws batches of sequences, a few of each piece together.
+    """Draws batches of sequences, a few of each piece together, all different if there are enough.
 
-    pieces: (S,) the piece of each sequence; per_piece: how many of one piece at a time.
+    pieces: (S,) the piece of each sequence; per_piece: how many of one piece at a time. A piece
+    comes at most once a batch, and the more often the longer it is.
     """
 
     def __init__(self, pieces, per_piece):
-        self.order = np.argsort(pieces, kind="stable")  # sequences, piece after piece
-        _, self.piece, counts = np.unique(pieces, return_inverse=True, return_counts=True)
-        self.end = np.cumsum(counts)
-        self.count, self.per_piece = counts, per_piece
+        order = np.argsort(pieces, kind="stable")  # sequences, piece after piece
+        _, counts = np.unique(pieces, return_counts=True)
+        self.sequences = np.split(order, np.cumsum(counts)[:-1])  # of each piece
+        self.share = counts / counts.sum()
+        self.per_piece = per_piece
 
     def draw(self, rng):
-        """(BATCH,) sequences. A long piece comes as much more often as it has more of them."""
-        piece = self.piece[rng.integers(len(self.piece), size=BATCH // self.per_piece)]
-        piece = np.repeat(piece, self.per_piece)
-        place = (rng.random(len(piece)) * self.count[piece]).astype(int)
-        return self.order[self.end[piece] - self.count[piece] + place]
+        """(BATCH,) sequences."""
+        groups = BATCH // self.per_piece
+        again = groups > len(self.share) or self.per_piece == 1
+        pieces = rng.choice(len(self.share), groups, replace=again, p=self.share)
+        return np.concatenate([self._of(self.sequences[piece], rng) for piece in pieces])
+
+    def _of(self, sequences, rng):
+        few = len(sequences) < self.per_piece
+        return rng.choice(sequences, self.per_piece, replace=few)
 
 
 def given(embeddings, sequences, xp):

@@ -36,24 +36,29 @@ def ranks(similarity, right):
     return ranks_among(own, similarity) - 0.5  # it is as similar as itself
 
 
-def random_ranks(predicted, targets, pool, seed, candidates=CANDIDATES):
+def random_ranks(predicted, pool, right, seed, candidates=CANDIDATES):
     """Rank among random units, all candidates of a block of targets in one matrix product.
 
-    predicted: (S, D); targets: (S, D), embeddings of the right answers; pool: (U, D), embeddings
-    to draw candidates from, without replacement, anew for each block: the same ones whatever is
-    predicted. Returns (S,) floats, 0 to 999, or to U where the pool is smaller.
+    predicted: (S, D); pool: (U, D), embeddings of all units there are; right: (S,), the place of
+    each right answer in the pool. The other candidates are drawn from the pool without
+    replacement, anew for each block: the same ones whatever is predicted.
+    Returns (S,) floats, 0 to 999, or to U - 1 where the pool is smaller.
     """
     xp = array_module(predicted)
     unit = pool * ((pool * pool).sum(axis=1, keepdims=True) + TINY) ** -0.5  # of length 1
-    n = min(candidates - 1, len(pool))
+    n = min(candidates, len(pool))
     found = np.empty(len(predicted))
     for block, start in enumerate(range(0, len(predicted), BLOCK)):
+        p, q = predicted[start : start + BLOCK], right[start : start + BLOCK]
+        p = p * ((p * p).sum(axis=1, keepdims=True) + TINY) ** -0.5  # (B, D), of length 1
+        own = (p * unit[xp.asarray(q)]).sum(axis=1, keepdims=True)  # (B, 1)
+        # One more is drawn than there are others: the right answer is left out where it is among
+        # them, and the last one drawn where it is not.
         drawn = np.random.default_rng([seed, block]).choice(len(pool), n, replace=False)
-        p, q = predicted[start : start + BLOCK], targets[start : start + BLOCK]
-        p_inverse = ((p * p).sum(axis=1, keepdims=True) + TINY) ** -0.5  # (B, 1)
-        q_inverse = ((q * q).sum(axis=1, keepdims=True) + TINY) ** -0.5
-        own = (p * q).sum(axis=1, keepdims=True) * p_inverse * q_inverse  # (B, 1)
-        others = matmul(p, unit[xp.asarray(drawn)].T) * p_inverse  # (B, n)
+        is_right = drawn == q[:, None]  # (B, n)
+        left_out = np.where(is_right.any(axis=1), is_right.argmax(axis=1), n - 1)
+        others = matmul(p, unit[xp.asarray(drawn)].T)  # (B, n)
+        others[xp.arange(len(p)), xp.asarray(left_out)] = -2  # below any cosine
         found[start : start + BLOCK] = to_host(ranks_among(own, others))
     return found
 

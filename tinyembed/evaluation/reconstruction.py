@@ -22,7 +22,7 @@ RANKED = 1000
 
 
 class Validation:
-    """The same examples, corruptions and candidates every time: (section 5; see also DESIGN).
+    """Examples to measure on, with the same corruptions and candidates every time.
 
     examples: the `Examples` of the validation pieces; seed: chooses at most `limit` of them.
     """
@@ -59,7 +59,7 @@ def validation_losses(model, validation, xp):
 
 def mean_target(examples, seed, limit=10_000):
     """The mean of (at most `limit`) training targets: (60, 96), the best constant answer."""
-    chosen = random_stream(seed, "validation", 1).permutation(len(examples))[:limit]
+    chosen = random_stream(seed, "mean target").permutation(len(examples))[:limit]
     parts = np.array_split(chosen, max(1, len(chosen) // 500))
     return sum(examples.make(part).target.sum(axis=0) for part in parts) / len(chosen)
 

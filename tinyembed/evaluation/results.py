@@ -14,8 +14,10 @@ from tinyembed.evaluation.significance import compare, compare_pairs, levene
 from tinyembed.evaluation.stages import seconds_of
 from tinyembed.evaluation.statistics import box, describe
 from tinyembed.music.roll import BEATS_PER_UNIT
+from tinyembed.music.sources import spelled
 
 SHORTEST = BEATS_PER_UNIT * SEQUENCE  # beats
+FEW_PIECES = 10  # 21 * 2 ** (1 - 9) > 0.05: Wilcoxon's least p for nine pieces, corrected
 KINDS = ("rank", "rank_same_piece")
 
 
@@ -93,7 +95,7 @@ def corpus_entry(corpus, stage, split_check, data):
     is_test = corpus.piece_is_test[corpus.beat_piece[corpus.unit_beats()]]
     sounds = corpus.has_onset(corpus.unit_beats())
     return {
-        "data": data or "the default corpus",
+        "data": spelled(data) if data else "the default corpus",
         "table": [{"composer": c, "train": int(a), "test": int(b)} for c, a, b in rows],
         "train_units": int((sounds & ~is_test).sum()),
         "test_units": int((sounds & is_test).sum()),
@@ -123,6 +125,14 @@ def warnings_of(corpus, stage):
             found.append(
                 f"Of these composers there are only pieces for {split}: {', '.join(names)}."
             )
+    pieces = len(np.unique(stage.target_pieces()))
+    if pieces < FEW_PIECES:
+        found.append(
+            f"There are sequences of {pieces} test pieces only. Tests on means by piece cannot "
+            f"become significant with fewer than {FEW_PIECES}, whatever the ranks."
+        )
+    if not stage.has_same_piece_candidates():
+        found.append("No test piece is long enough to rank among units of the same piece.")
     short = int((np.diff(corpus.piece_beats) < SHORTEST).sum())
     if short:
         found.append(
@@ -166,3 +176,9 @@ def about(xp, settings):
             "classifier_batch": composers.BATCH,
         },
     }
+
+
+def seconds_in_all(results):
+    """What all stages took together, in however many sittings."""
+    entries = [*results["models"].values(), *results.get("baselines", {}).values()]
+    return sum(sum(entry["seconds"].values()) for entry in entries if "seconds" in entry)

@@ -32,7 +32,8 @@ def answer(folder, label, encoder, stage, xp, lstm_steps, classifier_steps, say,
         embeddings = _embeddings(embedded, encoder, stage, say, label, progress)
     for task in missing:
         say(f"{label}: {task}")
-        save_arrays(files[task], {k: np.asarray(v) for k, v in tasks[task](embeddings).items()})
+        answers = {**tasks[task](embeddings), "embed_seconds": embeddings["seconds"]}
+        save_arrays(files[task], {k: np.asarray(v) for k, v in answers.items()})
     embedded.unlink(missing_ok=True)
     return tuple(load_arrays(files[task]) for task in tasks)
 
@@ -51,6 +52,7 @@ def _embeddings(file, encoder, stage, say, label, progress):
 def seconds_of(prediction, composers):
     """How long the stages took, from their answers."""
     return {
+        "embed": float(prediction["embed_seconds"]),
         "lstm": float(prediction["lstm_seconds"]),
         "rank": float(prediction["rank_seconds"]),
         "classifier": float(composers["classifier_seconds"]),

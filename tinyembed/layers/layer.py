@@ -22,7 +22,7 @@ class Layer:
     """Base of all layers. Parameters, buffers and sublayers are found among the attributes.
 
     A subclass that computes something has `forward` and `backward`. `buffers` names the
-    attributes that are state but not learned: batch norm's running statistics, nothing else.
+    attributes that are arrays but not learned, such as batch norm's running statistics.
     """
 
     buffers = ()

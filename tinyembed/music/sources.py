@@ -1,5 +1,7 @@
 """Where the music comes from: the one place that knows what `--data` may say."""
 
+import os
+
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.default_corpus import read_default_corpus
 
@@ -15,3 +17,8 @@ def open_corpus(data=None, seed=0, any_meter=False, splits=None, progress=True):
     if data is None:
         return read_default_corpus(seed, splits, progress)
     return Corpus.from_folder(data, seed, any_meter, splits, progress=progress)
+
+
+def spelled(path):
+    """A path as a person would write it: from the present folder, where that is shorter."""
+    return min(os.path.relpath(path), os.path.abspath(path), key=len)

@@ -85,7 +85,8 @@ def draw_beside_paper(results):
             axes.plot(here, y, "o", color=BLUE, ms=7, label="this run", zorder=3)
             axes.plot(there, y, "D", mfc="white", mec=VERMILION, ms=6, label="paper", zorder=2)
         axes.set_xlabel(label)
-        axes.set_xlim(left=0)
+        if "skew" not in label:  # the only one that may be negative
+            axes.set_xlim(left=0)
     _name_rows(grid, [title(results, name) for name in names])
     _legend(figure, grid)
     return figure

@@ -1,6 +1,6 @@
 """The report's sections, in order. Each takes the results and returns a list of blocks.
 
-A block for which there are no numbers is None; report.py drops those, and headings over nothing.
+A block for which there are no numbers is None; write.py drops those, and headings over nothing.
 """
 
 from tinyembed.report import paper, rank_tables, tables
@@ -58,8 +58,8 @@ def corpus_section(results):
     sizes = [
         f"{number(corpus[key], 0)} {what}"
         for key, what in (
-            ("train_units", "training units"),
-            ("unique_train_units", "unique training units"),
+            ("train_units", "training units in one key"),
+            ("unique_train_units", "different ones in all twelve keys"),
             ("test_units", "test units"),
             ("test_sequences", "test sequences of eight units"),
         )
@@ -69,8 +69,9 @@ def corpus_section(results):
     blocks = [
         Heading("The corpus"),
         Paragraph(
-            f"{sizes_text}The paper: {paper.UNITS:,} training units, {paper.UNIQUE_UNITS:,} of "
-            f"them unique, and {paper.TEST_SEQUENCES:,} test sequences."
+            f"{sizes_text}The paper: {paper.UNITS:,} training units in all keys, "
+            f"{paper.UNIQUE_UNITS:,} of them different, and {paper.TEST_SEQUENCES:,} test "
+            "sequences."
         ),
         Paragraph(_leakage(corpus)) if corpus.get("pieces_in_both") is not None else None,
     ]
@@ -118,7 +119,7 @@ def prediction_section(results):
             "the true eighth is ranked by cosine among its candidates. Those of the first kind are "
             "random units of the test pieces, as in the paper: mostly in other keys and textures. "
             "The second kind is harder: units of the same piece that share no beat with the target "
-            "or the seven."
+            "or the seven, drawn with replacement, since a piece has fewer than 999 of them."
         ),
         Paragraph(dig(results, "settings", "predictor"))
         if dig(results, "settings", "predictor")

@@ -199,7 +199,7 @@ def _classification(results):
 
 
 def expectations(results):
-    """The paper's four findings, and whether they hold here: (finding, True or False) pairs.
+    """The paper's five findings, and whether they hold here: (finding, True or False) pairs.
 
     Models compare by median rank among random units, then by mean reciprocal rank.
     """
