@@ -15,18 +15,19 @@ import numpy as np
 
 from tinyembed.command import Parser, add_json, count, run
 from tinyembed.evaluation.experiments import Stage, train_predictor
-from tinyembed.evaluation.prediction import PLAIN, RECIPE, Recipe, predict
+from tinyembed.evaluation.prediction import PLAIN, RECIPE, predict
 from tinyembed.evaluation.statistics import describe
 from tinyembed.music.sources import open_corpus
 from tinyembed.runs import Run, load_weights, write_json
 
 RECIPES = {
     "plain: three LSTM layers, 1 - cosine": PLAIN,
-    "shortcut, 1 - cosine": Recipe(shortcut=True, temperature=None, per_piece=1),
-    "comparison within the batch": Recipe(shortcut=False, temperature=0.1, per_piece=1),
-    "shortcut and comparison": replace(RECIPE, per_piece=1),
-    "shortcut, comparison, ten a piece": RECIPE,
-    "the same, temperature 0.03": replace(RECIPE, temperature=0.03),
+    "shortcut, 1 - cosine": replace(PLAIN, shortcut=True),
+    "comparison within the batch": replace(PLAIN, temperature=0.1),
+    "shortcut, comparison": replace(PLAIN, shortcut=True, temperature=0.1),
+    "shortcut, comparison, ten a piece": replace(RECIPE, warm_up=0, rate=1e-3),
+    "the same, temperature 0.03": replace(RECIPE, temperature=0.03, warm_up=0, rate=1e-3),
+    "the same at 0.1, shortcut learned first": RECIPE,
 }
 
 
@@ -39,7 +40,10 @@ def main(argv=None):
     model, _ = load_weights(Run(options.run).weights_file)
     _, config = Run.open(options.run)
     corpus = open_corpus(
-        config["data"], config["seed"], any_meter=config["any_meter"], splits=config["splits"]
+        config["data"],
+        config["split_seed"],
+        any_meter=config["any_meter"],
+        splits=config["splits"],
     )
     stage = Stage.build(corpus, config["seed"])
     stage = replace(stage, test=stage.validation)  # ranks are of the validation pieces
@@ -60,10 +64,10 @@ def main(argv=None):
                 for kind in ("rank", "rank_same_piece")
                 for key in ("median", "iqr", "mrr")
             ]
-            print(f"{name:38}", *cells, f"{seconds:7.0f} s", flush=True)
+            print(f"{name:42}", *cells, f"{seconds:7.0f} s", flush=True)
 
     if not options.json:
-        print(f"{'':38}    random: median, spread, mrr    same piece: the same")
+        print(f"{'':42}    random: median, spread, mrr    same piece: the same")
     rank("the last unit repeated", embeddings["test"][sequences[:, -2]])
     for name, recipe in RECIPES.items():
         began = time.perf_counter()

@@ -45,7 +45,7 @@ def fit(network, loss, draw, validate, steps, rate=1e-3, progress=None, desc="tr
     """
     flat = Flat(network.parameters())
     optimizer = Adam(flat)
-    best, kept = math.inf, flat.values.copy()
+    best, kept = validate(), flat.values.copy()  # what it begins with may be the best
     every = max(1, steps // LOOKS)
     disable = None if progress is None else not progress
     for step in tqdm(range(1, steps + 1), desc=desc, leave=False, disable=disable):
