@@ -210,6 +210,22 @@ def test_transposed_convolution_is_the_adjoint(case, seed):
     np.testing.assert_allclose((patches * other).sum(), (x * folded).sum(), rtol=1e-10, atol=1e-10)
 
 
+def test_patches_that_do_not_overlap_but_reach_into_the_padding():
+    """Kernel and stride are equal and divide the image, and still it is not cut into tiles."""
+    conv = cast(Conv2d(1, 1, (3, 1), (3, 1), (1, 0), rng=np.random.default_rng(0)), float)
+    x = np.arange(1.0, 4).reshape(1, 3, 1, 1)
+    y, _ = conv.forward(x)
+    w = conv.weight.value[:, 0]
+    np.testing.assert_allclose(y.ravel(), [w @ [0, 1, 2]])
+    patches = columns(x, (3, 1), (3, 1), (1, 0))
+    np.testing.assert_allclose(fold(patches, x.shape, (3, 1), (3, 1), (1, 0)).ravel(), [1, 2, 0])
+
+
+def test_the_forget_gate_starts_open():
+    bias = Lstm(2, 3, rng=np.random.default_rng(0)).bias.value
+    assert_array_equal(bias, [0] * 3 + [1] * 3 + [0] * 6)  # i, f, g, o
+
+
 def test_batch_norm_in_training_normalizes_each_channel():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((50, 4, 3)) * [1, 10, 0.1] + [5, -3, 0]

@@ -316,7 +316,7 @@ def test_without_music21():
 
 @with_music21
 def test_the_works_of_the_default_corpus():
-    folder = default_corpus.library()
+    folder = default_corpus.scores_folder()
     items = default_corpus.find_works(folder)
     names = [name for _, name, _ in items]
     assert names == sorted(set(names))
@@ -344,7 +344,7 @@ def shortest(folder):
 @with_music21
 def test_some_of_the_default_corpus(tmp_path, monkeypatch):
     monkeypatch.setenv("TINYEMBED_CACHE", str(tmp_path))
-    items = shortest(default_corpus.library())
+    items = shortest(default_corpus.scores_folder())
     monkeypatch.setattr(default_corpus, "find_works", lambda folder: items)
     corpus = open_corpus(progress=False)
     assert corpus.left_out == []
@@ -364,7 +364,7 @@ def test_some_of_the_default_corpus(tmp_path, monkeypatch):
 
 @with_music21
 def test_the_prelude_everybody_knows():
-    piece = read_score(default_corpus.library() / "bach" / "bwv846.mxl")
+    piece = read_score(default_corpus.scores_folder() / "bach" / "bwv846.mxl")
     bar = [60, 64, 67, 72, 76, 67, 72, 76] * 2  # C E G C' E' G C' E', twice, in sixteenths
     first = piece.ticks < 96
     assert piece.pitches[first].tolist() == bar

@@ -163,13 +163,11 @@ class Model(Layer):
     def backward(self, doutput, cache):
         """doutput: an `Output` of gradients; those of reconstruction and logits meet in h."""
         encoder_cache, decoder_cache, head_cache = cache
-        dh = doutput.embedding
+        dh = 0
         if self.decoder:
-            part = self.decoder.backward(doutput.reconstruction[..., None], decoder_cache)
-            dh = part if dh is None else dh + part
+            dh = dh + self.decoder.backward(doutput.reconstruction[..., None], decoder_cache)
         if self.head:
-            part = self.head.backward(doutput.logits, head_cache)
-            dh = part if dh is None else dh + part
+            dh = dh + self.head.backward(doutput.logits, head_cache)
         return self.encoder.backward(dh, encoder_cache)[..., 0]
 
     def loss(self, batch, training=False):

@@ -68,7 +68,7 @@ def read_default_corpus(seed=0, splits=None, progress=True):
     seed: for the split; splits: the path of a splits.tsv, instead.
     Raises InputError where music21, or its library of scores, is not installed.
     """
-    items = find_works(library())
+    items = find_works(scores_folder())
     version = metadata.version("music21")
     if not items:
         raise InputError(
@@ -80,7 +80,7 @@ def read_default_corpus(seed=0, splits=None, progress=True):
     return corpus.split(seed, splits=splits)
 
 
-def library():
+def scores_folder():
     """The folder of music21's scores, found without the half second that importing it takes."""
     spec = util.find_spec("music21")
     if spec is None:
