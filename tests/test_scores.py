@@ -372,7 +372,7 @@ def test_the_prelude_everybody_knows():
 
 
 def test_music21_without_its_scores(tmp_path, monkeypatch):
-    monkeypatch.setattr(default_corpus, "library", lambda: tmp_path)
+    monkeypatch.setattr(default_corpus, "scores_folder", lambda: tmp_path)
     monkeypatch.setattr(default_corpus.metadata, "version", lambda name: "9.1.0")
     with pytest.raises(InputError, match="without its scores"):
         open_corpus()
