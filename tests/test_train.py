@@ -174,6 +174,22 @@ def test_ctrl_c_saves_and_says_how_to_go_on(number, finished, piano_folder, tmp_
     same_weights(out, finished[0])
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="needs Linux's /proc")
+@pytest.mark.parametrize("module", ["numpy", "matplotlib"])
+def test_ctrl_c_while_python_is_still_importing(module, piano_folder, tmp_path):
+    running = start(*QUICK, data=piano_folder, out=tmp_path / "a")
+
+    def importing():
+        with open(f"/proc/{running.pid}/maps") as maps:
+            return f"/{module}/" in maps.read()
+
+    wait_for(importing)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode in (130, -signal.SIGINT)
+    assert len(errors.splitlines()) <= 1 and "Traceback" not in errors
+
+
 def test_ctrl_c_before_training(piano_folder, tmp_path):
     out = tmp_path / "a"
     running = start(*QUICK, data=piano_folder, out=out)

@@ -1,6 +1,15 @@
 """Four beats of piano music become 100 numbers: deep autoencoders by hand, on NumPy or CuPy."""
 
+import signal
+import sys
+
 __version__ = "0.1.0"
+
+# A command (`python -m tinyembed.VERB`) spends its first half second importing. Until `command.run`
+# takes over, Ctrl-C ends it without a word; a program that imports tinyembed keeps its own ways.
+if any(word.startswith("tinyembed.") for word in sys.orig_argv[1:4]):
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 _HOMES = {
     "Corpus": "tinyembed.music.corpus",

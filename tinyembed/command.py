@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import signal
 import sys
 
 from tinyembed.errors import InputError, WorkError
@@ -116,6 +117,8 @@ def positive(text):
 
 def run(main):
     """Run a command's main() and exit: 0 done, 1 failed, 2 wrong use; one line, no traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see tinyembed/__init__.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(exit_status(main))
 
 
