@@ -20,14 +20,16 @@ from tinyembed.evaluation.statistics import describe
 from tinyembed.music.sources import open_corpus
 from tinyembed.runs import Run, load_weights, write_json
 
+LINEAR = replace(RECIPE, recall=False)
 RECIPES = {
     "plain: three LSTM layers, 1 - cosine": PLAIN,
-    "shortcut, 1 - cosine": replace(PLAIN, shortcut=True),
     "comparison within the batch": replace(PLAIN, temperature=0.1),
-    "shortcut, comparison": replace(PLAIN, shortcut=True, temperature=0.1),
-    "shortcut, comparison, ten a piece": replace(RECIPE, warm_up=0, rate=1e-3),
-    "the same, temperature 0.03": replace(RECIPE, temperature=0.03, warm_up=0, rate=1e-3),
-    "the same at 0.1, shortcut learned first": RECIPE,
+    "linear shortcut, 1 - cosine": replace(PLAIN, shortcut=True),
+    "linear shortcut, comparison": replace(LINEAR, per_piece=1, warm_up=0, rate=1e-3),
+    "the same, ten a piece": replace(LINEAR, warm_up=0, rate=1e-3),
+    "linear shortcut learned first": LINEAR,
+    "shortcut with recall learned first": RECIPE,
+    "the same at temperature 0.05": replace(RECIPE, temperature=0.05),
 }
 
 

@@ -17,7 +17,7 @@ CANDIDATES = 5  # the reconstruction itself and four others (equation 2)
 STREAMS = (
     "weights", "order", "occurrence", "corruption", "candidates", "validation", "mean target",
     "keys", "lstm weights", "lstm batches", "lstm validation", "classifier weights",
-    "classifier batches", "pca units", "pca start",
+    "classifier batches", "pca units", "pca start", "shortcut batches",
 )  # fmt: skip
 
 

@@ -41,7 +41,9 @@ def cast(layer, dtype):
         parameter.value = parameter.value.astype(dtype)
         parameter.grad = np.zeros_like(parameter.value)
     for owner, name in layer.named_buffers().values():
-        setattr(owner, name, getattr(owner, name).astype(dtype))
+        buffer = getattr(owner, name)
+        if buffer.dtype.kind == "f":  # the others are places in an array
+            setattr(owner, name, buffer.astype(dtype))
     return layer
 
 
