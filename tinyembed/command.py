@@ -8,7 +8,8 @@ import sys
 
 from tinyembed.errors import InputError, WorkError
 from tinyembed.models import WIDTHS
-from tinyembed.music.sources import spelled
+from tinyembed.music.public_corpora import CORPORA
+from tinyembed.music.sources import located, spelled
 
 INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
 
@@ -33,9 +34,10 @@ def add_data(parser):
     """--data, --any-meter and --splits: which music."""
     parser.add_argument(
         "--data",
-        type=path,
+        type=music,
         metavar="DIR",
-        help="folder of MIDI files, one subfolder a composer (default: scores from music21)",
+        help="folder of MIDI files, one subfolder a composer; or the name of a corpus to "
+        f"download, {' or '.join(CORPORA)} (default: scores from music21)",
     )
     parser.add_argument(
         "--any-meter",
@@ -88,6 +90,14 @@ def path(text):
     if not text:
         raise argparse.ArgumentTypeError("an empty path")
     return os.path.abspath(text)
+
+
+def music(text):
+    """What `--data` takes, for argparse: the name of a corpus, or else a path, as above.
+
+    A folder that is called like a corpus is had as ./asap.
+    """
+    return located(text) if text else path(text)
 
 
 def folder(text):

@@ -1,13 +1,25 @@
-"""Count what is in a folder of MIDI files, as in Table 1: python -m tinyembed.corpus DIR"""
+"""Count what is in a folder of MIDI files, as in Table 1: python -m tinyembed.corpus DIR
+
+Or download one of the public corpora: python -m tinyembed.corpus fetch NAME
+"""
 
 import json
 import shlex
+import sys
 
 import numpy as np
 
-from tinyembed.command import Parser, add_data, add_json, add_seed, music_words, path, run
+from tinyembed.command import Parser, add_data, add_json, add_seed, music, music_words, run
 from tinyembed.errors import InputError
 from tinyembed.music.duplicates import unique_units
+from tinyembed.music.fetch import missing_files
+from tinyembed.music.public_corpora import (
+    CORPORA,
+    fetch_corpus,
+    files_of,
+    folder_of,
+    source_of,
+)
 from tinyembed.music.roll import KEYS
 from tinyembed.music.sources import open_corpus
 
@@ -16,7 +28,10 @@ LOW = 0.8  # a smaller share of onsets on the grid is a performance rather than 
 
 def main(argv=None):
     """The command; argv: its arguments, by default those of the process."""
-    options = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["fetch"]:  # a folder of that name is ./fetch
+        return fetch(words[1:])
+    options = _parser().parse_args(words)
     if options.folder is not None and options.data is not None:
         raise InputError("the folder is given twice: DIR and --data DIR are the same")
     data = options.data if options.folder is None else options.folder
@@ -32,11 +47,15 @@ def main(argv=None):
 
 
 def _parser():
-    parser = Parser("corpus", "Count the pieces and the units in a folder of MIDI files.")
+    parser = Parser(
+        "corpus",
+        "Count the pieces and the units in a folder of MIDI files.",
+        epilog="python -m tinyembed.corpus fetch [NAME] lists the corpora to download, or gets one",
+    )
     parser.add_argument(
         "folder",
         nargs="?",
-        type=path,
+        type=music,
         metavar="DIR",
         help="folder of MIDI files; the same as --data DIR",
     )
@@ -44,6 +63,54 @@ def _parser():
     add_seed(parser)
     add_json(parser)
     return parser
+
+
+def fetch(argv):
+    """The command `fetch`: download a corpus; without a name, list those that can be had."""
+    parser = Parser("corpus fetch", "Download a corpus of piano music, or list what there is.")
+    parser.add_argument(
+        "name",
+        nargs="?",
+        choices=list(CORPORA),
+        metavar="NAME",
+        help=f"{' or '.join(CORPORA)}; without it, a list of them",
+    )
+    add_json(parser)
+    options = parser.parse_args(argv)
+    if options.name:
+        fetch_corpus(options.name, progress=not options.json)
+        found = _facts(options.name)
+        text = _fact_lines(options.name, found)
+        following = ["python", "-m", "tinyembed.corpus", options.name]
+    else:
+        found = {name: _facts(name) for name in CORPORA}
+        text = "\n\n".join(_fact_lines(*item) for item in found.items())
+        following = ["python", "-m", "tinyembed.corpus", "fetch", next(iter(CORPORA))]
+    if options.json:
+        print(json.dumps(found))
+    else:
+        print(f"{text}\n\nNext: {shlex.join(following)}")
+
+
+def _facts(name):
+    """What there is to say of a public corpus and its files here."""
+    files, folder = files_of(name), folder_of(name)
+    return {
+        "files": len(files),
+        "bytes": sum(file.size for file in files),
+        "licence": CORPORA[name].licence,
+        "source": source_of(name),
+        "folder": str(folder),
+        "files_here": len(files) - len(missing_files(files, folder)),
+    }
+
+
+def _fact_lines(name, facts):
+    return (
+        f"{name}: {facts['files']} files, {facts['bytes'] / 1e6:.1f} MB, from {facts['source']}\n"
+        f"  licence: {facts['licence']}\n"
+        f"  {facts['files_here']} of {facts['files']} files are in {facts['folder']}"
+    )
 
 
 def count_units(corpus):

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tinyembed.arrays import device_module
-from tinyembed.command import Parser, add_device, add_json, count, folder, music_words, path, run
+from tinyembed.command import Parser, add_device, add_json, count, folder, music, music_words, run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.experiments import Stage, check_split, run_majority
@@ -37,7 +37,7 @@ def build_parser():
     parser = Parser("evaluate", "Run the paper's two experiments on a trained model.")
     parser.add_argument("run", metavar="RUN", help="folder that tinyembed.train wrote")
     parser.add_argument(
-        "--data", type=path, metavar="DIR", help="where the music that RUN was trained on is now"
+        "--data", type=music, metavar="DIR", help="where the music that RUN was trained on is now"
     )
     add_device(parser)
     parser.add_argument(
