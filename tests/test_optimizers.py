@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinyembed import optimizers
+from tinyembed import threads
 from tinyembed.layers.layer import Parameter
 from tinyembed.optimizers import Adam, Flat, cosine_decay
 
@@ -24,9 +24,9 @@ def test_flat_arrays_are_the_parameters_themselves():
     assert all((p.value == 7).all() and (p.grad == 3).all() for p in parameters)
 
 
-@pytest.mark.parametrize("chunk", [1 << 16, 4])
-def test_adam_is_its_formula(chunk, monkeypatch):
-    monkeypatch.setattr(optimizers, "CHUNK", chunk)
+@pytest.mark.parametrize("block", [1 << 16, 4])
+def test_adam_is_its_formula(block, monkeypatch):
+    monkeypatch.setattr(threads, "BLOCK", block)
     rng = np.random.default_rng(0)
     parameters = make_parameters(rng, np.float64)
     flat = Flat(parameters)

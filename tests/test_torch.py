@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.step import random_batch
 from tinyembed.layers.batchnorm import BatchNorm
 from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d
 from tinyembed.layers.elu import Elu
@@ -12,8 +13,11 @@ from tinyembed.layers.gradcheck import cast
 from tinyembed.layers.layer import Sequential
 from tinyembed.layers.lstm import Lstm
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
+from tinyembed.models import WIDTHS, Model
 
 torch = pytest.importorskip("torch")
+from benchmarks.peer import Peer  # noqa: E402 -- needs torch
+
 close = {"rtol": 1e-10, "atol": 1e-10}
 small = st.integers(1, 3)
 
@@ -136,3 +140,25 @@ def test_a_stack_of_lstms(steps, n, i, units, seed):
         for name, parameter in zip(names, layer.parameters(), strict=True):
             expected = getattr(theirs, f"{name}_l{k}").grad.numpy().T
             np.testing.assert_allclose(parameter.grad, expected, **close)
+
+
+@pytest.mark.parametrize("width", list(WIDTHS))
+@pytest.mark.parametrize("dtype, tolerance", [(np.float32, 1e-5), (np.float64, 1e-11)])
+def test_the_peer_of_the_benchmarks_is_the_same_network(width, dtype, tolerance):
+    """The loss and every gradient of a whole step, as it trains and exactly."""
+    batch = random_batch(20)
+    batch.input, batch.target = batch.input.astype(dtype), batch.target.astype(dtype)
+    model = cast(Model("context", width, [], np.random.default_rng(0)), dtype)
+    peer = Peer(model).train()
+    losses, cache = model.loss(batch, training=True)
+    model.loss_backward(cache)
+    theirs = peer.loss(*(torch.tensor(a) for a in (batch.input, batch.target, batch.candidates)))
+    theirs.backward()
+    np.testing.assert_allclose(losses["reconstruction"], theirs.item(), rtol=tolerance)
+    gradients = list(peer.gradients())
+    assert {id(ours) for ours, _ in gradients} == {id(p) for p in model.parameters()}
+    apart = [np.linalg.norm(ours.grad - gradient) for ours, gradient in gradients]
+    length = [np.linalg.norm(gradient) for _, gradient in gradients]
+    assert np.linalg.norm(apart) <= tolerance * np.linalg.norm(length)
+    if dtype is np.float64:  # in float32 PyTorch's own rounding of one layer's is above 1e-5
+        assert (np.array(apart) <= tolerance * np.array(length)).all()

@@ -8,6 +8,7 @@ import functools
 
 import numpy as np
 
+from tinyembed import threads
 from tinyembed.errors import InputError
 
 
@@ -75,9 +76,11 @@ def matmul(a, b, out=None):
 
 
 def fuse(formula):
-    """Make an elementwise formula one pass over its arrays where the device can.
+    """Make an elementwise formula one pass over memory instead of one an operation.
 
-    On the GPU `cupy.fuse` compiles it to a single kernel; on the CPU it is the function itself.
+    The first array gives the result its shape; the others have as many rows, or are the same for
+    all rows. On the GPU `cupy.fuse` compiles the formula to a single kernel; on the CPU it runs
+    block by block, on every core.
     """
     compiled = None
 
@@ -85,12 +88,62 @@ def fuse(formula):
     def fused(*arrays):
         nonlocal compiled
         if array_module(arrays[0]) is np:
-            return formula(*arrays)
+            return _formula_in_blocks(formula, arrays)
         if compiled is None:
             compiled = _import_cupy().fuse(formula)
         return compiled(*arrays)
 
     return fused
+
+
+def _formula_in_blocks(formula, arrays):
+    first = arrays[0]
+    if first.size <= threads.BLOCK:
+        return formula(*arrays)
+    out = np.empty(first.shape, np.result_type(*arrays))
+    cut = _cutter(arrays)
+
+    def work(block):
+        out[block] = formula(*cut(block))
+
+    in_blocks(work, first)
+    return out
+
+
+def sum_rows(formula):
+    """Make an elementwise formula one of column sums: (R, C) arrays and (C,) arrays to (C,).
+
+    As with `fuse`, nothing of the formula's size is stored on the CPU.
+    """
+    fused = fuse(formula)
+
+    @functools.wraps(formula)
+    def summed(*arrays):
+        first = arrays[0]
+        if array_module(first) is not np or first.size <= threads.BLOCK:
+            return fused(*arrays).sum(axis=0)
+        cut = _cutter(arrays)
+        # NumPy's einsum adds up rows three times faster than its sum does.
+        return sum(in_blocks(lambda block: np.einsum("rc->c", formula(*cut(block))), first))
+
+    return summed
+
+
+def _cutter(arrays):
+    """A function from a block of rows to the arrays' parts in it; what has no rows stays whole."""
+    first = arrays[0]
+    has_rows = [np.ndim(a) == first.ndim and len(a) == len(first) for a in arrays]
+    return lambda block: [a[block] if rows else a for a, rows in zip(arrays, has_rows, strict=True)]
+
+
+def in_blocks(work, x):
+    """Call work(slice) for parts of x's rows: blocks on every core, or all at once on a GPU.
+
+    Parts must not depend on each other. Returns the list of results, in the rows' order.
+    """
+    if array_module(x) is np:
+        return threads.run_blocks(work, len(x), x.size // max(len(x), 1))
+    return [work(slice(None))]
 
 
 @functools.cache

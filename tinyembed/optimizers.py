@@ -2,9 +2,7 @@
 
 import math
 
-from tinyembed.arrays import array_module, device_name
-
-CHUNK = 1 << 16  # elements: what fits a core's cache, so that each pass after the first is cheap
+from tinyembed.arrays import array_module, in_blocks
 
 
 class Flat:
@@ -37,9 +35,6 @@ class Adam:
         xp = array_module(flat.values)
         self.flat, self.beta1, self.beta2, self.eps = flat, beta1, beta2, eps
         self.m, self.v = xp.zeros_like(flat.values), xp.zeros_like(flat.values)
-        # A GPU has no such caches to mind and wants few, long passes instead.
-        self.chunk = CHUNK if device_name(xp) == "cpu" else flat.values.size
-        self.scratch = xp.empty_like(flat.values[: self.chunk])
         self.t = 0
 
     def step(self, learning_rate):
@@ -49,11 +44,11 @@ class Adam:
         # Both means start at zero; dividing by these undoes the pull towards it.
         m_correction = 1 - self.beta1**self.t
         v_correction = 1 - self.beta2**self.t
-        for start in range(0, len(self.m), self.chunk):
-            part = slice(start, start + self.chunk)
-            value, g = self.flat.values[part], self.flat.grads[part]
-            m, v, s = self.m[part], self.v[part], self.scratch[: len(g)]
-            xp.multiply(g, 1 - self.beta1, out=s)
+        rate = learning_rate / m_correction
+
+        def update(block):
+            value, g, m, v = (a[block] for a in (self.flat.values, self.flat.grads, self.m, self.v))
+            s = xp.multiply(g, 1 - self.beta1)
             m *= self.beta1
             m += s  # m = beta1 m + (1 - beta1) g
             xp.multiply(g, g, out=s)
@@ -64,9 +59,11 @@ class Adam:
             xp.sqrt(s, out=s)
             s += self.eps
             xp.divide(m, s, out=s)
-            s *= learning_rate / m_correction
+            s *= rate
             value -= s
-        self.flat.grads[...] = 0
+            g[...] = 0
+
+        in_blocks(update, self.flat.values)
 
 
 def cosine_decay(step, steps, peak):

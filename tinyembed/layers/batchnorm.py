@@ -1,6 +1,6 @@
 """Batch normalization: each channel to mean 0 and variance 1 over the batch (section 4.1)."""
 
-from tinyembed.arrays import fuse, ones, zeros
+from tinyembed.arrays import fuse, ones, sum_rows, zeros
 from tinyembed.layers.layer import Layer, Parameter
 
 
@@ -25,17 +25,14 @@ class BatchNorm(Layer):
         """x: (..., channels) -> y: the same shape."""
         rows = x.reshape(-1, x.shape[-1])  # (R, C): every position of every example
         if training:
-            mean = rows.mean(axis=0)  # (C,)
-            centred = rows - mean  # (R, C)
-            var = (centred * centred).mean(axis=0)  # (C,) and complex where x is: no abs in it
+            mean = _sum(rows) / len(rows)  # (C,)
+            var = _sum_of_squares(rows, mean) / len(rows)  # (C,)
             self._update_running(mean, var, len(rows))
         else:
-            centred, var = rows - self.running_mean, self.running_var
+            mean, var = self.running_mean, self.running_var
         inverse_std = (var + self.eps) ** -0.5  # (C,)
-        centred *= inverse_std
-        normalized = centred  # (R, C)
-        y = _scale_and_shift(normalized, self.gamma.value, self.beta.value)
-        return y.reshape(x.shape), (normalized, inverse_std, training)
+        y = _scale_and_shift(rows, mean, self.gamma.value * inverse_std, self.beta.value)
+        return y.reshape(x.shape), (rows, mean, inverse_std, training)
 
     def _update_running(self, mean, var, count):
         if mean.dtype.kind == "c":  # a complex step differentiates; it must not leave a trace
@@ -45,28 +42,45 @@ class BatchNorm(Layer):
         self.running_var += self.momentum * (unbiased - self.running_var)
 
     def backward(self, dy, cache):
-        normalized, inverse_std, training = cache
-        drows = dy.reshape(normalized.shape)  # (R, C)
-        dbeta = drows.sum(axis=0)
-        dgamma = (drows * normalized).sum(axis=0)
+        rows, mean, inverse_std, training = cache
+        drows = dy.reshape(rows.shape)  # (R, C)
+        dbeta = _sum(drows)
+        dgamma = _sum_of_products(drows, rows, mean) * inverse_std
         self.beta.grad += dbeta
         self.gamma.grad += dgamma
         scale = self.gamma.value * inverse_std
         if training:
             # The batch's mean and variance depend on x too. Through them, each channel's gradient
             # loses its mean and its component along the normalized values.
-            count = len(drows)
-            dx = _remove_mean_and_slope(drows, normalized, dbeta / count, dgamma / count, scale)
+            count = len(rows)
+            slope = dgamma * inverse_std / count
+            dx = _remove_mean_and_slope(drows, rows, mean, dbeta / count, slope, scale)
         else:
             dx = drows * scale
         return dx.reshape(dy.shape)
 
 
-@fuse
-def _scale_and_shift(normalized, gamma, beta):
-    return normalized * gamma + beta
+@sum_rows
+def _sum(x):
+    return x
+
+
+@sum_rows
+def _sum_of_squares(x, mean):
+    centred = x - mean  # squared by a product: also right, and no abs in it, where x is complex
+    return centred * centred
+
+
+@sum_rows
+def _sum_of_products(dy, x, mean):
+    return dy * (x - mean)
 
 
 @fuse
-def _remove_mean_and_slope(dy, normalized, mean_dy, mean_dy_normalized, scale):
-    return scale * (dy - mean_dy - normalized * mean_dy_normalized)
+def _scale_and_shift(x, mean, scale, shift):
+    return (x - mean) * scale + shift
+
+
+@fuse
+def _remove_mean_and_slope(dy, x, mean, mean_dy, slope, scale):
+    return scale * (dy - mean_dy - (x - mean) * slope)

@@ -6,7 +6,7 @@ is then a single product, columns(x) @ W. Its transpose multiplies by W^T and fo
 back, adding where they overlap. So the paper's tied decoder, W' = W^T, is a line of code.
 """
 
-from tinyembed.arrays import array_module, matmul, normal, zeros
+from tinyembed.arrays import array_module, in_blocks, matmul, normal, zeros
 from tinyembed.layers.layer import Layer, Parameter
 
 
@@ -88,38 +88,80 @@ def flat(x):
 
 def columns(x, kernel_size, stride, padding):
     """The patch under every kernel position: (N, H, W, C) -> (N, Ho, Wo, kh * kw * C)."""
-    xp = array_module(x)
     (kh, kw), (sh, sw), (ph, pw) = kernel_size, stride, padding
     n, h, w, c = x.shape
     ho, wo = (h + 2 * ph - kh) // sh + 1, (w + 2 * pw - kw) // sw + 1
+    patches = array_module(x).empty((n, ho, wo, kh, kw * c), x.dtype)
+
     if _tiles(kernel_size, stride, padding, (h, w)):  # nothing overlaps: a change of order
-        tiles = x.reshape(n, ho, kh, wo, kw, c).swapaxes(2, 3)
-        return tiles.reshape(n, ho, wo, kh * kw * c)
-    if ph or pw:
-        padded = xp.zeros((n, h + 2 * ph, w + 2 * pw, c), x.dtype)
-        padded[:, ph : ph + h, pw : pw + w] = x
-        x = padded
-    patches = xp.empty((n, ho, wo, kh, kw, c), x.dtype)
-    for i in range(kh):
-        for j in range(kw):
-            patches[:, :, :, i, j] = x[:, i : i + sh * ho : sh, j : j + sw * wo : sw]
+
+        def lay_out(block):
+            patches[block] = x[block].reshape(-1, ho, kh, wo, kw * c).swapaxes(2, 3)
+
+    else:
+
+        def lay_out(block):
+            image, inside = _zero_image(x[block], (h, w, c), wo, kernel_size, stride, padding)
+            inside[...] = x[block]
+            part = patches[block]
+            for in_patches, in_image in _meetings(ho, wo, c, kernel_size, stride):
+                part[in_patches] = image[in_image]
+
+    in_blocks(lay_out, patches)
     return patches.reshape(n, ho, wo, kh * kw * c)
 
 
 def fold(patches, shape, kernel_size, stride, padding):
     """The transpose of `columns`: patches are added into an image of shape (N, H, W, C)."""
-    xp = array_module(patches)
-    (kh, kw), (sh, sw), (ph, pw) = kernel_size, stride, padding
-    n, h, w, c = shape
+    (kh, kw), (n, h, w, c) = kernel_size, shape
     ho, wo = patches.shape[1:3]
+    patches = patches.reshape(n, ho, wo, kh, kw * c)
+    y = array_module(patches).empty(shape, patches.dtype)
+
     if _tiles(kernel_size, stride, padding, (h, w)):
-        return patches.reshape(n, ho, wo, kh, kw, c).swapaxes(2, 3).reshape(shape)
-    patches = patches.reshape(n, ho, wo, kh, kw, c)
-    image = xp.zeros((n, h + 2 * ph, w + 2 * pw, c), patches.dtype)
+
+        def add_up(block):
+            y[block].reshape(-1, ho, kh, wo, kw * c)[...] = patches[block].swapaxes(2, 3)
+
+    else:
+
+        def add_up(block):
+            part = patches[block]
+            image, inside = _zero_image(part, (h, w, c), wo, kernel_size, stride, padding)
+            for in_patches, in_image in _meetings(ho, wo, c, kernel_size, stride):
+                image[in_image] += part[in_patches]
+            y[block] = inside
+
+    in_blocks(add_up, patches)
+    return y
+
+
+def _zero_image(like, shape, wo, kernel_size, stride, padding):
+    """Padded images of zeros for some rows of `like`, their columns in groups of the stride.
+
+    Returns the image, (n, padded height, groups, stride * C), and the view of it within the
+    padding, (n, H, W, C).
+    """
+    (h, w, c), (ph, pw), sw = shape, padding, stride[1]
+    groups = max(wo + -(-kernel_size[1] // sw) - 1, -(-(w + 2 * pw) // sw))
+    image = array_module(like).zeros((len(like), h + 2 * ph, groups * sw, c), like.dtype)
+    inside = image[:, ph : ph + h, pw : pw + w]
+    return image.reshape(len(like), h + 2 * ph, groups, sw * c), inside
+
+
+def _meetings(ho, wo, c, kernel_size, stride):
+    """Where patches and image meet: pairs of places in (n, Ho, Wo, kh, kw * C) and in the image.
+
+    The columns of a kernel's row are taken as many at a time as the stride is wide: that is what
+    neighbouring patches share none of, and one long run is copied faster than many short ones.
+    """
+    (kh, kw), (sh, sw) = kernel_size, stride
     for i in range(kh):
-        for j in range(kw):
-            image[:, i : i + sh * ho : sh, j : j + sw * wo : sw] += patches[:, :, :, i, j]
-    return xp.ascontiguousarray(image[:, ph : ph + h, pw : pw + w])
+        for group, j in enumerate(range(0, kw, sw)):
+            width = min(sw, kw - j) * c
+            in_patches = (slice(None), slice(None), slice(None), i, slice(j * c, j * c + width))
+            rows, groups = slice(i, i + sh * ho, sh), slice(group, group + wo)
+            yield in_patches, (slice(None), rows, groups, slice(width))
 
 
 def _tiles(kernel_size, stride, padding, size):

@@ -17,10 +17,11 @@ class Elu(Layer):
 
 @fuse
 def _elu(x):
-    # One branch is always 0: max(x, 0) below zero, exp(min(x, 0)) - 1 above. (expm1 would be more
-    # exact near 0, by less than 1e-7, and eight times slower: NumPy has no vector code for it.)
+    # exp(x) - 1 is above x where x < 0, and where x > 0 the smaller exponent makes it 0. (expm1
+    # would be more exact near 0, by less than 1e-7, and eight times slower: NumPy has no vector
+    # code for it.)
     xp = array_module(x)
-    return xp.maximum(x, 0) + (xp.exp(xp.minimum(x, 0)) - 1)
+    return xp.maximum(x, xp.exp(xp.minimum(x, 0)) - 1)
 
 
 @fuse

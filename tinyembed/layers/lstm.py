@@ -11,7 +11,7 @@ where (z_i, z_f, z_g, z_o) = x W_x + h W_h + b. Of these products only h W_h mus
 before; x W_x is one product for all steps.
 """
 
-from tinyembed.arrays import array_module, fuse, matmul, normal, zeros
+from tinyembed.arrays import array_module, fuse, in_blocks, matmul, normal, zeros
 from tinyembed.layers.conv import flat
 from tinyembed.layers.layer import Layer, Parameter
 
@@ -23,6 +23,8 @@ class Lstm(Layer):
     are the gates i, f, g, o in this order. The forget gate's bias starts at 1: open.
     """
 
+    buffers = ("scale",)
+
     def __init__(self, in_features, units, *, rng):
         self.units = units
         self.weight_x = Parameter(normal(rng, in_features, 4 * units, std=in_features**-0.5))
@@ -30,24 +32,34 @@ class Lstm(Layer):
         bias = zeros(4 * units)
         bias[units : 2 * units] = 1
         self.bias = Parameter(bias)
+        # sigmoid(z) = 1/2 tanh(z / 2) + 1/2, and no exp can overflow: all gates are one tanh.
+        self.scale = zeros(4 * units) + 0.5  # (4 units,)
+        self.scale[2 * units : 3 * units] = 1  # of g, which is a tanh itself
 
     def forward(self, x, training=False):
         """x: (T, N, in_features) -> h: (T, N, units), the outputs of all steps."""
-        xp, units = array_module(x), self.units
+        xp = array_module(x)
         steps, n, _ = x.shape
-        z_x = matmul(flat(x), self.weight_x.value) + self.bias.value  # (T*N, 4 units)
-        z_x = z_x.reshape(steps, n, 4 * units)
-        h, c = [xp.zeros((n, units), z_x.dtype)], [xp.zeros((n, units), z_x.dtype)]
-        gates, tanh_c = [], []  # of each step, as h and c are, with one more before the first
+        gates = matmul(flat(x), self.weight_x.value).reshape(steps, n, -1)  # not yet: x W_x
+        dtype = xp.result_type(gates, self.weight_h.value, self.bias.value)
+        gates = gates.astype(dtype, copy=False)
+        h = xp.zeros((steps + 1, n, self.units), gates.dtype)  # and one more, before the first
+        c, tanh_c = xp.zeros_like(h), xp.empty_like(h[1:])
         for t in range(steps):
-            z = z_x[t] + matmul(h[t], self.weight_h.value)  # (N, 4 units)
-            i, f = _sigmoid(z[:, :units]), _sigmoid(z[:, units : 2 * units])
-            g, o = xp.tanh(z[:, 2 * units : 3 * units]), _sigmoid(z[:, 3 * units :])
-            c.append(f * c[t] + i * g)
-            tanh_c.append(xp.tanh(c[t + 1]))
-            h.append(o * tanh_c[t])
-            gates.append((i, f, g, o))
-        return xp.stack(h[1:]), (x, gates, c, tanh_c, h)
+            recurrent = matmul(h[t], self.weight_h.value) if t else None  # (N, 4 units)
+
+            def step(rows, t=t, recurrent=recurrent):
+                z = gates[t, rows]
+                if t:
+                    z += recurrent[rows]
+                z[...] = _activate(z, self.bias.value, self.scale)
+                i, f, g, o = self._split(z)
+                c[t + 1, rows] = _keep_and_write(f, c[t, rows], i, g)
+                tanh_c[t, rows] = xp.tanh(c[t + 1, rows])
+                h[t + 1, rows] = o * tanh_c[t, rows]
+
+            in_blocks(step, gates[t])
+        return h[1:], (x, gates, c, tanh_c, h)
 
     def backward(self, dy, cache):
         """Backpropagation through time: from the last step to the first.
@@ -56,25 +68,33 @@ class Lstm(Layer):
         and from step t + 1, through W_h; what reaches c[t] from h[t] and from c[t + 1].
         """
         x, gates, c, tanh_c, h = cache
-        xp = array_module(dy)
-        dz = xp.empty((*dy.shape[:2], 4 * self.units), dy.dtype)  # (T, N, 4 units)
-        dh_next = dc_next = xp.zeros_like(c[0])  # (N, units), from step t + 1
-        for t in reversed(range(len(dy))):
-            i, f, g, o = gates[t]
-            dh = dy[t] + dh_next
-            dc = dc_next + dh * o * (1 - tanh_c[t] * tanh_c[t])
-            # The slope of a sigmoid s is s (1 - s), that of tanh is 1 - tanh^2.
-            dz_i = dc * g * i * (1 - i)
-            dz_f = dc * c[t] * f * (1 - f)
-            dz_g = dc * i * (1 - g * g)
-            dz_o = dh * tanh_c[t] * o * (1 - o)
-            xp.concatenate([dz_i, dz_f, dz_g, dz_o], axis=1, out=dz[t])
-            dc_next = dc * f
-            dh_next = matmul(dz[t], self.weight_h.value.T)
+        xp, last = array_module(dy), len(dy) - 1
+        dz = xp.empty_like(gates)  # (T, N, 4 units)
+        dc_next = xp.zeros_like(c[0])  # (N, units), from step t + 1
+        for t in range(last, -1, -1):
+            dh_next = None if t == last else matmul(dz[t + 1], self.weight_h.value.T)  # (N, units)
+
+            def step(rows, t=t, dh_next=dh_next):
+                i, f, g, o = self._split(gates[t, rows])
+                dz_i, dz_f, dz_g, dz_o = self._split(dz[t, rows])
+                dh = dy[t, rows] if t == last else dy[t, rows] + dh_next[rows]
+                dc = _cell_gradient(dc_next[rows], dh, o, tanh_c[t, rows])
+                dz_i[...] = _through_sigmoid(dc, g, i)
+                dz_f[...] = _through_sigmoid(dc, c[t, rows], f)
+                dz_g[...] = _through_tanh(dc, i, g)
+                dz_o[...] = _through_sigmoid(dh, tanh_c[t, rows], o)
+                dc_next[rows] = dc * f
+
+            in_blocks(step, dz[t])
         self.weight_x.grad += matmul(flat(x).T, flat(dz))
-        self.weight_h.grad += matmul(flat(xp.stack(h[:-1])).T, flat(dz))
+        if last:  # the h before the first step is 0
+            self.weight_h.grad += matmul(flat(h[1:-1]).T, flat(dz[1:]))
         self.bias.grad += flat(dz).sum(axis=0)
         return matmul(flat(dz), self.weight_x.value.T).reshape(x.shape)
+
+    def _split(self, z):
+        """(N, 4 units) -> views of the four gates, (N, units) each."""
+        return [z[:, k * self.units : (k + 1) * self.units] for k in range(4)]
 
 
 class LastStep(Layer):
@@ -90,6 +110,26 @@ class LastStep(Layer):
 
 
 @fuse
-def _sigmoid(z):
-    # 1 / (1 + exp(-z)), written so that no exp can overflow.
-    return 0.5 * array_module(z).tanh(0.5 * z) + 0.5
+def _activate(z, bias, scale):
+    return array_module(z).tanh((z + bias) * scale) * scale + (1 - scale)
+
+
+@fuse
+def _keep_and_write(f, c, i, g):
+    return f * c + i * g
+
+
+@fuse
+def _cell_gradient(dc_next, dh, o, tanh_c):
+    return dc_next + dh * o * (1 - tanh_c * tanh_c)
+
+
+@fuse
+def _through_sigmoid(da, other, gate):
+    # The slope of a sigmoid s is s (1 - s), that of tanh is 1 - tanh^2.
+    return da * other * gate * (1 - gate)
+
+
+@fuse
+def _through_tanh(da, other, gate):
+    return da * other * (1 - gate * gate)

@@ -1,0 +1,100 @@
+"""What all measurements share: the machine they ran on, timing side by side, writing results."""
+
+import argparse
+import json
+import os
+import platform
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from tinyembed.runs import write_json
+from tinyembed.threads import workers
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def machine():
+    """The processor, the versions and the number of threads."""
+    about = {
+        "date": date.today().isoformat(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": workers(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+    try:
+        import torch
+
+        about |= {"torch": torch.__version__, "torch_threads": torch.get_num_threads()}
+    except ImportError:
+        pass
+    return about
+
+
+def _processor():
+    names = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return names[0] if names else platform.processor()
+
+
+def side_by_side(rivals, rounds, at_least=0.3):
+    """Time several pieces of work in turns, so that a busy moment hits all of them alike.
+
+    rivals: {name: function}; rounds: how many turns each has, after one that does not count;
+    at_least: seconds a turn. Returns {name: [seconds of one call, one a round]}.
+    """
+    repeats = {}
+    for name, work in rivals.items():
+        work()
+        began = time.perf_counter()
+        work()
+        repeats[name] = max(1, round(at_least / (time.perf_counter() - began)))
+    taken = {name: [] for name in rivals}
+    for _ in range(rounds):
+        for name, work in rivals.items():
+            began = time.perf_counter()
+            for _ in range(repeats[name]):
+                work()
+            taken[name].append((time.perf_counter() - began) / repeats[name])
+    return taken
+
+
+def spread(seconds):
+    """{"median", "q1", "q3", "n"} of some times."""
+    q1, median, q3 = np.percentile(seconds, [25, 50, 75])
+    return {"median": float(median), "q1": float(q1), "q3": float(q3), "n": len(seconds)}
+
+
+def ratio(ours, theirs):
+    """How many times faster ours is: the median over rounds of theirs / ours."""
+    return float(np.median(np.asarray(theirs) / np.asarray(ours)))
+
+
+def sgemm_gflops(size=2048, rounds=7):
+    """What the machine's matrix product reaches at its best shape: 1e9 operations a second."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, size, size), dtype=np.float32)
+    out = np.empty_like(a)
+    seconds = side_by_side({"sgemm": lambda: np.matmul(a, b, out=out)}, rounds)["sgemm"]
+    return 2 * size**3 / min(seconds) / 1e9
+
+
+def finish(name, result, as_json):
+    """Write results/NAME.json, and print it where a program reads."""
+    write_json(RESULTS / f"{name}.json", {**result, "machine": machine()})
+    if as_json:
+        print(json.dumps(result))
+
+
+def positive(text):
+    """A whole number above 0, for argparse."""
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

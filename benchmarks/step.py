@@ -1,0 +1,139 @@
+"""How fast is one training step, beside PyTorch's?
+
+    python -m benchmarks.step [--width paper] [--vs torch] [--compile] [--json]
+
+Forward, backward and Adam of the context model on one batch of 100 random rolls, float32, the
+loss by candidates. The peer is the same network with the same weights, and the same loss and
+gradients; it takes its steps eagerly, with images channels last, and compiled with --compile.
+All take turns, several steps a turn. The ratio is to the fastest of theirs.
+"""
+
+import numpy as np
+
+from benchmarks.machine import finish, positive, ratio, sgemm_gflops, side_by_side, spread
+from tinyembed.batches import Batch, draw_candidates
+from tinyembed.command import Parser, add_json, add_width, run
+from tinyembed.models import GEOMETRY, LAST_IMAGE, WIDTHS, Model
+from tinyembed.optimizers import Adam, Flat
+from tinyembed.threads import workers
+
+SIZES = ((5, 16), (4, 8), (3, 4), LAST_IMAGE)  # of the images that the convolutions make
+
+
+def main(argv=None):
+    parser = Parser("step", __doc__.splitlines()[0])
+    parser.prog = "python -m benchmarks.step"
+    add_width(parser)
+    parser.add_argument("--batch-size", type=positive, default=100, help="examples a step")
+    parser.add_argument("--vs", choices=["torch", "nothing"], default="torch", help="the peer")
+    parser.add_argument("--compile", action="store_true", help="also torch.compile: minutes")
+    parser.add_argument("--rounds", type=positive, default=11, help="turns that each takes")
+    add_json(parser)
+    options = parser.parse_args(argv)
+    n = options.batch_size
+    model = Model("context", options.width, [], np.random.default_rng(0))
+    batch = random_batch(n)
+    rivals = {"tinyembed": our_step(model, batch)}
+    if options.vs == "torch":
+        rivals |= their_steps(options.width, batch, options.compile)
+    taken = side_by_side(rivals, options.rounds)
+    sgemm = sgemm_gflops()
+    ours = taken["tinyembed"]
+    work = step_flops(options.width, n)
+    result = {
+        "command": f"python -m benchmarks.step --width {options.width} --batch-size {n}"
+        f" --vs {options.vs}" + (" --compile" if options.compile else ""),
+        "width": options.width,
+        "batch_size": n,
+        "examples_per_s": n / float(np.median(ours)),
+        "sgemm_gflops": sgemm,
+        "fraction_of_sgemm": work / float(np.median(ours)) / 1e9 / sgemm,
+        "gflop_a_step": work / 1e9,
+        "seconds": {name: spread(seconds) for name, seconds in taken.items()},
+    }
+    if options.vs == "torch":
+        theirs = {name: seconds for name, seconds in taken.items() if name != "tinyembed"}
+        best = min(theirs, key=lambda name: np.median(theirs[name]))
+        result |= {
+            "torch_examples_per_s": n / float(np.median(theirs[best])),
+            "torch_best": best,
+            "ratio": ratio(ours, theirs[best]),
+        }
+    if not options.json:
+        for name, seconds in taken.items():
+            print(f"{name:24}{n / np.median(seconds):8.0f} examples/s")
+        print(f"{'of sgemm':24}{result['fraction_of_sgemm']:8.0%} of {sgemm:.0f} GFLOP/s")
+        if "ratio" in result:
+            print(f"{'ratio':24}{result['ratio']:8.2f} to {result['torch_best']}")
+    finish(f"step-{options.width}-{n}", result, options.json)
+    return 0
+
+
+def random_batch(n, seed=0):
+    """A `Batch` of rolls as sparse as real ones, some 20 onsets each."""
+    rng = np.random.default_rng(seed)
+    rolls, target = (rng.random((2, n, 60, 96)) < 20 / (60 * 96)).astype(np.float32)
+    return Batch(rolls, target, draw_candidates(n, rng), np.zeros(n, np.int64), rolls)
+
+
+def our_step(model, batch):
+    """A function that takes one training step."""
+    optimizer = Adam(Flat(model.parameters()))
+
+    def step():
+        _, cache = model.loss(batch, training=True)
+        model.loss_backward(cache)
+        optimizer.step(1e-3)
+
+    return step
+
+
+def their_steps(width, batch, compiled):
+    """{name: function} of the peer's ways to take the same step."""
+    import torch
+
+    from benchmarks.peer import Peer
+
+    torch.set_num_threads(workers())
+    given = [torch.tensor(a) for a in (batch.input, batch.target, batch.candidates)]
+
+    def stepper(channels_last=False, compiled=False):
+        peer = Peer(Model("context", width, [], np.random.default_rng(0))).train()
+        if channels_last:
+            peer = peer.to(memory_format=torch.channels_last)
+        optimizer = torch.optim.Adam(peer.parameters(), lr=1e-3, fused=True)
+        loss_of = torch.compile(peer.loss) if compiled else peer.loss
+
+        def step():
+            optimizer.zero_grad()
+            loss_of(*given).backward()
+            optimizer.step()
+
+        return step
+
+    steps = {"torch eager": stepper(), "torch channels last": stepper(channels_last=True)}
+    if compiled:
+        steps["torch compiled"] = stepper(channels_last=True, compiled=True)
+    return steps
+
+
+def step_flops(width, n):
+    """Multiplications and additions of the matrix products in one step.
+
+    Each layer's weight takes part six times: forward, and twice backward, in encoder and decoder;
+    but the first convolution's gradient by the rolls is nobody's.
+    """
+    channels, total = 1, 0
+    for out, (kernel, _, _), size in zip(WIDTHS[width].conv, GEOMETRY, SIZES, strict=True):
+        product = 2 * n * size[0] * size[1] * kernel[0] * kernel[1] * channels * out
+        total += (5 if channels == 1 else 6) * product
+        channels = out
+    features = LAST_IMAGE[0] * LAST_IMAGE[1] * channels
+    for out in WIDTHS[width].dense:
+        total += 6 * 2 * n * features * out
+        features = out
+    return total
+
+
+if __name__ == "__main__":
+    run(main)
