@@ -120,13 +120,27 @@ def sum_rows(formula):
     @functools.wraps(formula)
     def summed(*arrays):
         first = arrays[0]
-        if array_module(first) is not np or first.size <= threads.BLOCK:
+        if array_module(first) is not np:
             return fused(*arrays).sum(axis=0)
         cut = _cutter(arrays)
-        # NumPy's einsum adds up rows three times faster than its sum does.
-        return sum(in_blocks(lambda block: np.einsum("rc->c", formula(*cut(block))), first))
+        return sum(in_blocks(lambda block: _sum_in_pairs(formula(*cut(block))), first))
 
     return summed
+
+
+def _sum_in_pairs(x):
+    """Column sums by adding halves: (R, C) -> (C,).
+
+    Rounding then grows with log R; adding row after row, a batch norm's variance came out 2e-6 too
+    small, and whole gradients ten times less exact.
+    """
+    while len(x) > 8:
+        half = len(x) // 2
+        left_over = x[2 * half :]
+        x = x[:half] + x[half : 2 * half]
+        if len(left_over):
+            x[0] += left_over[0]
+    return x.sum(axis=0)
 
 
 def _cutter(arrays):
