@@ -7,6 +7,7 @@ import signal
 import sys
 
 from tinyembed.errors import InputError, WorkError
+from tinyembed.memory import keep_memory
 from tinyembed.models import WIDTHS
 from tinyembed.music.public_corpora import CORPORA
 from tinyembed.music.sources import located, spelled
@@ -129,6 +130,7 @@ def run(main):
     """Run a command's main() and exit: 0 done, 1 failed, 2 wrong use; one line, no traceback."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see tinyembed/__init__.py
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    keep_memory()
     sys.exit(exit_status(main))
 
 

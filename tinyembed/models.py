@@ -76,7 +76,9 @@ def build_encoder(width, rng):
     for i, (out, (kernel, stride, padding)) in enumerate(
         zip(width.conv, GEOMETRY, strict=True), start=1
     ):
-        layers[f"conv{i}"] = Conv2d(channels, out, kernel, stride, padding, bias=False, rng=rng)
+        layers[f"conv{i}"] = Conv2d(
+            channels, out, kernel, stride, padding, bias=False, input_gradient=i > 1, rng=rng
+        )
         layers[f"conv_norm{i}"] = BatchNorm(out)
         layers[f"conv_elu{i}"] = Elu()
         channels = out
@@ -161,14 +163,14 @@ class Model(Layer):
         return Output(h, reconstruction, logits), (encoder_cache, decoder_cache, head_cache)
 
     def backward(self, doutput, cache):
-        """doutput: an `Output` of gradients; those of reconstruction and logits meet in h."""
+        """Add to all gradients. doutput: an `Output` of them; the two sides meet in h."""
         encoder_cache, decoder_cache, head_cache = cache
         dh = 0
         if self.decoder:
             dh = dh + self.decoder.backward(doutput.reconstruction[..., None], decoder_cache)
         if self.head:
             dh = dh + self.head.backward(doutput.logits, head_cache)
-        return self.encoder.backward(dh, encoder_cache)[..., 0]
+        self.encoder.backward(dh, encoder_cache)
 
     def loss(self, batch, training=False):
         """The losses on a `Batch`, and a cache for `loss_backward`.
@@ -196,7 +198,7 @@ class Model(Layer):
             doutput.reconstruction = self.candidate_loss.backward(loss_caches["reconstruction"])
         if self.head:
             doutput.logits = self.cross_entropy.backward(loss_caches["composer"])
-        return self.backward(doutput, cache)
+        self.backward(doutput, cache)
 
     def encode(self, rolls, batch_size=1000):
         """The embeddings of units, in evaluation mode: (N, 60, 96) -> (N, 100)."""
@@ -206,6 +208,29 @@ class Model(Layer):
             for i in range(0, len(rolls), batch_size)
         ]
         return xp.concatenate(parts) if parts else xp.zeros((0, EMBEDDING), rolls.dtype)
+
+    def reconstruct(self, rolls, batch_size=1000):
+        """What the decoder makes of units, in evaluation mode: a roll, or rolls, of real numbers.
+
+        rolls: (60, 96) or (N, 60, 96), where the model is; the result has the same shape. It is
+        the unit itself for a denoising model, what may surround it for the others. The loss
+        compares directions, so only the order of its cells counts: `roll_to_midi` makes it heard.
+        Raises InputError for another shape, and for a model without a decoder.
+        """
+        if self.decoder is None:
+            raise InputError(
+                f"a {self.name} model has no decoder, so there is nothing to reconstruct with; "
+                f"those that have one: {', '.join(n for n, s in MODELS.items() if s.context)}"
+            )
+        if rolls.ndim not in (2, 3) or rolls.shape[-2:] != (60, 96):
+            raise InputError(f"a unit is (60, 96), several are (N, 60, 96); this is {rolls.shape}")
+        units = rolls.reshape(-1, 60, 96)
+        parts = [
+            self.forward(units[i : i + batch_size])[0].reconstruction
+            for i in range(0, len(units), batch_size)
+        ]
+        made = array_module(rolls).concatenate(parts) if parts else units
+        return made.reshape(rolls.shape)
 
     def state(self):
         """{name: array on the host} of all parameters and buffers: what a weight file holds."""

@@ -16,13 +16,16 @@ class Conv2d(Layer):
     in_channels, out_channels: C and M; kernel_size, stride, padding: (height, width) each.
     weight: (kh * kw * C, M), its rows ordered by kernel row, kernel column, channel.
     bias: (M,), or None where batch norm follows, which would subtract it again.
+    input_gradient: False where nobody asks for dx, below a network's first layer.
     """
 
     def __init__(
-        self, in_channels, out_channels, kernel_size, stride, padding=(0, 0), bias=True, *, rng
-    ):
+        self, in_channels, out_channels, kernel_size, stride, padding=(0, 0), bias=True,
+        input_gradient=True, *, rng,
+    ):  # fmt: skip
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.in_channels, self.out_channels = in_channels, out_channels
+        self.input_gradient = input_gradient
         fan_in = kernel_size[0] * kernel_size[1] * in_channels
         self.weight = Parameter(normal(rng, fan_in, out_channels, std=fan_in**-0.5))
         self.bias = Parameter(zeros(out_channels)) if bias else None
@@ -40,6 +43,8 @@ class Conv2d(Layer):
         self.weight.grad += matmul(flat(patches).T, flat(dy))  # (kh*kw*C, M)
         if self.bias is not None:
             self.bias.grad += flat(dy).sum(axis=0)
+        if not self.input_gradient:
+            return None
         dpatches = matmul(flat(dy), self.weight.value.T).reshape(patches.shape)
         return fold(dpatches, shape, self.kernel_size, self.stride, self.padding)
 
