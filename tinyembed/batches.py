@@ -107,7 +107,8 @@ class Examples:
         if self.offsets == [0]:
             target = clean
         elif self.offsets:
-            target = sum(self.corpus.rolls(beats + offset, keys) for offset in self.offsets)
+            around = [self.corpus.rolls(beats + offset, keys) for offset in self.offsets]
+            target = sum(around[1:], start=around[0])
         damaged = clean
         if self.spec.corruption:
             corrupt = CORRUPTIONS[self.spec.corruption]

@@ -15,7 +15,8 @@ LOWER_ROWS = 24  # two octaves, about a left hand; the other three are about a r
 def note_drop(rolls, rng):
     """Zero half of each unit's onsets, chosen at random; of an odd number, a coin rounds."""
     n = len(rolls)
-    owner, cell = np.nonzero(rolls.reshape(n, -1))  # sorted by unit
+    cells = rolls.shape[1] * rolls.shape[2]
+    owner, cell = np.divmod(np.flatnonzero(rolls != 0), cells)  # sorted by unit
     count = np.bincount(owner, minlength=n)
     dropped = (count + rng.integers(2, size=n)) // 2
     # Shuffle the onsets within each unit by sorting random numbers; the first ones go.
@@ -40,7 +41,7 @@ def octave_split(rolls, rng):
 
 
 def _zeroed(rolls, where):
-    return np.where(where, 0, rolls).astype(rolls.dtype)
+    return np.where(where, rolls.dtype.type(0), rolls)
 
 
 CORRUPTIONS = {"note_drop": note_drop, "beat_drop": beat_drop, "octave_split": octave_split}
