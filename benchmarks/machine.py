@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import platform
 import time
 from datetime import date
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyembed.runs import write_json
-from tinyembed.threads import workers
+from tinyembed.threads import usable_cores, workers
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -21,7 +20,7 @@ def machine():
     about = {
         "date": date.today().isoformat(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "threads": workers(),
         "python": platform.python_version(),
         "numpy": np.__version__,

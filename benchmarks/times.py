@@ -6,23 +6,21 @@ Reads the folder cold and from the cache, finds unique units in twelve keys, and
 predictions as the paper has test sequences (325,219, random ones) among 1,000 candidates.
 """
 
-import json
 import os
-import platform
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.machine import finish, ratio
 from tinyembed.command import Parser, add_json, run
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.ranks import random_ranks, same_piece_ranks
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.duplicates import unique_units
-from tinyembed.music.reading import usable_cores
+from tinyembed.music.midi import read_midi
+from tinyembed.music.reading import find_pieces, read_pieces
 from tinyembed.report.paper import TEST_SEQUENCES
-from tinyembed.runs import write_json
 
 REPEATS = 3
 
@@ -49,8 +47,14 @@ def main(argv=None):
         os.environ["TINYEMBED_CACHE"] = cache
         read = lambda **how: Corpus.from_folder(options.folder, progress=False, **how)  # noqa: E731
         clock("reading, cold", lambda: read(cache=False))
+        items = find_pieces(options.folder)[0]
+        for workers in (1, 2):
+            name = f"reading, {workers} {'process' if workers == 1 else 'processes'}"
+            clock(name, lambda n=workers: read_pieces(items, read_midi, n, progress=False))
         read()
         corpus = clock("reading, from the cache", read)
+    one, two = (times[f"reading, {which}"]["all"] for which in ("1 process", "2 processes"))
+    reading_ratio = ratio(two, one)
     units = corpus.unit_beats(np.flatnonzero(~corpus.piece_is_test))
     clock("unique training units in 12 keys", lambda: unique_units(corpus, units))
 
@@ -73,14 +77,18 @@ def main(argv=None):
     )
     result = {
         "command": "python -m benchmarks.times FOLDER",
-        "machine": f"{platform.machine()}, {usable_cores()} cores, NumPy {np.__version__}",
         "pieces": corpus.n_pieces,
         "beats": corpus.n_beats,
         "corpus_bytes": corpus.nbytes,
+        "two_processes_over_one": reading_ratio,
         "seconds": times,
     }
-    write_json(Path(__file__).parent / "results" / "times.json", result)
-    print(json.dumps(result) if options.json else f"the corpus: {corpus.nbytes / 1e6:.1f} MB")
+    if not options.json:
+        print(
+            f"the corpus: {corpus.nbytes / 1e6:.1f} MB; two processes read {reading_ratio:.2f} "
+            "times as fast as one"
+        )
+    finish("times", result, options.json)
     return 0
 
 

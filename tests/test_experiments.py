@@ -159,7 +159,7 @@ def test_the_gradient_of_the_predictor(shortcut):
     assert directional_error(loss_of, network.parameters(), rng) < 1e-11
 
 
-@pytest.mark.parametrize("recipe", [replace(RECIPE, warm_up=50, rate=1e-3), PLAIN])
+@pytest.mark.parametrize("recipe", [replace(RECIPE, warm_up=1, rate=1e-3), PLAIN])
 def test_the_predictor_learns_what_can_be_predicted(recipe):
     """Rows walk around a circle at two speeds: which one shows only in several units."""
     t = np.arange(400)

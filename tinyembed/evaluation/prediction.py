@@ -35,8 +35,8 @@ class Recipe:
     temperature: of the comparison with the other targets of the batch; None is the plain loss,
                  1 - cosine with the target
     per_piece:   sequences of each piece in a batch of 100, each other's harder candidates
-    warm_up:     steps for the shortcut alone, before those for everything, in batches of 400
-                 and twice as many of a piece
+    warm_up:     steps for the shortcut alone, for each one for everything that comes after; in
+                 batches of 400, with twice as many of a piece
     rate:        of Adam, at its peak, once the LSTM joins
     """
 
@@ -44,7 +44,7 @@ class Recipe:
     recall: bool = True
     temperature: float | None = 0.1
     per_piece: int = 10
-    warm_up: int = 6000
+    warm_up: int = 2
     rate: float = 3e-4
 
     def describe(self):
@@ -54,7 +54,7 @@ class Recipe:
             text += (
                 ", beside a shortcut that adds to the last unit a linear map of the seven"
                 + (" and their sum weighted by how they resemble each other" * self.recall)
-                + (f", trained alone for {self.warm_up:,} steps first" * bool(self.warm_up))
+                + (f", trained alone first, {self.warm_up} times as long" * bool(self.warm_up))
             )
         if self.temperature is None:
             return text + "; the loss is 1 - cosine with the target."
@@ -108,7 +108,7 @@ def train_predictor(train, validation, seed, xp, steps=STEPS, recipe=RECIPE, pro
 
     if recipe.warm_up:
         wide = Batches(pieces, 2 * recipe.per_piece, SHORTCUT_BATCH)
-        learn(network.shortcut, recipe.warm_up, 1e-3, wide, "shortcut")
+        learn(network.shortcut, recipe.warm_up * steps, 1e-3, wide, "shortcut")
     return network, learn(network, steps, recipe.rate, Batches(pieces, recipe.per_piece), "lstm")
 
 

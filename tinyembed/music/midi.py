@@ -1,7 +1,7 @@
 """One MIDI file becomes a `Piece`: its note onsets on a grid of 24 ticks a beat (section 3.2).
 
-Only onsets count. How long a note sounds, how loud it is and how fast the piece goes are all
-dropped: time is counted in beats, and a beat is a quarter note.
+Only onsets count. How long a note sounds and how loud it is are dropped. Time is counted in
+beats, and a beat is a quarter note; how fast they go is kept only to say when one is heard.
 """
 
 import io
@@ -17,6 +17,7 @@ TICKS_PER_BEAT = 24
 DRUM_CHANNEL = 9  # "channel 10", counted from zero
 GRID_TOLERANCE = 20  # a 20th of a tick is on the grid: 1/480 beat, as notation programs round
 LONGEST_PIECE = 100_000  # beats; one corrupt delta time can claim millions
+USUAL_BEAT = 0.5  # seconds: 120 beats a minute, where a file does not say how fast it goes
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,21 @@ class Piece:
     pitches:  (n_onsets,) uint8, its MIDI note number; ascending among notes that start together
     n_beats:  how long the piece is, up to its last note-on or note-off, in whole beats
     on_grid:  share of the notes as written that lie on a tick, but for rounding, 0 to 1
+    tempi:    (beat, seconds) pairs, ascending: from that beat on, a beat takes so long
     """
 
     ticks: np.ndarray
     pitches: np.ndarray
     n_beats: int
     on_grid: float = 1.0
+    tempi: tuple = ()
 
     @classmethod
-    def from_notes(cls, times, pitches, resolution, end):
+    def from_notes(cls, times, pitches, resolution, end, tempi=()):
         """Round notes to the grid.
 
         times: (n,) integers, onsets in units of 1/`resolution` beat; pitches: (n,) MIDI numbers;
-        end: the time of the last onset or release, in the same unit.
+        end: the time of the last onset or release, in the same unit; tempi: (beat, seconds) pairs.
         Raises MusicError where there is no note, or no end in sight.
         """
         times = np.asarray(times, np.int64)
@@ -60,7 +63,18 @@ class Piece:
             pitches=(notes % 128).astype(np.uint8),
             n_beats=n_beats,
             on_grid=float(np.mean(off * GRID_TOLERANCE <= resolution)),
+            tempi=tuple(tempi),
         )
+
+    def seconds(self, beats):
+        """When beats are heard, at the tempo that the file asks for: (n,) float64, in seconds.
+
+        beats: (n,) numbers of beats from the beginning; fractions are fine.
+        """
+        start, length = np.array([(0.0, USUAL_BEAT), *self.tempi]).T  # (k,) each: of one tempo
+        heard = np.concatenate([[0.0], np.cumsum(np.diff(start) * length[:-1])])
+        i = np.searchsorted(start, beats, side="right") - 1
+        return heard[i] + (np.asarray(beats) - start[i]) * length[i]
 
 
 def read_midi(source, any_meter=False):
@@ -77,7 +91,7 @@ def read_midi(source, any_meter=False):
         timing = "zero ticks a beat" if midi.ticks_per_beat == 0 else "timed in SMPTE frames"
         raise MusicError(f"{timing}, so it has no beats")
 
-    times, pitches, denominators, end = [], [], set(), 0
+    times, pitches, tempi, denominators, end = [], [], [], set(), 0
     for track in midi.tracks:  # track by track: merging them first takes twice as long
         now = 0
         for message in track:
@@ -89,6 +103,8 @@ def read_midi(source, any_meter=False):
                     pitches.append(message.note)
             elif message.type == "time_signature":
                 denominators.add(message.denominator)
+            elif message.type == "set_tempo":
+                tempi.append((now / midi.ticks_per_beat, message.tempo / 1e6))
 
     other = sorted(denominators - {4})
     if other and not any_meter:
@@ -96,7 +112,8 @@ def read_midi(source, any_meter=False):
         raise MusicError(f"a time signature counts in {beats}, not in quarter notes")
     if end > LONGEST_PIECE * midi.ticks_per_beat:  # before any array is made of it
         raise MusicError(f"absurdly long: {end // midi.ticks_per_beat:,} beats")
-    return Piece.from_notes(times, pitches, midi.ticks_per_beat, end)
+    tempi.sort(key=lambda tempo: tempo[0])  # of several tracks; where two meet the later one holds
+    return Piece.from_notes(times, pitches, midi.ticks_per_beat, end, tempi)
 
 
 def _parse(source):

@@ -18,6 +18,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tinyembed.errors import InputError, MusicError, WorkError
+from tinyembed.threads import usable_cores
 
 FEW = 16  # up to so many files, starting processes costs more than it saves
 SUFFIXES = (".mid", ".midi")
@@ -128,15 +129,6 @@ def read_pieces(items, reader, workers=None, progress=True, desc="Reading"):
         else:
             pieces.append((composer, name, result))
     return pieces, left_out
-
-
-def usable_cores():
-    """How many cores this process may use, which can be fewer than the machine has."""
-    if hasattr(os, "process_cpu_count"):  # Python 3.13
-        return os.process_cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _read_one(reader, path):

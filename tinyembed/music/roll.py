@@ -8,6 +8,8 @@ onsets, a transposition is an addition before folding, a batch is one scatter in
 import mido
 import numpy as np
 
+from tinyembed.arrays import to_host
+from tinyembed.errors import InputError
 from tinyembed.music.midi import TICKS_PER_BEAT, Piece, read_midi
 
 PITCHES = 60  # rows 0-59 are MIDI notes 36-95: five octaves
@@ -91,6 +93,13 @@ def piece_rolls(piece, key=0):
     return unit_rolls(piece.ticks, piece.pitches, start, np.arange(units), np.full(units, key))
 
 
+def units_sound(piece):
+    """Whether there is any onset in each unit of a piece: (n_units,) bool."""
+    units = n_units(piece.n_beats)
+    start = beat_starts(piece.ticks, units + BEATS_PER_UNIT - 1)
+    return start[BEATS_PER_UNIT:] > start[:units]
+
+
 def onset_roll(source, beat=0, key=0):
     """The onset roll of four beats of music: (60, 96) float32 of zeros and ones (section 3.2).
 
@@ -105,14 +114,29 @@ def onset_roll(source, beat=0, key=0):
     return piece_rolls(piece, key)[beat]
 
 
-def to_midi(roll, path=None, beats_per_minute=100, threshold=0.5):
+def roll_to_midi(roll, path=None, beats_per_minute=100, threshold=0.5, onsets=None):
     """Make a roll audible: a playable MIDI file, one note an onset, each held for up to a beat.
 
-    roll: (60, T), any T; cells above `threshold` are onsets. A note ends after one beat, or when
-    its pitch starts again, or at the end of the roll. path: where to save, or None.
+    roll: (60, T), any T, on any device; cells above `threshold` are onsets. A note ends after one
+    beat, or when its pitch starts again, or at the end of the roll.
+    onsets: instead of the threshold, how many of the strongest cells are onsets (cells of 0 and
+    less never are; of equal ones the lower pitch comes first, then the earlier). It is what a
+    reconstruction needs: the loss compares directions (equation 1), so its values have a scale of
+    no meaning. path: where to save, or None.
     Returns the `mido.MidiFile`. Reading it back gives the same onsets.
+    Raises InputError for another shape, or for a cell that is not a number.
     """
-    rows, columns = np.nonzero(np.asarray(roll) > threshold)
+    roll = to_host(roll)
+    if roll.ndim != 2 or len(roll) != PITCHES or not np.isfinite(roll).all():
+        raise InputError(f"a roll is ({PITCHES}, T) finite numbers; this is {roll.shape}")
+    if onsets is None:
+        is_onset = roll > threshold
+    else:
+        is_onset = np.zeros(roll.shape, bool)
+        strongest = np.argsort(-roll.ravel().astype(np.float64), kind="stable")[:onsets]
+        is_onset.ravel()[strongest] = True
+        is_onset &= roll > 0
+    rows, columns = np.nonzero(is_onset)
     length = -(-roll.shape[1] // TICKS_PER_BEAT) * TICKS_PER_BEAT
     events = []  # (tick, is_on, pitch): at one tick, releases come before onsets
     for row in np.unique(rows):
@@ -135,3 +159,6 @@ def to_midi(roll, path=None, beats_per_minute=100, threshold=0.5):
     if path is not None:
         midi.save(path)
     return midi
+
+
+to_midi = roll_to_midi  # for a roll of zeros and ones the shorter name says it all

@@ -1,0 +1,65 @@
+"""What does everything around the bare step cost: batches, logs, checkpoints?
+
+    python -m benchmarks.trainer --data FOLDER [--width small] [--json]
+
+Takes steps of a real training, batches drawn from the music, in turns with the bare step on one
+batch that is always the same, for each of the three corruptions and the context model.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.machine import finish, positive, ratio, side_by_side, spread
+from benchmarks.step import our_step
+from tinyembed.command import Parser, add_data, add_json, add_width, run
+from tinyembed.models import Model
+from tinyembed.music.sources import open_corpus
+from tinyembed.runs import Run
+from tinyembed.trainer import Trainer
+
+MODELS = ("context", "note_drop", "beat_drop", "octave_split")
+
+
+def main(argv=None):
+    parser = Parser("trainer", __doc__.splitlines()[0])
+    parser.prog = "python -m benchmarks.trainer"
+    add_data(parser)
+    add_width(parser)
+    parser.add_argument("--rounds", type=positive, default=9, help="turns that each takes")
+    add_json(parser)
+    options = parser.parse_args(argv)
+    corpus = open_corpus(options.data, progress=not options.json)
+    result = {"command": f"python -m benchmarks.trainer --data FOLDER --width {options.width}"}
+    for name in MODELS:
+        taken = measure(name, options.width, corpus, options.rounds)
+        result[name] = {
+            "of_bare_step": ratio(taken["trainer"], taken["bare step"]),
+            "examples_per_s": 100 / float(np.median(taken["trainer"])),
+            "seconds": {way: spread(seconds) for way, seconds in taken.items()},
+        }
+        if not options.json:
+            found = result[name]
+            print(
+                f"{name:14}{found['examples_per_s']:7.0f} examples/s, "
+                f"{found['of_bare_step']:.1%} of the bare step's"
+            )
+    finish(f"trainer-{options.width}", result, options.json)
+    return 0
+
+
+def measure(name, width, corpus, rounds):
+    config = {"model": name, "width": width, "examples": 10**9, "batch_size": 100, "seed": 0,
+              "learning_rate": 1e-3, "temperature": 1.0}  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(Run(Path(folder)), config, corpus, np)
+        bare = our_step(
+            Model(name, width, corpus.composers, np.random.default_rng(0)),
+            trainer.examples.batch(0, 100),
+        )
+        return side_by_side({"trainer": trainer.take_step, "bare step": bare}, rounds)
+
+
+if __name__ == "__main__":
+    run(main)
