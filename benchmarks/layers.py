@@ -1,0 +1,128 @@
+"""Where does the time of a training step go, layer by layer, and how much of it is arithmetic?
+
+    python -m benchmarks.layers [--width paper] [--json]
+
+Times each layer's forward and backward inside whole training steps, and the matrix products in
+them. The arithmetic limit is what the products would take at the rate of the machine's sgemm.
+"""
+
+import time
+from collections import defaultdict
+
+import numpy as np
+
+from benchmarks.machine import finish, positive, sgemm_gflops
+from benchmarks.step import random_batch
+from tinyembed import arrays
+from tinyembed.command import Parser, add_json, add_width, run
+from tinyembed.layers import conv, cosine, dense
+from tinyembed.models import Model
+from tinyembed.optimizers import Adam, Flat
+
+
+def main(argv=None):
+    parser = Parser("layers", __doc__.splitlines()[0])
+    parser.prog = "python -m benchmarks.layers"
+    add_width(parser)
+    parser.add_argument("--steps", type=positive, default=20, help="to take the median of")
+    add_json(parser)
+    options = parser.parse_args(argv)
+    sgemm = sgemm_gflops()
+    rows, total = profile(options.width, options.steps)
+    for row in rows:
+        row["limit_ms"] = row["gflop"] / sgemm * 1e3
+    result = {
+        "command": f"python -m benchmarks.layers --width {options.width}",
+        "sgemm_gflops": sgemm,
+        "step_ms": total,
+        "limit_ms": sum(row["limit_ms"] for row in rows),
+        "rows": rows,
+    }
+    if not options.json:
+        print(table(rows, total))
+    finish(f"layers-{options.width}", result, options.json)
+    return 0
+
+
+def profile(width, steps):
+    """A row for each kind of layer in encoder and decoder, the loss and Adam; and ms a step."""
+    model, batch = Model("context", width, [], np.random.default_rng(0)), random_batch(100)
+    optimizer = Adam(Flat(model.parameters()))
+    clock = Clock()
+    for part in ("encoder", "decoder"):
+        for name, layer in getattr(model, part).sublayers().items():
+            clock.watch(layer, f"{part} {name}")
+    clock.watch(model.candidate_loss, "loss")
+    clock.watch(optimizer, "Adam", ("step",))
+    for module in (conv, cosine, dense):
+        module.matmul = clock.product
+    totals = []
+    try:
+        for step in range(steps + 3):  # the first ones warm up
+            if step == 3:
+                clock.steps.clear()
+            clock.steps.append(defaultdict(lambda: [0.0, 0.0, 0.0]))
+            began = time.perf_counter()
+            _, cache = model.loss(batch, training=True)
+            model.loss_backward(cache)
+            optimizer.step(1e-3)
+            totals.append(time.perf_counter() - began)
+    finally:
+        for module in (conv, cosine, dense):
+            module.matmul = arrays.matmul
+    rows = []
+    for name in clock.steps[0]:
+        every = np.array([step[name] for step in clock.steps])  # (steps, 3)
+        whole, products = np.median(every[:, :2], axis=0) * 1e3
+        rows.append({"name": name, "ms": whole, "product_ms": products, "gflop": every[0, 2]})
+    return rows, float(np.median(totals[3:]) * 1e3)
+
+
+class Clock:
+    """Times methods, and the matrix products inside them."""
+
+    def __init__(self):
+        self.steps, self.inside = [], None
+
+    def watch(self, thing, name, methods=("forward", "backward")):
+        """Time a thing's methods from now on, under a name."""
+        for method in methods:
+            setattr(thing, method, self._timed(getattr(thing, method), name))
+
+    def _timed(self, method, name):
+        def timed(*args):
+            self.inside = name
+            began = time.perf_counter()
+            result = method(*args)
+            self.steps[-1][name][0] += time.perf_counter() - began
+            return result
+
+        return timed
+
+    def product(self, a, b, out=None):
+        """What layers call instead of `matmul`."""
+        began = time.perf_counter()
+        result = arrays.matmul(a, b, out)
+        entry = self.steps[-1][self.inside]
+        entry[1] += time.perf_counter() - began
+        entry[2] += 2 * a.shape[0] * a.shape[1] * b.shape[1] / 1e9
+        return result
+
+
+def table(rows, total):
+    lines = [f"{'':24}{'ms':>8}{'products':>10}{'limit':>8}"]
+    rest = total - sum(row["ms"] for row in rows)
+    everything = {
+        "name": "all", "ms": total, "product_ms": sum(row["product_ms"] for row in rows),
+        "limit_ms": sum(row["limit_ms"] for row in rows),
+    }  # fmt: skip
+    between = {"name": "between layers", "ms": rest, "product_ms": 0, "limit_ms": 0}
+    for row in [*rows, between, everything]:
+        lines.append(
+            f"{row['name']:24}{row['ms']:8.2f}{row['product_ms']:10.2f}{row['limit_ms']:8.2f}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run(main)
