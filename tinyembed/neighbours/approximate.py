@@ -1,0 +1,165 @@
+"""`ApproximateIndex`: nearly the nearest, in a fraction of the time, by faiss (the extra `index`).
+
+An inverted file: k-means puts every row into one of some thousand cells, and a query looks into
+the cells whose centres are nearest to it. faiss is given each row's strongest coordinates only,
+so it reads a third of the memory; of a few more rows than asked for the cosines are then computed
+in full, as `Index` does it.
+"""
+
+import warnings
+
+import numpy as np
+
+from tinyembed.arrays import array_module
+from tinyembed.errors import InputError
+from tinyembed.neighbours.exact import pair_cosines
+from tinyembed.neighbours.index import Index
+from tinyembed.neighbours.question import Question
+from tinyembed.neighbours.shortlist import COLUMNS, fold
+
+ROWS_A_CELL = 500
+MOST_CELLS = 4096
+TRAINING, ITERATIONS = 64, 10  # rows for each cell, and rounds of k-means
+LEFT_OUT = 0.05  # of the mean square of a row: so much faiss need not see, in 32 numbers or more
+SPARE = 10  # times as many rows as asked for, to choose from
+TRIALS = 256  # queries, to find out how many cells to look into
+BLOCK = 65_536  # rows at a time
+
+
+class ApproximateIndex(Index):
+    """An `Index` that may miss a neighbour: the same methods and answers, none of them certified.
+
+    recall: the share of the ten nearest to find. Attributes: recall, the share that was found in
+    a trial, with rows of the index as queries and their own pieces left out; and probes, the
+    number of cells a search looks into, the fewest with which the trial found so many.
+    Raises InputError without faiss, and for embeddings on a GPU.
+    """
+
+    def __init__(
+        self, embeddings, labels=None, model=None, shortlist=None, recall=0.995, cells=None
+    ):
+        if array_module(embeddings) is not np:
+            raise InputError("an approximate index works on the CPU: it needs a NumPy array")
+        faiss = _import_faiss()
+        super().__init__(embeddings, labels, model, shortlist)
+        rows = np.flatnonzero(self.findable)
+        self.cells, self.probes, self.recall = cells, 1, 1.0
+        if cells is None:
+            self.cells = self._make_cells(faiss, rows)
+            self._choose_probes(recall, rows)
+
+    def search(self, queries, k=10, where=None, not_piece=None, not_composer=None):
+        """The k nearest rows, but for some that may be missed: as `Index.search`."""
+        question = Question.of(self, queries, k, where, not_piece, not_composer)
+        projected = fold(question.queries, self.shortlist.basis, self.cells.d).astype(np.float32)
+        if question.unlike:  # each query has rows of its own to choose from
+            masks = [question.allowed_to(q, len(self)) for q in range(len(projected))]
+            parts = zip(np.split(projected, len(projected)), masks, strict=True)
+            rows = np.concatenate([self._look(query, k, mask) for query, mask in parts])
+        else:
+            rows = self._look(projected, k, None if where is None else question.allowed)
+        there = rows >= 0
+        cosines = np.full(rows.shape, -np.inf)
+        cosines[there] = pair_cosines(
+            self.embeddings, question.queries, np.nonzero(there)[0], rows[there]
+        )
+        best = np.lexsort((rows, -cosines), axis=-1)[:, :k]
+        found = (np.take_along_axis(part, best, axis=1) for part in (rows, cosines))
+        return question.answer(*found, np.zeros(len(rows), bool))
+
+    def save(self, path, arrays=None, **about):
+        """Write the index to a file, as `Index.save`."""
+        cells = _import_faiss().serialize_index(self.cells)
+        about = {"probes": self.probes, "recall": self.recall, **about}
+        super().save(path, {"cells": cells, **(arrays or {})}, **about)
+
+    @classmethod
+    def restore(cls, parts, arrays, about):
+        """As `Index.restore`: with the cells as they were saved."""
+        index = cls(*parts, cells=_import_faiss().deserialize_index(np.array(arrays["cells"])))
+        if index.cells.ntotal != np.count_nonzero(index.findable):
+            raise ValueError("parts of different indexes")
+        index.probes, index.recall = about["probes"], about["recall"]
+        return index
+
+    def _make_cells(self, faiss, rows):
+        """faiss's inverted file of the rows that may be found."""
+        size = self._columns(rows)
+        n_cells = max(1, min(MOST_CELLS, len(rows) // ROWS_A_CELL))
+        cells = faiss.IndexIVFFlat(
+            faiss.IndexFlatIP(size), size, n_cells, faiss.METRIC_INNER_PRODUCT
+        )
+        cells.cp.niter, cells.cp.spherical = ITERATIONS, True
+        cells.cp.min_points_per_centroid = 1  # that a small index has few is no news
+        sample = rows[:: max(1, len(rows) // (TRAINING * n_cells))]
+        cells.train(self._project(sample, size) if len(sample) else np.eye(1, size, dtype="f4"))
+        for i in range(0, len(rows), BLOCK):
+            cells.add_with_ids(self._project(rows[i : i + BLOCK], size), rows[i : i + BLOCK])
+        return cells
+
+    def _columns(self, rows):
+        """How many numbers a row faiss is given: as many as hold nearly all of the music's."""
+        sample = rows[:: -(-len(rows) // BLOCK) or 1]
+        d = self.embeddings.shape[1]
+        squares = (self._project(sample, d + 1).astype(np.float64) ** 2).mean(axis=0)
+        enough = np.cumsum(squares) >= 1 - LEFT_OUT
+        return min(d + 1, max(COLUMNS, int(enough.argmax()) + 2)) if enough.any() else d + 1
+
+    def _project(self, rows, size):
+        """The first coordinates of rows, and the length of the others: (n, size) float32."""
+        unit = self.embeddings[rows] * self.shortlist.scale[rows, None]
+        return fold(unit.astype(np.float64), self.shortlist.basis, size).astype(np.float32)
+
+    def _choose_probes(self, recall, rows):
+        """Look into more and more cells until a trial finds enough of what there is."""
+        rows = rows[:: -(-len(rows) // TRIALS) or 1]
+        piece, room = None, len(rows)
+        if self.labels is not None:  # the next beat of the same piece would be too easy to find
+            sizes = np.bincount(self.labels.piece[self.findable], minlength=1)
+            if sizes.sum() > sizes.max():
+                piece, room = self.labels.piece[rows], sizes.sum() - sizes.max()
+        if len(rows) == 0:
+            return
+        trial = {"queries": self.embeddings[rows], "k": int(min(10, room)), "not_piece": piece}
+        least = super().search(**trial).cosines[:, -1:]
+        tried = []
+        while True:
+            self.recall = float((self.search(**trial).cosines >= least).mean())
+            tried.append(self.recall)
+            # Twice as many cells, and no more found: what is missed is not in other cells.
+            in_vain = len(tried) > 4 and tried[-1] <= tried[-5]
+            if self.recall >= recall or in_vain or self.probes >= self.cells.nlist:
+                return
+            self.probes = min(self.cells.nlist, max(self.probes + 1, self.probes * 5 // 4))
+
+    def _look(self, queries, k, allowed):
+        """The rows that faiss finds: (Q, 10 k), -1 where there are no more.
+
+        queries: (Q, size) float32; allowed: (N,) bool, or None for all that may be found.
+        A filter may leave nothing in the cells that are looked into; then it looks into more.
+        """
+        faiss = _import_faiss()
+        options = {}
+        if allowed is not None:
+            options["sel"] = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+        probes = self.probes
+        while True:
+            params = faiss.SearchParametersIVF(nprobe=probes, **options)
+            _, rows = self.cells.search(queries, SPARE * k, params=params)
+            if probes >= self.cells.nlist or (rows[:, k - 1] >= 0).all():
+                return rows
+            probes *= 2
+
+
+def _import_faiss():
+    """The module faiss, or InputError that says how to get it."""
+    try:
+        with warnings.catch_warnings():  # SWIG's own, on some versions of Python
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import faiss
+    except ImportError:
+        raise InputError(
+            'an approximate index needs faiss: pip install "tinyembed[index]"; Index is exact and '
+            "needs nothing"
+        ) from None
+    return faiss
