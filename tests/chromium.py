@@ -1,0 +1,183 @@
+"""A real browser for the tests: headless Chromium, told what to do through a pipe.
+
+Chromium reads commands of its DevTools protocol from file descriptor 3 and writes answers and
+events to 4, each a JSON object that a zero byte ends.
+"""
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+PATIENCE = 60  # seconds for one answer, on a machine that is busy with something else
+KEYS = {"Enter": 13, "Escape": 27, "Tab": 9, " ": 32, "ArrowLeft": 37, "ArrowUp": 38,
+        "ArrowRight": 39, "ArrowDown": 40}  # fmt: skip
+
+
+class Chromium:
+    """One browser. A context manager; `page` opens a page in it."""
+
+    def __init__(self, profile):
+        commands, self._write = os.pipe()
+        self._read, answers = os.pipe()
+        words = [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+            "--no-first-run", "--disable-background-networking", "--remote-debugging-pipe",
+            f"--user-data-dir={profile}", "about:blank",
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            ["bash", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "bash", *words],
+            pass_fds=(commands, answers),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(commands)
+        os.close(answers)
+        self._buffer, self._number, self.events = b"", 0, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        os.close(self._write)  # a browser whose pipe is closed ends
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._read)
+
+    def ask(self, method, session=None, **params):
+        """Send a command and wait for its answer. What happens meanwhile goes to `events`."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": params}
+        message |= {"sessionId": session} if session else {}
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, (method, answer["error"])
+                return answer["result"]
+            self.events.append(answer)
+
+    def _next(self):
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._read], [], [], PATIENCE)
+            assert ready, "the browser does not answer"
+            data = os.read(self._read, 1 << 20)
+            assert data, "the browser has ended"
+            self._buffer += data
+        message, _, self._buffer = self._buffer.partition(b"\0")
+        return json.loads(message)
+
+    def page(self, path, width=1200, height=800, dark=False, touch=False):
+        """Open a file in a page of its own."""
+        return Page(self, path, width, height, dark, touch)
+
+
+class Page:
+    """One page: what a person does to it, and what can be seen of it."""
+
+    def __init__(self, browser, path, width, height, dark, touch):
+        self._browser = browser
+        target = browser.ask("Target.createTarget", url="about:blank")["targetId"]
+        self._target = target
+        attached = browser.ask("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.ask(f"{domain}.enable")
+        self.resize(width, height, touch)
+        self.scheme(dark)
+        if touch:
+            self.ask("Emulation.setTouchEmulationEnabled", enabled=True)
+        self.ask("Page.navigate", url=path.resolve().as_uri())
+        self.wait("document.readyState === 'complete'")
+        self.settle()
+
+    def ask(self, method, **params):
+        return self._browser.ask(method, self._session, **params)
+
+    def close(self):
+        self._browser.ask("Target.closeTarget", targetId=self._target)
+
+    def run(self, code):
+        """What an expression of the page is, as Python has it."""
+        result = self.ask(
+            "Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in result, (code, result["exceptionDetails"])
+        return result["result"].get("value")
+
+    def wait(self, code):
+        """Until an expression of the page is true."""
+        end = time.monotonic() + PATIENCE
+        while not self.run(code):
+            assert time.monotonic() < end, f"never true: {code}"
+            time.sleep(0.02)
+
+    def settle(self):
+        """Until what was asked for has been drawn."""
+        frames = "requestAnimationFrame(() => requestAnimationFrame(() => done(true)))"
+        self.run(f"new Promise((done) => {frames})")
+
+    def resize(self, width, height, mobile=False):
+        self.ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=2 if mobile else 1, mobile=mobile,
+        )  # fmt: skip
+
+    def scheme(self, dark):
+        feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.ask("Emulation.setEmulatedMedia", features=[feature])
+
+    def mouse(self, kind, x, y, **more):
+        self.ask("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, **more)
+
+    def move(self, x, y):
+        self.mouse("Moved", x, y)
+        self.settle()
+
+    def click(self, x, y):
+        self.mouse("Moved", x, y)
+        for kind in ("Pressed", "Released"):
+            self.mouse(kind, x, y, button="left", clickCount=1)
+        self.settle()
+
+    def click_on(self, selector):
+        """Click in the middle of an element, which is scrolled into view first."""
+        name = json.dumps(selector)
+        self.run(f"document.querySelector({name}).scrollIntoView({{block: 'center'}})")
+        box = self.run(f"document.querySelector({name}).getBoundingClientRect().toJSON()")
+        self.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    def key(self, *names):
+        """Press keys, one after the other, wherever the focus is."""
+        for name in names:
+            text = "\r" if name == "Enter" else name if len(name) == 1 else ""
+            code = KEYS.get(name, ord(name[0].upper()))
+            kind = "keyDown" if text else "rawKeyDown"
+            about = {"key": name, "windowsVirtualKeyCode": code}
+            self.ask("Input.dispatchKeyEvent", type=kind, text=text, **about)
+            self.ask("Input.dispatchKeyEvent", type="keyUp", **about)
+        self.settle()
+
+    def type(self, text):
+        self.ask("Input.insertText", text=text)
+        self.settle()
+
+    def screenshot(self, path):
+        data = self.ask("Page.captureScreenshot", format="png")["data"]
+        path.write_bytes(base64.b64decode(data))
+
+    def events(self, *methods):
+        """What the browser said of this page, of some kinds."""
+        self._browser.ask("Browser.getVersion")  # all that was said before has now arrived
+        return [
+            event["params"]
+            for event in self._browser.events
+            if event.get("sessionId") == self._session and event["method"] in methods
+        ]

@@ -1,0 +1,98 @@
+// What the page shows: names from JSON, numbers from arrays that page.py laid end to end.
+// A unit is a number from 0 on, a row of the arrays; so is a piece, and a composer.
+"use strict";
+
+const ARRAYS = {
+  int16: Int16Array,
+  uint16: Uint16Array,
+  uint32: Uint32Array,
+  float32: Float32Array,
+};
+
+const data = readData();
+
+function readData() {
+  const about = JSON.parse(document.getElementById("about").textContent);
+  const text = atob(document.getElementById("numbers").textContent);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+  const arrays = about.arrays.map(({ name, type, start, length }) => [
+    name,
+    new ARRAYS[type](bytes.buffer, start, length),
+  ]);
+  const all = { ...about, ...Object.fromEntries(arrays) };
+  return { ...all, nUnits: all.x.length, ticks: all.beatsPerUnit * all.ticksPerBeat };
+}
+
+// The notes of a unit as its roll has them: {row, tick}, by tick and then by row.
+function notesOf(unit) {
+  const notes = [];
+  for (let beat = 0; beat < data.beatsPerUnit; beat++) {
+    const at = data.first[unit] + beat;
+    for (const cell of data.notes.subarray(data.beatStart[at], data.beatStart[at + 1])) {
+      const tick = (cell % data.ticksPerBeat) + beat * data.ticksPerBeat;
+      notes.push({ row: Math.floor(cell / data.ticksPerBeat), tick });
+    }
+  }
+  return notes.sort((a, b) => a.tick - b.tick || a.row - b.row);
+}
+
+// The units nearest to a unit, the nearest first: {unit, cosine}.
+function neighboursOf(unit) {
+  const found = [];
+  for (let i = unit * data.nNeighbours; i < (unit + 1) * data.nNeighbours; i++) {
+    if (data.neighbours[i] >= data.nUnits) break; // there are no more
+    found.push({ unit: data.neighbours[i], cosine: data.cosines[i] / 1000 });
+  }
+  return found;
+}
+
+// Whether a unit lies on the map: it has an onset, without which it would have no direction.
+function isPlaced(unit) {
+  return data.x[unit] !== data.nowhere || data.y[unit] !== data.nowhere;
+}
+
+const unitComposer = Uint32Array.from(data.piece, (piece) => data.pieces[piece].composer);
+
+function composerOf(unit) {
+  return unitComposer[unit];
+}
+
+// The units of a piece are neighbours in the arrays: the first, and the first of the next piece.
+const pieceStart = new Uint32Array(data.pieces.length + 1);
+for (let unit = 0; unit < data.nUnits; unit++) pieceStart[data.piece[unit] + 1] = unit + 1;
+
+// Words.
+
+function composerName(unit) {
+  return data.composers[composerOf(unit)];
+}
+
+// "Bach/suites/one.mid" by Bach is "suites/one".
+function pieceTitle(piece) {
+  const { name, composer } = data.pieces[piece];
+  const prefix = `${data.composers[composer]}/`;
+  const title = name.startsWith(prefix) ? name.slice(prefix.length) : name;
+  return title.replace(/\.midi?$/i, "") || name;
+}
+
+function beatsWords(unit) {
+  const beat = data.beat[unit];
+  return `beats ${beat}–${beat + data.beatsPerUnit - 1}`;
+}
+
+// When a unit is heard in its piece, as 1:02.5, or nothing where nobody knows.
+function clockWords(unit) {
+  const tenths = Math.round(10 * data.seconds[unit]);
+  if (Number.isNaN(tenths)) return "";
+  const seconds = String(Math.floor(tenths / 10) % 60).padStart(2, "0");
+  return `${Math.floor(tenths / 600)}:${seconds}.${tenths % 10}`;
+}
+
+function unitWords(unit) {
+  return `${composerName(unit)}, ${pieceTitle(data.piece[unit])}, ${beatsWords(unit)}`;
+}
+
+function amount(number, one, many = `${one}s`) {
+  return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+}

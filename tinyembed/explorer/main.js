@@ -1,0 +1,122 @@
+// What a person has asked for, and what follows from it.
+
+function isShown(unit) {
+  return isPlaced(unit) && (state.composers.size === 0 || state.composers.has(composerOf(unit)));
+}
+
+// Of those that are shown, the ones that are not faint.
+function isAsked(unit) {
+  if (state.preview >= 0) return composerOf(unit) === state.preview;
+  return state.piece < 0 || data.piece[unit] === state.piece;
+}
+
+// Point at a unit, or at none with -1; with a tip beside it, or only a mark.
+function pointAt(unit, tips = false) {
+  if (unit === state.pointed && tips === state.tips) return;
+  state.pointed = unit >= 0 && isPlaced(unit) ? unit : -1;
+  state.tips = tips;
+  marksCanvas.classList.toggle("pointing", state.pointed >= 0);
+  redraw("marks");
+}
+
+// Choose a unit: hear it, and see what is like it.
+function choose(unit, { aloud = true } = {}) {
+  state.chosen = unit;
+  state.tips = false;
+  if (isPlaced(unit)) camera.reveal(unit);
+  if (aloud) play(unit);
+  else silence();
+  showPanel();
+  redraw();
+  announce(`${unitWords(unit)}. ${amount(neighboursOf(unit).length, "unit")} like it.`);
+}
+
+function play(unit) {
+  player.play(unit, Number(tempo.value));
+  showPlaying();
+  showRolls();
+  redraw("marks");
+  requestAnimationFrame(follow);
+}
+
+function silence() {
+  player.stop();
+  showPlaying();
+  showRolls();
+  redraw("marks");
+}
+
+// Frame by frame, for as long as something plays.
+function follow() {
+  if (!player.now) return;
+  if (player.ended) {
+    silence();
+    return;
+  }
+  if (!calm.matches) showPlayhead();
+  requestAnimationFrame(follow);
+}
+
+function announce(words) {
+  document.getElementById("news").textContent = words;
+}
+
+// Escape takes back one thing after the other.
+function takeBack() {
+  if (player.now) silence();
+  else if (state.piece >= 0) leavePiece();
+  else if (state.chosen >= 0) {
+    state.chosen = -1;
+    showPanel();
+    redraw("marks");
+  }
+}
+
+const KEYS = {
+  Escape: takeBack,
+  "/": () => query.focus(),
+  "+": () => zoomBy(1.5),
+  "=": () => zoomBy(1.5),
+  "-": () => zoomBy(1 / 1.5),
+  0: seeAll,
+};
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target === query && event.key !== "Escape";
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || !(event.key in KEYS)) return;
+  KEYS[event.key]();
+  event.preventDefault();
+});
+
+function summary() {
+  const drawn = data.nUnits < data.allUnits;
+  const units = drawn
+    ? `${data.nUnits.toLocaleString("en")} of ${amount(data.allUnits, "unit")}, drawn at random,`
+    : amount(data.nUnits, "unit");
+  const silent = data.nUnits - placedUnits.length;
+  const without = silent
+    ? ` ${amount(silent, "unit")} without an onset ${silent === 1 ? "is" : "are"} not on the map.`
+    : "";
+  const composers = amount(data.composers.length, "composer");
+  return (
+    `${units} of ${amount(data.pieces.length, "piece")} by ${composers}. ` +
+    `Model: ${data.model}. Map: ${data.map}.${without}`
+  );
+}
+
+document.getElementById("summary").textContent = summary();
+
+new ResizeObserver(() => {
+  camera.resize(marksCanvas.clientWidth, marksCanvas.clientHeight);
+  redraw();
+  showRolls();
+}).observe(document.getElementById("stage"));
+
+dark.addEventListener("change", () => {
+  theme = readTheme();
+  redraw();
+  showRolls();
+});
+
+// For tests, and for the curious.
+window.explorer = { data, state, camera, player, notesOf, neighboursOf, isPlaced, unitAt };

@@ -1,0 +1,66 @@
+"""Where units lie on a map: 100 numbers become two."""
+
+import warnings
+from importlib.util import find_spec
+
+import numpy as np
+
+from tinyembed.errors import InputError
+
+AROUND = 15  # UMAP's own default: how many neighbours of a unit it tries to keep
+
+
+def pca_map(embeddings, seed=0, progress=None):
+    """The two directions in which units differ most.
+
+    embeddings: (n, D), none of them zero; only their directions count, as in a cosine.
+    Returns positions (n, 2) float64, and in words what they are.
+    """
+    x = embeddings.astype(np.float64)
+    x /= np.sqrt((x * x).sum(axis=1, keepdims=True))
+    x -= x.mean(axis=0)
+    variances, directions = np.linalg.eigh(x.T @ x)  # ascending
+    directions = directions[:, :-3:-1]  # (D, 2)
+    largest = directions[np.abs(directions).argmax(axis=0), [0, 1]]
+    directions = directions * np.sign(largest)  # either sign is right: take one
+    share = variances[-2:].sum() / max(variances.sum(), 1e-300)
+    return x @ directions, f"PCA, which keeps {share:.0%} of the variance"
+
+
+def umap_map(embeddings, seed=0, progress=None):
+    """A map that keeps neighbours close. Arguments and result as of `pca_map`.
+
+    seed: of the order in which points are moved, for which UMAP then uses one core;
+    progress: False for no bar. Raises InputError for so few units that none has neighbours.
+    """
+    if len(embeddings) <= AROUND:
+        raise InputError(
+            f"--map umap: {len(embeddings)} units with an onset are too few, it needs "
+            f"{AROUND + 1}; --map pca takes any number"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)  # that it could do more with Tensorflow
+        import umap
+    hidden = None if progress is None else not progress
+    layout = umap.UMAP(
+        metric="cosine",
+        n_neighbors=AROUND,
+        init="pca",
+        random_state=seed,
+        n_jobs=1,
+        tqdm_kwds={"desc": "UMAP", "unit": " epochs", "disable": hidden},
+    )
+    positions = layout.fit_transform(embeddings)
+    return positions.astype(np.float64), "UMAP, which keeps neighbours close"
+
+
+MAPS = {"pca": pca_map, "umap": umap_map}
+
+
+def check_map(name):
+    """Raise InputError where a map is asked for that needs what is not installed."""
+    if name == "umap" and not find_spec("umap"):
+        raise InputError(
+            '--map umap: umap-learn is not installed (pip install "tinyembed[umap]"); '
+            "--map pca needs nothing"
+        )
