@@ -20,6 +20,7 @@ from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import Piece, read_midi
 from tinyembed.music.reading import find_pieces, read_pieces
 from tinyembed.music.roll import piece_rolls
+from tinyembed.music.sources import spelled
 from tinyembed.music.splits import read_splits, seeded_split, validation_pieces
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -578,7 +579,7 @@ def test_the_command_prints_table_1(tmp_path):
     assert "0.0%  Adagio/played.mid" in out
     assert "warning" in out and "Performed MIDI" in out
     last = out.splitlines()[-1]
-    assert last == f"Next: python -m tinyembed.train --data '{folder}' --seed 4"
+    assert last == f"Next: python -m tinyembed.train --data '{spelled(folder)}' --seed 4"
 
 
 def test_score_true_music_gets_no_warning(piano_folder):

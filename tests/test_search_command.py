@@ -119,7 +119,8 @@ def test_the_table_and_the_music(piano_folder, options, tmp_path):
     assert markers[1] == "1: Bolero/piece_03.mid, beat 5"
 
 
-def test_the_second_search_reads_the_index(piano_folder, options, capsys):
+def test_the_second_search_reads_the_index(piano_folder, options, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYEMBED_CACHE", str(tmp_path))  # where no other test left an index
     query = piano_folder / "Adagio" / "piece_00.mid"
     first = ask(capsys, query, *options)
     (index,) = (cache_folder() / "indexes").glob("*.index")
