@@ -168,8 +168,8 @@ def test_json(music, weights, capsys):
         (["a.mid", "-o", "out.txt"], 2, "must end in .npz, .csv, .tsv"),
         (["a.mid", "-o", "none/out.npz"], 2, "there is no folder none"),
         (["a.mid", "-o", "bad.mid/out.npz"], 2, "there is no folder bad.mid"),
-        (["a.mid", "-o", "foreign.csv"], 2, "foreign.csv is there and no table of ours"),
-        (["a.mid", "-o", "foreign.tsv"], 2, "foreign-metadata.tsv is there"),
+        (["a.mid", "-o", "foreign.csv"], 2, "foreign.csv: is there and not a file of this command"),
+        (["a.mid", "-o", "foreign.tsv"], 2, "foreign-metadata.tsv: is there"),
         (["a.mid", "--device", "tpu"], 2, "--device"),
     ],
 )
@@ -193,7 +193,7 @@ def test_a_table_is_replaced_and_other_files_are_not(music, weights, capsys):
     assert len((music / "out.tsv").read_text().splitlines()) == 37
     kept = weights.read_bytes()
     status, _, err = run(capsys, "a.mid", "-o", weights, "--model", weights)
-    assert status == 2 and "no table of ours" in err and weights.read_bytes() == kept
+    assert status == 2 and "not a file of this command" in err and weights.read_bytes() == kept
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file names are text there")

@@ -215,7 +215,7 @@ def test_json(music, weights, tmp_path, capsys):
         (["--model", "nothing"], ["nothing", "no such model"]),
         (["-o", "/nowhere/a.html"], ["--out /nowhere/a.html", "no folder /nowhere"]),
         (["-o", "/"], ["--out /", "a folder"]),
-        (["-o", "notes.txt"], ["--out notes.txt", "no page of ours"]),
+        (["-o", "notes.txt"], ["--out notes.txt", "not a file of this command"]),
         (["-o", ""], ["--out", "empty path"]),
     ],
 )

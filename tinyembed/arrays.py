@@ -113,7 +113,7 @@ def _formula_in_blocks(formula, arrays):
 def sum_rows(formula):
     """Make an elementwise formula one of column sums: (R, C) arrays and (C,) arrays to (C,).
 
-    As with `fuse`, nothing of the formula's size is stored on the CPU.
+    As with `fuse`, the CPU stores no more of the formula's values than a block at a time.
     """
     fused = fuse(formula)
 

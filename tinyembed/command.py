@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 
+from tinyembed.embedding import DEFAULT
 from tinyembed.errors import InputError, WorkError
 from tinyembed.memory import keep_memory
 from tinyembed.models import WIDTHS
@@ -32,7 +33,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_data(parser):
-    """--data, --any-meter and --splits: which music."""
+    """--data, --any-meter and --splits: which music, and which of it is for testing."""
+    add_music(parser)
+    parser.add_argument(
+        "--splits",
+        type=path,
+        metavar="FILE",
+        help="table of composer, file and train or test (default: splits.tsv in or beside DIR)",
+    )
+
+
+def add_music(parser):
+    """--data and --any-meter: which music."""
     parser.add_argument(
         "--data",
         type=music,
@@ -40,16 +52,25 @@ def add_data(parser):
         help="folder of MIDI files, one subfolder a composer; or the name of a corpus to "
         f"download, {' or '.join(CORPORA)} (default: scores from music21)",
     )
+    add_any_meter(parser)
+
+
+def add_any_meter(parser):
+    """--any-meter: what the models were not trained on (section 3.1)."""
     parser.add_argument(
         "--any-meter",
         action="store_true",
         help="also take pieces whose time signature does not count in quarter notes",
     )
+
+
+def add_model(parser):
+    """--model: a trained one."""
     parser.add_argument(
-        "--splits",
-        type=path,
-        metavar="FILE",
-        help="table of composer, file and train or test (default: splits.tsv in or beside DIR)",
+        "--model",
+        type=folder,
+        default=DEFAULT,
+        help="a model of the package, the folder of a run, or a weight file",
     )
 
 

@@ -10,7 +10,15 @@ import types
 import numpy as np
 
 from tinyembed.arrays import device_module, device_name
-from tinyembed.command import Parser, add_device, add_json, folder, run
+from tinyembed.command import (
+    Parser,
+    add_any_meter,
+    add_device,
+    add_json,
+    add_model,
+    folder,
+    run,
+)
 from tinyembed.embedding import (
     DEFAULT,
     embed,
@@ -53,17 +61,8 @@ def build_parser():
         default="embeddings.npz",
         help="file to write: .npz, .csv, or .tsv for the TensorBoard projector",
     )
-    parser.add_argument(
-        "--model",
-        type=folder,
-        default=DEFAULT,
-        help="a model of the package, the folder of a run, or a weight file",
-    )
-    parser.add_argument(
-        "--any-meter",
-        action="store_true",
-        help="also take pieces whose time signature does not count in quarter notes",
-    )
+    add_model(parser)
+    add_any_meter(parser)
     add_device(parser)
     add_json(parser)
     return parser

@@ -1,37 +1,33 @@
 """python -m tinyembed.explore --data DIR -o explorer.html: see and hear what is like what."""
 
 import json
-import os
-from pathlib import Path
 
 from tinyembed.arrays import device_module, device_name
-from tinyembed.command import Parser, add_device, add_json, add_seed, count, folder, music, run
-from tinyembed.embedding import DEFAULT, loaded
+from tinyembed.command import (
+    Parser,
+    add_device,
+    add_json,
+    add_model,
+    add_music,
+    add_seed,
+    count,
+    folder,
+    run,
+)
+from tinyembed.embedding import loaded
 from tinyembed.errors import InputError
 from tinyembed.explorer.contents import Contents
 from tinyembed.explorer.maps import MAPS, check_map
 from tinyembed.explorer.page import GENERATOR, html_page
 from tinyembed.music.inputs import printable
-from tinyembed.music.public_corpora import CORPORA
 from tinyembed.neighbours.collection import Collection
-from tinyembed.runs import write_atomically
+from tinyembed.runs import check_replaceable, write_atomically
 
 
 def build_parser():
     """All options of the command."""
     parser = Parser("explore", "Write a page to see and hear the units of a corpus in.")
-    parser.add_argument(
-        "--data",
-        type=music,
-        metavar="DIR",
-        help="folder of MIDI files, one subfolder a composer; or the name of a corpus to "
-        f"download, {' or '.join(CORPORA)} (default: scores from music21)",
-    )
-    parser.add_argument(
-        "--any-meter",
-        action="store_true",
-        help="also take pieces whose time signature does not count in quarter notes",
-    )
+    add_music(parser)
     parser.add_argument(
         "-o",
         "--out",
@@ -40,12 +36,7 @@ def build_parser():
         default="explorer.html",
         help="HTML file to write; it needs no other file and no network",
     )
-    parser.add_argument(
-        "--model",
-        type=folder,
-        default=DEFAULT,
-        help="a model of the package, the folder of a run, or a weight file",
-    )
+    add_model(parser)
     parser.add_argument(
         "--units", type=count, default=20_000, help="how many to show; of more, some are drawn"
     )
@@ -67,7 +58,7 @@ def main(argv=None):
     if options.units < 1:
         raise InputError("--units 0: at least 1 is needed")
     check_map(options.map)
-    check_out(options.out)
+    check_replaceable(f"--out {options.out}", options.out, _is_page)
     progress = False if options.json else None
     say = (lambda *words: None) if options.json else print
 
@@ -107,22 +98,9 @@ def main(argv=None):
     return 0
 
 
-def check_out(out):
-    """Raise InputError unless the page can be written to `out`, without the loss of another file.
-
-    A page that is there already is replaced; any other file is left alone.
-    """
-    path = Path(out)
-    if not path.parent.is_dir():
-        raise InputError(f"--out {out}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise InputError(f"--out {out}: a folder; name a file")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"--out {out}: no permission to write in {path.parent}")
-    if path.exists():
-        with open(path, "rb") as file:
-            if GENERATOR.encode() not in file.read(1000):
-                raise InputError(f"--out {out}: is there and no page of ours; choose another name")
+def _is_page(path):
+    with open(path, "rb") as file:
+        return GENERATOR.encode() in file.read(1000)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ All are written in one step each, and whole.
 
 import csv
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from tqdm import tqdm
 from tinyembed import __version__
 from tinyembed.errors import InputError
 from tinyembed.models import EMBEDDING
-from tinyembed.runs import load_arrays, save_arrays, write_atomically
+from tinyembed.runs import check_replaceable, load_arrays, save_arrays, write_atomically
 
 FEATURES = [f"embedding_{i}" for i in range(EMBEDDING)]
 LABELS = ["file", "beat", "time", "sounds"]
@@ -65,13 +64,8 @@ def check_out(out):
     path = Path(out)
     if path.suffix not in _WRITERS:
         raise InputError(f"--out {out}: its name must end in {', '.join(_WRITERS)}")
-    if not path.parent.is_dir():
-        raise InputError(f"--out {out}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"--out {out}: no permission to write in {path.parent}")
     for file in _files(path):
-        if file.exists() and not _is_table(path):
-            raise InputError(f"--out {out}: {file} is there and no table of ours; choose another")
+        check_replaceable(f"--out {file}", file, lambda _: _is_table(path))
 
 
 def write_table(out, table, progress=None):

@@ -47,6 +47,23 @@ def write_json(path, value):
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
+def check_replaceable(option, path, is_ours):
+    """Raise InputError unless a file can be written without the loss of another.
+
+    option: as the person gave it, such as "--out x.mid"; is_ours: whether the file at a path is one
+    that the same command wrote, which may be replaced.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise InputError(f"{option}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise InputError(f"{option}: a folder; name a file")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{option}: no permission to write in {path.parent}")
+    if path.exists() and not is_ours(path):
+        raise InputError(f"{option}: is there and not a file of this command; choose another name")
+
+
 def save_arrays(path, arrays, **extra):
     """An .npz without pickle: arrays by name, and JSON values under theirs."""
     encoded = {name: np.array(json.dumps(value)) for name, value in extra.items()}

@@ -9,7 +9,17 @@ import mido
 import numpy as np
 
 from tinyembed.arrays import device_module, device_name
-from tinyembed.command import Parser, add_device, add_json, count, folder, music, run
+from tinyembed.command import (
+    Parser,
+    add_any_meter,
+    add_device,
+    add_json,
+    add_model,
+    count,
+    folder,
+    music,
+    run,
+)
 from tinyembed.embedding import DEFAULT, embed_rolls, loaded, named
 from tinyembed.errors import InputError, MusicError
 from tinyembed.music.inputs import printable, read_music
@@ -18,7 +28,7 @@ from tinyembed.music.roll import BEATS_PER_UNIT, PITCHES, piece_rolls, roll_to_m
 from tinyembed.music.sources import spelled
 from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.mapped import load_mapped
-from tinyembed.runs import write_atomically
+from tinyembed.runs import check_replaceable, write_atomically
 
 PAUSE = 24  # ticks of silence, one beat, between two units that are heard one after the other
 OURS = "neighbours, found by tinyembed.search"  # stands in a file of ours, so that it is known
@@ -44,17 +54,8 @@ def build_parser():
     parser.add_argument(
         "--other-composer", action="store_true", help="none by the query's own composer"
     )
-    parser.add_argument(
-        "--model",
-        type=folder,
-        default=DEFAULT,
-        help="a model of the package, the folder of a run, or a weight file",
-    )
-    parser.add_argument(
-        "--any-meter",
-        action="store_true",
-        help="also take pieces whose time signature does not count in quarter notes",
-    )
+    add_model(parser)
+    add_any_meter(parser)
     parser.add_argument(
         "--out", type=folder, metavar="FILE", help="MIDI file to write: the query, the neighbours"
     )
@@ -72,8 +73,8 @@ def main(argv=None):
     if options.k < 1:
         raise InputError("-k 0: at least 1 is needed")
     for name, is_ours in (("out", _is_neighbours), ("save", _is_index)):
-        if getattr(options, name):
-            _check_free(f"--{name} {getattr(options, name)}", Path(getattr(options, name)), is_ours)
+        if path := getattr(options, name):
+            check_replaceable(f"--{name} {path}", path, is_ours)
     progress = False if options.json else None
     say = (lambda *words: None) if options.json else print
 
@@ -238,18 +239,6 @@ def next_step(options):
     words += ["--model", options.model] if options.model != DEFAULT else []
     words += ["--any-meter"] if options.any_meter else []
     return shlex.join([*words, "--out", "neighbours.mid"]) + ", to listen to them"
-
-
-def _check_free(option, path, is_ours):
-    """Raise InputError unless a file can be written without the loss of another."""
-    if not path.parent.is_dir():
-        raise InputError(f"{option}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise InputError(f"{option}: a folder; name a file")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"{option}: no permission to write in {path.parent}")
-    if path.exists() and not is_ours(path):
-        raise InputError(f"{option}: is there and not a file of this command; choose another name")
 
 
 def _is_neighbours(path):

@@ -3,7 +3,7 @@
 A formula such as `scale * (dy - mean - x * slope)` makes NumPy write each intermediate result to
 memory and read it back. On a block that fits a core's cache they stay there, and NumPy lets other
 threads run while it computes. Blocks have a fixed size, whatever the number of threads, so that
-sums over blocks are the same to the bit on every machine.
+sums over blocks are the same to the bit with one thread or many.
 """
 
 import contextvars
