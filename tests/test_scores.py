@@ -161,6 +161,37 @@ def test_repeats_are_not_played_again(tmp_path):
     assert_same(read_score(path), [(0, 1920, 60), (1920, 1920, 62)])
 
 
+def metronome(unit, pace):
+    kind = f"<metronome><beat-unit>{unit}</beat-unit><per-minute>{pace}</per-minute></metronome>"
+    return f"<direction><direction-type>{kind}</direction-type></direction>"
+
+
+@with_music21
+def test_tempo_marks_say_when_beats_are_heard(tmp_path):
+    words = "<direction><direction-type><words>Presto</words></direction-type></direction>"
+    measures = [
+        meter() + '<sound tempo="75"/>' + note(60, 4 * QUARTER),
+        metronome("half", 50) + words + note(62, 4 * QUARTER),  # a word alone states no pace
+        note(64, 4 * QUARTER),
+    ]
+    piece = read_score(musicxml(tmp_path, measures))
+    np.testing.assert_allclose(piece.seconds([0, 4, 8]), [0, 3.2, 5.6])
+
+
+@with_music21
+@pytest.mark.parametrize(
+    ("name", "content", "heard"),
+    [
+        ("tune.abc", "X:1\nM:4/4\nL:1/4\nQ:1/4=60\nK:C\nCDEF|\n", 3.0),
+        ("tune.krn", "**kern\n*M4/4\n*MM90\n4c\n4d\n4e\n4f\n*-\n", 2.0),
+        ("slow.abc", "X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n", 1.5),  # 120 where nothing is said
+    ],
+)
+def test_tempo_in_abc_and_kern(tmp_path, name, content, heard):
+    (tmp_path / name).write_text(content)
+    assert read_score(tmp_path / name).seconds([3])[0] == pytest.approx(heard)
+
+
 @with_music21
 def test_only_quarter_notes_may_be_counted(tmp_path):
     bar = note(60, 3 * EIGHTH)

@@ -36,12 +36,14 @@ def read_score(path, any_meter=False):
     InputError where music21 is not installed.
     """
     load_music21()
-    from music21 import harmony, meter, note
+    from music21 import harmony, meter, note, tempo
 
-    times, pitches, denominators, end = [], [], set(), Fraction(0)
+    times, pitches, tempi, denominators, end = [], [], [], set(), Fraction(0)
     for offset, element in _elements(_parse(path)):
         if isinstance(element, meter.TimeSignature):
             denominators.add(element.denominator)
+        elif isinstance(element, tempo.MetronomeMark):
+            tempi += [(float(offset), 60 / pace) for pace in _quarters_a_minute(element)]
         elif isinstance(element, note.NotRest) and not isinstance(element, harmony.Harmony):
             if element.duration.isGrace:
                 continue
@@ -64,7 +66,9 @@ def read_score(path, any_meter=False):
     # on are ticks already.
     scaled = [time * TICKS_PER_BEAT for time in times]
     ticks = [math.floor(time + Fraction(1, 2)) for time in scaled]  # rounds half up
-    piece = Piece.from_notes(ticks, pitches, TICKS_PER_BEAT, math.ceil(end * TICKS_PER_BEAT))
+    piece = Piece.from_notes(
+        ticks, pitches, TICKS_PER_BEAT, math.ceil(end * TICKS_PER_BEAT), sorted(tempi)
+    )
     off = [abs(time - tick) for time, tick in zip(scaled, ticks, strict=True)]
     on_grid = sum(GRID_TOLERANCE * distance <= 1 for distance in off) / len(off)
     return replace(piece, on_grid=on_grid)
@@ -94,6 +98,14 @@ def _elements(stream, start=Fraction(0)):
             yield from _elements(element, offset)
         else:
             yield offset, element
+
+
+def _quarters_a_minute(mark):
+    """[the pace that a tempo mark states], [] where it says "Allegro" and leaves it at that."""
+    if mark.numberImplicit and mark.numberSounding is None:
+        return []  # music21 would guess a number from the word
+    pace = mark.getQuarterBPM()
+    return [pace] if pace and pace > 0 else []
 
 
 def _parse(path):
