@@ -13,6 +13,7 @@ from tinyembed.batches import draw_candidates
 from tinyembed.layers.cosine import (
     BatchCosineLoss,
     CandidateCosineLoss,
+    ContrastiveLoss,
     CosineLoss,
     cosines,
 )
@@ -132,6 +133,39 @@ def test_batch_cosine_loss(n, seed, temperature):
     np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
     step = complex_step(lambda p: loss.forward(p, target)[0], prediction)
     np.testing.assert_allclose(loss.backward(cache), step, rtol=1e-9, atol=1e-12)
+
+
+@given(m=st.integers(1, 6), n=st.integers(2, 7), seed=seeds, temperature=st.floats(0.05, 2))
+@settings(deadline=None)
+def test_contrastive_loss(m, n, seed, temperature):
+    """Against SciPy; the gradients of queries and keys by complex step, hidden keys left out."""
+    rng = np.random.default_rng(seed)
+    queries, keys = rng.standard_normal((m, 4)), rng.standard_normal((n, 4))
+    right = rng.integers(n, size=m)
+    hidden = rng.integers(2, size=(m, n))
+    hidden[np.arange(m), right] = 0
+    loss = ContrastiveLoss(temperature)
+    value, cache = loss.forward(queries, keys, right, hidden)
+    logits = 1 - scipy.spatial.distance.cdist(queries, keys, "cosine")
+    logits = np.where(hidden, -np.inf, logits / temperature)
+    expected = -scipy.special.log_softmax(logits, axis=1)[np.arange(m), right].mean()
+    np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
+    dqueries, dkeys = loss.backward(cache)
+    step = complex_step(lambda q: loss.forward(q, keys, right, hidden)[0], queries)
+    np.testing.assert_allclose(dqueries, step, rtol=1e-9, atol=1e-12)
+    step = complex_step(lambda k: loss.forward(queries, k, right, hidden)[0], keys)
+    np.testing.assert_allclose(dkeys, step, rtol=1e-9, atol=1e-12)
+
+
+def test_one_array_as_queries_and_keys():
+    """Embeddings that look for each other: the two gradients add up."""
+    h = np.random.default_rng(0).standard_normal((5, 4))
+    right = np.array([1, 2, 3, 4, 0])
+    loss = ContrastiveLoss()
+    hidden = np.eye(5, dtype=int)
+    _, cache = loss.forward(h, h, right, hidden)
+    step = complex_step(lambda h: loss.forward(h, h, right, hidden)[0], h)
+    np.testing.assert_allclose(sum(loss.backward(cache)), step, rtol=1e-9, atol=1e-12)
 
 
 def test_cosines():

@@ -11,6 +11,8 @@ import numpy as np
 from tinyembed import threads
 from tinyembed.errors import InputError
 
+GROUP = 32  # rows that are added up at a time
+
 
 def array_module(x):
     """The module whose functions take x: numpy, or cupy for an array on a GPU."""
@@ -123,23 +125,25 @@ def sum_rows(formula):
         if array_module(first) is not np:
             return fused(*arrays).sum(axis=0)
         cut = _cutter(arrays)
-        return sum(in_blocks(lambda block: _sum_in_pairs(formula(*cut(block))), first))
+        return sum(in_blocks(lambda block: _sum_in_groups(formula(*cut(block))), first))
 
     return summed
 
 
-def _sum_in_pairs(x):
-    """Column sums by adding halves: (R, C) -> (C,).
+def _sum_in_groups(x):
+    """Column sums, group by group of rows, then group by group of groups: (R, C) -> (C,).
 
     Rounding then grows with log R; adding row after row, a batch norm's variance came out 2e-6 too
-    small, and whole gradients ten times less exact.
+    small, and whole gradients ten times less exact. A product with ones adds up a group in a third
+    of the time that NumPy's sum takes.
     """
-    while len(x) > 8:
-        half = len(x) // 2
-        left_over = x[2 * half :]
-        x = x[:half] + x[half : 2 * half]
-        if len(left_over):
-            x[0] += left_over[0]
+    ones = np.ones((1, GROUP), x.dtype)
+    while len(x) >= 2 * GROUP:
+        whole = len(x) // GROUP * GROUP
+        sums = np.matmul(ones, x[:whole].reshape(-1, GROUP, x.shape[1]))[:, 0]
+        if whole < len(x):
+            sums[0] += x[whole:].sum(axis=0)
+        x = sums
     return x.sum(axis=0)
 
 

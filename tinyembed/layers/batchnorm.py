@@ -31,7 +31,8 @@ class BatchNorm(Layer):
         else:
             mean, var = self.running_mean, self.running_var
         inverse_std = (var + self.eps) ** -0.5  # (C,)
-        y = _scale_and_shift(rows, mean, self.gamma.value * inverse_std, self.beta.value)
+        scale = self.gamma.value * inverse_std
+        y = _scale_and_shift(rows, scale, self.beta.value - mean * scale)
         return y.reshape(x.shape), (rows, mean, inverse_std, training)
 
     def _update_running(self, mean, var, count):
@@ -54,7 +55,8 @@ class BatchNorm(Layer):
             # loses its mean and its component along the normalized values.
             count = len(rows)
             slope = dgamma * inverse_std / count
-            dx = _remove_mean_and_slope(drows, rows, mean, dbeta / count, slope, scale)
+            constant = scale * (mean * slope - dbeta / count)
+            dx = _sum_of_multiples(drows, scale, rows, -scale * slope, constant)
         else:
             dx = drows * scale
         return dx.reshape(dy.shape)
@@ -77,10 +79,10 @@ def _sum_of_products(dy, x, mean):
 
 
 @fuse
-def _scale_and_shift(x, mean, scale, shift):
-    return (x - mean) * scale + shift
+def _scale_and_shift(x, scale, shift):
+    return x * scale + shift
 
 
 @fuse
-def _remove_mean_and_slope(dy, x, mean, mean_dy, slope, scale):
-    return scale * (dy - mean_dy - (x - mean) * slope)
+def _sum_of_multiples(a, times_a, b, times_b, constant):
+    return a * times_a + b * times_b + constant

@@ -1,9 +1,10 @@
-"""The loss by comparison: which of five reconstructions is this target's? (equations 1 to 3)"""
+"""Losses by comparison: which of these directions is the right one? (equations 1 to 3)"""
 
 from tinyembed.arrays import array_module, matmul
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
 
 TINY = 1e-12  # keeps the length of an all-zero roll from dividing by zero
+NEVER = -1e4  # a logit far below any cosine over a temperature: its probability is 0
 
 
 class CandidateCosineLoss:
@@ -75,33 +76,70 @@ class CosineLoss:
         return (cosine * p - q) * p_inverse / len(p)
 
 
-class BatchCosineLoss:
-    """The mean over the batch of -log P(right target | prediction), among all its targets.
+class ContrastiveLoss:
+    """The mean over queries of -log P(right key | query), with
 
-    P is a softmax over the cosines divided by a temperature. What counts is not how close a
-    prediction comes to its target, but that no other target is closer: that is, its rank.
+        P(k|q) = exp(cos(q, k) / temperature) / sum over the keys that q may see
+
+    Equation 2 over a whole batch, and between embeddings, so that no decoder is needed; at a low
+    temperature what comes close counts more than what is far away anyhow. The gradient reaches
+    the queries and all keys. (Van den Oord, Li, Vinyals 2018; Chen et al. 2020.)
     """
 
-    def __init__(self, temperature):
+    def __init__(self, temperature=0.1):
         self.temperature = temperature
         self.cross_entropy = SoftmaxCrossEntropy()
 
-    def forward(self, prediction, target):
-        """prediction, target: (N, D). Returns the loss, a 0-d array, and a cache."""
-        p_inverse = ((prediction * prediction).sum(axis=1, keepdims=True) + TINY) ** -0.5  # (N, 1)
-        q_inverse = ((target * target).sum(axis=1, keepdims=True) + TINY) ** -0.5
-        p, q = prediction * p_inverse, target * q_inverse  # of length 1
-        similarity = matmul(p, q.T)  # (N, N): prediction, target
-        own = array_module(p).arange(len(p))
-        loss, softmax_cache = self.cross_entropy.forward(similarity / self.temperature, own)
-        return loss, (p, q, p_inverse, similarity, softmax_cache)
+    def forward(self, queries, keys, right, hidden=None):
+        """Find each query's right key.
+
+        queries: (M, D); keys: (N, D); right: (M,) integers, the place of each right key; hidden:
+        (M, N), 1 where a key is not to be compared with, else 0, or None.
+        Returns the loss, a 0-d array, and a cache.
+        """
+        q_inverse = ((queries * queries).sum(axis=1, keepdims=True) + TINY) ** -0.5  # (M, 1)
+        k_inverse = ((keys * keys).sum(axis=1, keepdims=True) + TINY) ** -0.5  # (N, 1)
+        q, k = queries * q_inverse, keys * k_inverse  # of length 1
+        similarity = matmul(q, k.T)  # (M, N)
+        logits = similarity / self.temperature
+        if hidden is not None:
+            logits = logits + NEVER * hidden
+        loss, softmax_cache = self.cross_entropy.forward(logits, right)
+        return loss, (q, k, q_inverse, k_inverse, similarity, softmax_cache)
 
     def backward(self, cache):
-        """dprediction: (N, D). A cosine's derivative by p is q - cos p, over p's length."""
-        p, q, p_inverse, similarity, softmax_cache = cache
-        dsimilarity = self.cross_entropy.backward(softmax_cache) / self.temperature  # (N, N)
-        along_p = (dsimilarity * similarity).sum(axis=1, keepdims=True)  # (N, 1)
-        return (matmul(dsimilarity, q) - along_p * p) * p_inverse
+        """dqueries (M, D) and dkeys (N, D).
+
+        A cosine's derivative by q is (k/|k| - cos q/|q|) / |q|, and the other way round.
+        """
+        q, k, q_inverse, k_inverse, similarity, softmax_cache = cache
+        dsimilarity = self.cross_entropy.backward(softmax_cache) / self.temperature  # (M, N)
+        weighted = dsimilarity * similarity
+        along_q = weighted.sum(axis=1)[:, None]  # (M, 1)
+        along_k = weighted.sum(axis=0)[:, None]  # (N, 1)
+        dqueries = (matmul(dsimilarity, k) - along_q * q) * q_inverse
+        dkeys = (matmul(dsimilarity.T, q) - along_k * k) * k_inverse
+        return dqueries, dkeys
+
+
+class BatchCosineLoss:
+    """The same for predictions whose targets are given: among all targets of the batch.
+
+    What counts is not how close a prediction comes to its target, but that no other target is
+    closer: that is, its rank.
+    """
+
+    def __init__(self, temperature):
+        self.contrast = ContrastiveLoss(temperature)
+
+    def forward(self, prediction, target):
+        """prediction, target: (N, D). Returns the loss, a 0-d array, and a cache."""
+        own = array_module(prediction).arange(len(prediction))
+        return self.contrast.forward(prediction, target, own)
+
+    def backward(self, cache):
+        """dprediction: (N, D)."""
+        return self.contrast.backward(cache)[0]
 
 
 def cosines(a, b):
