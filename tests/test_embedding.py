@@ -388,13 +388,13 @@ def test_foreign_weight_files(tmp_path, model):
 
 
 def test_the_weights_that_come_with_the_package():
-    """Two models under 4 MB, each with a card that describes this very file."""
+    """Under 4 MB in all, each model with a card that describes this very file."""
     files = sorted(embedding.WEIGHTS.glob("*.npz"))
-    assert [path.stem for path in files] in ([], ["context", "regularized"])
+    assert {"context", "regularized"} <= {path.stem for path in files}
     assert sum(path.stat().st_size for path in files) < 4_000_000
     for path in files:
         model, about = load_weights(path)
-        assert (model.name, model.width) == (path.stem, "small") and about["examples"] > 100_000
+        assert (model.name, model.width) == (path.stem, "small") and about["examples"] > 10_000
         card = path.with_suffix(".md").read_text()
         assert digest(path) in card and "CC BY-NC-SA" in card and "benchmarks.weights" in card
         assert model.encode(_UNITS[:2]).shape == (2, 100)

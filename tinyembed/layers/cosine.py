@@ -1,6 +1,6 @@
 """Losses by comparison: which of these directions is the right one? (equations 1 to 3)"""
 
-from tinyembed.arrays import array_module, matmul
+from tinyembed.arrays import array_module, matmul, one_kernel
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
 
 TINY = 1e-12  # keeps the length of an all-zero roll from dividing by zero
@@ -32,9 +32,8 @@ class CandidateCosineLoss:
         r = reconstruction.reshape(len(reconstruction), -1)  # (N, D)
         q = target.reshape(len(target), -1)  # (N, D)
         # All N x N cosines in one product cost less than picking out five rows for each target.
-        r_inverse = ((r * r).sum(axis=1) + TINY) ** -0.5  # (N,), 1 / length
-        q_inverse = ((q * q).sum(axis=1) + TINY) ** -0.5
-        similarity = matmul(q, r.T) * (q_inverse[:, None] * r_inverse)  # (N, N): target, candidate
+        r_inverse, q_inverse = _inverse_length(r), _inverse_length(q)  # (N,)
+        similarity = _scale(matmul(q, r.T), q_inverse[:, None], r_inverse)  # (N, N): target, candidate
         rows = xp.arange(len(r))[:, None]
         logits = similarity[rows, candidates] / self.temperature  # (N, 5)
         right_answer = xp.zeros(len(r), candidates.dtype)
@@ -52,11 +51,37 @@ class CandidateCosineLoss:
         dlogits = self.cross_entropy.backward(softmax_cache) / self.temperature  # (N, 5)
         dsimilarity = similarity * 0  # (N, N), zero but for the candidates
         dsimilarity[rows, candidates] = dlogits
-        along_r = (dsimilarity * similarity).sum(axis=0) * r_inverse * r_inverse  # (N,)
-        weights = dsimilarity * q_inverse[:, None] * r_inverse  # (N, N)
+        along_r = _sum_of_products(dsimilarity, similarity)  # (N,)
+        weights = _multiply(dsimilarity, q_inverse[:, None], r_inverse)  # (N, N)
         dr = matmul(weights.T, q)  # (N, D)
-        dr -= along_r[:, None] * r
+        _take_away(dr, along_r[:, None], r_inverse[:, None], r)
         return dr.reshape(shape)
+
+
+@one_kernel
+def _inverse_length(x):
+    """1 / length of every row: (N, D) -> (N,)."""
+    return (array_module(x).sum(x * x, axis=1) + TINY) ** -0.5
+
+
+@one_kernel
+def _scale(products, a_inverse, b_inverse):
+    return products * (a_inverse * b_inverse)
+
+
+@one_kernel
+def _multiply(x, a, b):
+    return x * a * b
+
+
+@one_kernel
+def _sum_of_products(x, y):
+    return array_module(x).sum(x * y, axis=0)
+
+
+@one_kernel
+def _take_away(dr, along_r, r_inverse, r):
+    dr -= along_r * r_inverse * r_inverse * r
 
 
 class CosineLoss:
@@ -103,7 +128,7 @@ class ContrastiveLoss:
         similarity = matmul(q, k.T)  # (M, N)
         logits = similarity / self.temperature
         if hidden is not None:
-            logits = logits + NEVER * hidden
+            logits = logits + NEVER * hidden.astype(logits.dtype)
         loss, softmax_cache = self.cross_entropy.forward(logits, right)
         return loss, (q, k, q_inverse, k_inverse, similarity, softmax_cache)
 
