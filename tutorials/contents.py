@@ -1,0 +1,57 @@
+"""What leads from page to page: the table of contents in README.md, and the end of each chapter.
+
+Both are written anew whenever a page is, from the pages themselves: a chapter's title is its
+heading, its one line is the sentence below, its thumbnail is named in its first line.
+"""
+
+import re
+from pathlib import Path
+
+from tinyembed.runs import write_atomically
+
+FOLDER = Path(__file__).resolve().parent
+BEGIN, END = "<!-- contents: written by build.py -->", "<!-- end of contents -->"
+
+
+def chapters():
+    """The scripts of all chapters, in order."""
+    return sorted(FOLDER.glob("[0-9][0-9]_*.py"))
+
+
+def write_contents():
+    """Bring README.md and the last line of every page up to date."""
+    pages = [page for script in chapters() if (page := script.with_suffix(".md")).exists()]
+    headings = [heading(page) for page in pages]
+    for i, page in enumerate(pages):
+        body = page.read_text().partition(f"\n{BEGIN}")[0].rstrip()
+        links = ["[All chapters](README.md)"]
+        if i > 0:
+            links.insert(0, f"← [{headings[i - 1][0]}]({pages[i - 1].name})")
+        if i + 1 < len(pages):
+            links.append(f"[{headings[i + 1][0]}]({pages[i + 1].name}) →")
+        replace(page, f"{body}\n\n{BEGIN}\n\n---\n\n{' · '.join(links)}\n")
+
+    rows = ["| | |", "| --- | --- |"]
+    for page, (title, sentence, thumbnail) in zip(pages, headings, strict=True):
+        picture = f'<img src="pictures/{thumbnail}" width="240" alt="From chapter {title}">'
+        rows.append(
+            f'| <a href="{page.name}">{picture}</a> | **[{title}]({page.name})**<br>{sentence} |'
+        )
+    readme = FOLDER / "README.md"
+    before, _, rest = readme.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    table = "\n".join(rows)
+    replace(readme, f"{before}{BEGIN}\n\n{table}\n\n{END}{after}")
+
+
+def heading(page):
+    """A page's title, the sentence below it, and its thumbnail."""
+    text = page.read_text()
+    thumbnail = re.search(r"Thumbnail: (\S+) -->", text)[1]
+    title, sentence = re.search(r"^# (.+)\n\n((?:.+\n)+)", text, re.MULTILINE).groups()
+    return title, " ".join(sentence.split()), thumbnail
+
+
+def replace(path, text):
+    if path.read_text() != text:
+        write_atomically(path, lambda file: file.write(text.encode()))

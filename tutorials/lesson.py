@@ -1,0 +1,137 @@
+"""What the chapters share and what is not the point of any: music to learn from, and a drawing.
+
+tune()       a short tune of our own, as a `mido.MidiFile`
+corpus()     58 scores of ten composers that come with music21, as a tinyembed `Corpus`
+show_roll()  draws an onset roll
+
+ROOT is the folder of the repository, for chapters that read what benchmarks wrote.
+"""
+
+from fnmatch import fnmatchcase
+from importlib import metadata
+from pathlib import Path
+
+import mido
+import numpy as np
+
+from tinyembed.music.corpus import Corpus
+from tinyembed.music.default_corpus import find_works, scores_folder
+from tinyembed.music.scores import read_score
+
+ROOT = Path(__file__).resolve().parents[1]
+
+INK, BLUE, ORANGE, GREY = "#222222", "#2b6cb0", "#c05621", "#888888"  # for lines and marks
+
+# The short ones of the default corpus (tinyembed/music/default_corpus.py), some 7,000 beats.
+SHORT = [
+    "Bach/bwv25[0-9].mxl",
+    "Bach/bwv26[0-9].mxl",
+    "Beethoven/opus59no[13]/movement3.mxl",
+    "Ciconia/quod_jactatur.xml",
+    "Ciconia/PMFC_24_2[01]-*.xml",
+    "Clara Schumann/polonaise_op1n[1-4].mxl",
+    "Giovanni da Firenze/PMFC_06_Giovanni-0[1349][-_]*.xml",
+    "Haydn/opus1no1/movement[2345].mxl",
+    "Jacopo da Bologna/PMFC_06*.xml",
+    "Landini/PMFC_04-*.xml",
+    "Monteverdi/madrigal.3.1[567].mxl",
+    "Monteverdi/madrigal.5.[567].mxl",
+    "Mozart/k80/movement[13].mxl",
+    "Mozart/k155/movement2.mxl",
+    "Mozart/k156/movement[234].mxl",
+    "Mozart/k545/movement1_exposition.mxl",
+]
+
+
+def corpus(seed=0):
+    """58 scores of ten composers, split into training and test pieces: a tinyembed `Corpus`.
+
+    It needs music21 (extra `scores`). The first reading takes some fifteen seconds; what was read
+    is kept in the user's cache folder, so that the next one takes no time.
+    """
+    works = find_works(scores_folder())  # (composer, name, path) each
+    items = [item for item in works if any(fnmatchcase(item[1], short) for short in SHORT)]
+    version = metadata.version("music21")
+    kind = f"music21 {version}, tutorials"
+    return Corpus.from_files(items, read_score, kind, progress=None).split(seed)
+
+
+# Eight bars of four beats. A voice is a list of (pitch, beats); None is a rest.
+_MELODY = [
+    *[(67, 1), (71, 0.5), (74, 0.5), (76, 1), (74, 1)],
+    *[(72, 0.75), (71, 0.25), (69, 1), (67, 1 / 3), (69, 1 / 3), (71, 1 / 3), (69, 1)],
+    *[(66, 1), (69, 0.5), (72, 0.5), (74, 1), (72, 1)],
+    *[(71, 0.5), (69, 0.5), (67, 2), (None, 1)],
+    *[(67, 1), (71, 0.5), (74, 0.5), (76, 1), (74, 1)],
+    *[(72, 0.75), (71, 0.25), (69, 1), (67, 1 / 3), (69, 1 / 3), (71, 1 / 3), (69, 1)],
+    *[(74, 0.5), (72, 0.5), (71, 0.5), (69, 0.5), (66, 1), (69, 1)],
+    *[(67, 3), (None, 1)],
+]
+_BASS = [
+    *[(43, 1), (50, 1), (55, 1), (50, 1)],
+    *[(45, 1), (52, 1), (57, 1), (52, 1)],
+    *[(38, 1), (50, 1), (54, 1), (50, 1)],
+    *[(31, 2), (43, 2)],
+    *[(43, 1), (50, 1), (55, 1), (50, 1)],
+    *[(45, 1), (52, 1), (57, 1), (52, 1)],
+    *[(38, 1), (50, 1), (54, 1), (50, 1)],
+    *[(31, 3), (None, 1)],
+]
+
+
+def tune(ticks_per_beat=480):
+    """A tune of eight bars, a melody above a bass: a `mido.MidiFile` with a track for each.
+
+    Its bars 5 and 6 repeat bars 1 and 2, it has a triplet, and its last bass note lies below C2.
+    """
+    midi = mido.MidiFile(type=1, ticks_per_beat=ticks_per_beat)
+    for voice in (_MELODY, _BASS):
+        track = mido.MidiTrack([mido.MetaMessage("time_signature", numerator=4, denominator=4)])
+        beat, rest = 0.0, 0  # a rest delays the next note
+        for pitch, beats in voice:
+            start, beat = round(beat * ticks_per_beat), beat + beats
+            length = round(beat * ticks_per_beat) - start
+            if pitch is None:
+                rest += length
+                continue
+            track.append(mido.Message("note_on", note=pitch, velocity=80, time=rest))
+            track.append(mido.Message("note_off", note=pitch, velocity=0, time=length))
+            rest = 0
+        track.append(mido.MetaMessage("end_of_track", time=rest))
+        midi.tracks.append(track)
+    return midi
+
+
+def show_roll(ax, roll, title="", onset_width=4):
+    """Draw a roll: dark on light, low pitches at the bottom, a line at every beat.
+
+    ax: matplotlib axes; roll: (60, T), 24 ticks a beat; the largest value is darkest, what is
+    negative counts as 0; onset_width: an onset is drawn so many ticks long, to be seen at all.
+    """
+    pitches, ticks = roll.shape
+    cells = np.clip(roll, 0, None) / max(roll.max(), 1e-9)  # (60, T)
+    wide = cells.copy()
+    for tick in range(1, onset_width):
+        wide[:, tick:] = np.maximum(wide[:, tick:], cells[:, :-tick])
+    beats = ticks / 24
+    ax.imshow(
+        wide,
+        origin="lower",
+        aspect="auto",
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+        extent=(0, beats, 0, pitches),
+    )
+    octaves = range(0, pitches + 1, 12)
+    ax.set_yticks(octaves, [f"C{row // 12 + 2}" for row in octaves], fontsize=8)
+    last = int(np.ceil(beats))
+    step = max(1, last // 16)
+    ax.set_xticks(range(0, last + 1, step), range(1, last + 2, step), fontsize=8)
+    ax.grid(axis="x", color="#bbbbbb", lw=0.6)
+    ax.grid(axis="y", color="#e4e4e4", lw=0.5)
+    ax.set_axisbelow(True)
+    ax.set_title(title, fontsize=10, color=INK)
+    for spine in ax.spines.values():
+        spine.set_color("#bbbbbb")
