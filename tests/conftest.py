@@ -1,10 +1,13 @@
-"""For all tests: a cache folder of their own, and folders of small made-up music."""
+"""For all tests: a cache folder of their own, folders of small made-up music, array modules."""
 
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from music import write_corpus
 
+STANDIN = Path(__file__).resolve().parent / "standin"  # for CuPy, where there is no GPU
 SHARED = Path(__file__).resolve().parents[2] / "shared"  # real music, where there is any
 
 
@@ -14,6 +17,45 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYEMBED_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+def gpu_module():
+    """CuPy where a GPU answers, else the stand-in for it."""
+    try:
+        import cupy
+
+        if cupy.cuda.is_available():
+            return cupy
+        if not hasattr(cupy, "standin"):  # CuPy without a GPU
+            for name in [n for n in sys.modules if n.partition(".")[0] in ("cupy", "cupyx")]:
+                del sys.modules[name]
+            raise ImportError
+    except ImportError:
+        sys.path.insert(0, str(STANDIN))
+        import cupy
+
+        cupy.standin.device = False  # --device auto remains the CPU; who wants it asks for it
+    return cupy
+
+
+@pytest.fixture(scope="session")
+def gpu():
+    """The module of arrays on a GPU: CuPy's, or where there is no GPU the stand-in's."""
+    return gpu_module()
+
+
+@pytest.fixture(scope="session", params=["cpu", "gpu"])
+def xp(request):
+    """The module of arrays on either device. What a test says of layers holds on both."""
+    return np if request.param == "cpu" else gpu_module()
+
+
+@pytest.fixture(scope="session")
+def standin(gpu):
+    """The stand-in's counts and prohibitions, or skip: a real GPU cannot say."""
+    if not hasattr(gpu, "standin"):
+        pytest.skip("there is a GPU, which counts nothing")
+    return gpu.standin
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from tinyembed.arrays import to_host
 from tinyembed.layers.batchnorm import BatchNorm
 from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d, columns, fold
 from tinyembed.layers.dense import Dense, TiedDense
@@ -114,42 +115,58 @@ CASES = {
 each_layer = pytest.mark.parametrize("kind", CASES)
 
 
+def equal(a, b):
+    assert_array_equal(to_host(a), to_host(b))
+
+
 @each_layer
 @given(data=st.data(), training=st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_backward_is_the_gradient_of_forward(kind, data, training):
+    check_gradient(np, kind, data, training)
+
+
+@each_layer
+@given(data=st.data(), training=st.booleans())
+@settings(max_examples=4, deadline=None)
+def test_backward_is_the_gradient_of_forward_on_a_gpu(gpu, kind, data, training):
+    check_gradient(gpu, kind, data, training)
+
+
+def check_gradient(xp, kind, data, training):
     layer, x, rng = data.draw(CASES[kind])
-    y, _ = cast(layer, float).forward(x, training)
-    errors = layer_errors(layer, x, rng.standard_normal(y.shape), training)
+    layer, x = cast(layer, float).to_device(xp), xp.asarray(x)
+    y, _ = layer.forward(x, training)
+    errors = layer_errors(layer, x, xp.asarray(rng.standard_normal(y.shape)), training)
     assert max(errors.values()) < 1e-10, errors
 
 
 @each_layer
 @given(data=st.data())
 @settings(max_examples=15, deadline=None)
-def test_backward_adds_and_touches_nothing_else(kind, data):
+def test_backward_adds_and_touches_nothing_else(xp, kind, data):
     layer, x, rng = data.draw(CASES[kind])
-    cast(layer, float)
+    layer, x = cast(layer, float).to_device(xp), xp.asarray(x)
     y, cache = layer.forward(x, True)
-    dy = rng.standard_normal(y.shape)
+    dy = xp.asarray(rng.standard_normal(y.shape))
     x_before, dy_before, y_before = x.copy(), dy.copy(), y.copy()
     dx = layer.backward(dy, cache)
     once = [p.grad.copy() for p in layer.parameters()]
     again = layer.backward(dy, cache)
-    assert_array_equal(dx, again)
+    equal(dx, again)
     for grad, p in zip(once, layer.parameters(), strict=True):
-        assert_array_equal(2 * grad, p.grad)
-    assert_array_equal(x, x_before)
-    assert_array_equal(dy, dy_before)
-    assert_array_equal(y, y_before)
+        equal(2 * grad, p.grad)
+    equal(x, x_before)
+    equal(dy, dy_before)
+    equal(y, y_before)
 
 
 @each_layer
 @given(data=st.data(), training=st.booleans())
 @settings(max_examples=15, deadline=None)
-def test_float32_stays_float32(kind, data, training):
+def test_float32_stays_float32(xp, kind, data, training):
     layer, x, _ = data.draw(CASES[kind])
-    y, cache = layer.forward(x.astype(np.float32), training)
+    y, cache = layer.to_device(xp).forward(xp.asarray(x, np.float32), training)
     dx = layer.backward(y * np.float32(0.5), cache)
     assert y.dtype == dx.dtype == np.float32
     assert {p.grad.dtype for p in layer.parameters()} <= {np.dtype(np.float32)}
@@ -159,55 +176,57 @@ def test_float32_stays_float32(kind, data, training):
 @each_layer
 @given(data=st.data())
 @settings(max_examples=10, deadline=None)
-def test_caches_do_not_meet(kind, data):
+def test_caches_do_not_meet(xp, kind, data):
     """Two forward passes, then their backward passes in either order: nothing is kept inside."""
     layer, x, rng = data.draw(CASES[kind])
-    cast(layer, float)
-    other = rng.standard_normal(x.shape)
+    layer, x = cast(layer, float).to_device(xp), xp.asarray(x)
+    other = xp.asarray(rng.standard_normal(x.shape))
     y, cache = layer.forward(x, True)
-    dy = rng.standard_normal(y.shape)
+    dy = xp.asarray(rng.standard_normal(y.shape))
     alone = layer.backward(dy, cache)
     _, first = layer.forward(x, True)
     _, second = layer.forward(other, True)
     layer.backward(dy, second)
-    assert_array_equal(layer.backward(dy, first), alone)
+    equal(layer.backward(dy, first), alone)
 
 
 @given(case=conv_cases())
 @settings(max_examples=40, deadline=None)
-def test_convolution_is_what_its_definition_says(case):
+def test_convolution_is_what_its_definition_says(xp, case):
     conv, x, _ = case
     cast(conv, float)
-    y, _ = conv.forward(x)
+    weight, bias = conv.weight.value, None if conv.bias is None else conv.bias.value
+    y = to_host(conv.to_device(xp).forward(xp.asarray(x))[0])
     (kh, kw), (sh, sw), (ph, pw) = conv.kernel_size, conv.stride, conv.padding
-    kernel = conv.weight.value.reshape(kh, kw, conv.in_channels, conv.out_channels)
+    kernel = weight.reshape(kh, kw, conv.in_channels, conv.out_channels)
     padded = np.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
     expected = np.zeros_like(y)
     for n, i, j, m in np.ndindex(y.shape):
         patch = padded[n, i * sh : i * sh + kh, j * sw : j * sw + kw]
         expected[n, i, j, m] = (patch * kernel[..., m]).sum()
-    if conv.bias is not None:
-        expected += conv.bias.value
+    if bias is not None:
+        expected += bias
     np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
 
 
 @given(case=geometries(), seed=seeds)
 @settings(max_examples=40, deadline=None)
-def test_transposed_convolution_is_the_adjoint(case, seed):
+def test_transposed_convolution_is_the_adjoint(xp, case, seed):
     """<conv(x), y> = <x, conv_transpose(y)>, for the layers and for columns and fold alone."""
     kernel, stride, padding, size, outputs = case
     rng = np.random.default_rng(seed)
-    conv = cast(Conv2d(2, 3, kernel, stride, padding, bias=False, rng=rng), float)
+    conv = cast(Conv2d(2, 3, kernel, stride, padding, bias=False, rng=rng), float).to_device(xp)
     transpose = TiedConvTranspose2d(conv, bias=False)
-    x = rng.standard_normal((2, *size, 2))
-    y = rng.standard_normal((2, *outputs, 3))
+    x = xp.asarray(rng.standard_normal((2, *size, 2)))
+    y = xp.asarray(rng.standard_normal((2, *outputs, 3)))
     forward, back = conv.forward(x)[0], transpose.forward(y)[0]
     assert forward.shape == y.shape and back.shape == x.shape
-    np.testing.assert_allclose((forward * y).sum(), (x * back).sum(), rtol=1e-10, atol=1e-10)
+    close = {"rel": 1e-10, "abs": 1e-10}
+    assert float((forward * y).sum()) == pytest.approx(float((x * back).sum()), **close)
     patches = columns(x, kernel, stride, padding)
-    other = rng.standard_normal(patches.shape)
+    other = xp.asarray(rng.standard_normal(patches.shape))
     folded = fold(other, x.shape, kernel, stride, padding)
-    np.testing.assert_allclose((patches * other).sum(), (x * folded).sum(), rtol=1e-10, atol=1e-10)
+    assert float((patches * other).sum()) == pytest.approx(float((x * folded).sum()), **close)
 
 
 def test_patches_that_do_not_overlap_but_reach_into_the_padding():
@@ -226,21 +245,21 @@ def test_the_forget_gate_starts_open():
     assert_array_equal(bias, [0] * 3 + [1] * 3 + [0] * 6)  # i, f, g, o
 
 
-def test_batch_norm_in_training_normalizes_each_channel():
+def test_batch_norm_in_training_normalizes_each_channel(xp):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((50, 4, 3)) * [1, 10, 0.1] + [5, -3, 0]
-    layer = cast(BatchNorm(3, eps=0), float)
-    y, _ = layer.forward(x, True)
+    layer = cast(BatchNorm(3, eps=0), float).to_device(xp)
+    y = to_host(layer.forward(xp.asarray(x), True)[0])
     np.testing.assert_allclose(y.mean(axis=(0, 1)), 0, atol=1e-12)
     np.testing.assert_allclose(y.std(axis=(0, 1)), 1, atol=1e-12)
-    np.testing.assert_allclose(layer.running_mean, 0.1 * x.mean(axis=(0, 1)))
+    np.testing.assert_allclose(to_host(layer.running_mean), 0.1 * x.mean(axis=(0, 1)))
 
 
-def test_complex_input_leaves_the_running_statistics_alone():
-    layer = cast(BatchNorm(3), float)
-    layer.forward(np.ones((4, 3), complex), True)
-    assert_array_equal(layer.running_mean, 0)
-    assert_array_equal(layer.running_var, 1)
+def test_complex_input_leaves_the_running_statistics_alone(xp):
+    layer = cast(BatchNorm(3), float).to_device(xp)
+    layer.forward(xp.ones((4, 3), complex), True)
+    equal(layer.running_mean, np.zeros(3))
+    equal(layer.running_var, np.ones(3))
 
 
 def test_a_tied_weight_is_one_parameter_listed_once():
@@ -251,12 +270,13 @@ def test_a_tied_weight_is_one_parameter_listed_once():
     assert list(stack.named_parameters()) == ["there.weight"]
 
 
-def test_a_summed_output_would_not_notice_a_wrong_batch_norm():
+def test_a_summed_output_would_not_notice_a_wrong_batch_norm(xp):
     """Why the checks use a random upstream gradient: with a uniform one, dx is always 0."""
-    layer = cast(BatchNorm(2), float)
-    x = np.random.default_rng(0).standard_normal((5, 2))
+    layer = cast(BatchNorm(2), float).to_device(xp)
+    x = xp.asarray(np.random.default_rng(0).standard_normal((5, 2)))
     y, cache = layer.forward(x, True)
-    np.testing.assert_allclose(layer.backward(np.ones_like(y), cache), 0, atol=1e-12)
+    dx = to_host(layer.backward(xp.ones_like(y), cache))
+    np.testing.assert_allclose(dx, 0, atol=1e-12)
 
 
 def test_complex_step_differentiates():

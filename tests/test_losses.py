@@ -9,6 +9,7 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tinyembed.arrays import to_host
 from tinyembed.batches import draw_candidates
 from tinyembed.layers.cosine import (
     BatchCosineLoss,
@@ -25,23 +26,25 @@ seeds = st.integers(0, 2**32 - 1)
 
 @given(n=st.integers(1, 6), classes=st.integers(2, 5), seed=seeds, scale=st.floats(0.1, 50))
 @settings(deadline=None)
-def test_cross_entropy(n, classes, seed, scale):
+def test_cross_entropy(xp, n, classes, seed, scale):
     rng = np.random.default_rng(seed)
     logits = rng.standard_normal((n, classes)) * scale
     target = rng.integers(classes, size=n)
-    loss, cache = SoftmaxCrossEntropy().forward(logits, target)
     expected = -scipy.special.log_softmax(logits, axis=1)[np.arange(n), target].mean()
-    np.testing.assert_allclose(loss, expected, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(softmax(logits), scipy.special.softmax(logits, axis=1), rtol=1e-12)
+    probabilities = scipy.special.softmax(logits, axis=1)
+    logits, target = xp.asarray(logits), xp.asarray(target)
+    loss, cache = SoftmaxCrossEntropy().forward(logits, target)
+    np.testing.assert_allclose(to_host(loss), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(to_host(softmax(logits)), probabilities, rtol=1e-12)
     step = complex_step(lambda z: SoftmaxCrossEntropy().forward(z, target)[0], logits)
-    gradient = SoftmaxCrossEntropy().backward(cache)
+    gradient = to_host(SoftmaxCrossEntropy().backward(cache))
     np.testing.assert_allclose(gradient, step, rtol=1e-10, atol=1e-14)
 
 
-def test_cross_entropy_survives_huge_logits():
-    logits = np.array([[1e4, 0.0], [0.0, -1e4]], np.float32)
-    loss, cache = SoftmaxCrossEntropy().forward(logits, np.array([1, 0]))
-    assert loss == 5000 and np.isfinite(SoftmaxCrossEntropy().backward(cache)).all()
+def test_cross_entropy_survives_huge_logits(xp):
+    logits = xp.asarray([[1e4, 0.0], [0.0, -1e4]], np.float32)
+    loss, cache = SoftmaxCrossEntropy().forward(logits, xp.asarray([1, 0]))
+    assert loss == 5000 and xp.isfinite(SoftmaxCrossEntropy().backward(cache)).all()
 
 
 def brute_force_loss(reconstruction, target, candidates, temperature):
@@ -59,17 +62,18 @@ def brute_force_loss(reconstruction, target, candidates, temperature):
 
 
 @given(n=st.integers(5, 8), seed=seeds, temperature=st.sampled_from([1.0, 0.1]))
-@settings(max_examples=30, deadline=None)
-def test_candidate_loss(n, seed, temperature):
+@settings(max_examples=20, deadline=None)
+def test_candidate_loss(xp, n, seed, temperature):
     rng = np.random.default_rng(seed)
     reconstruction = rng.standard_normal((n, 2, 3))
     target = (rng.random((n, 2, 3)) < 0.5) * 1.0
     target[:, 0, 0] = 1  # no silent target
     candidates = draw_candidates(n, rng)
     loss = CandidateCosineLoss(temperature)
-    value, cache = loss.forward(reconstruction, target, candidates)
     expected = brute_force_loss(reconstruction, target, candidates, temperature)
-    np.testing.assert_allclose(value, expected, rtol=1e-10)
+    reconstruction, target, candidates = map(xp.asarray, (reconstruction, target, candidates))
+    value, cache = loss.forward(reconstruction, target, candidates)
+    assert float(value) == pytest.approx(expected, rel=1e-10)
     step = complex_step(lambda r: loss.forward(r, target, candidates)[0], reconstruction)
     gradient = loss.backward(cache)
     assert gradient.shape == reconstruction.shape
@@ -98,41 +102,43 @@ def test_what_the_loss_can_and_cannot_reach():
     assert constant == pytest.approx(math.log(5))
 
 
-def test_a_silent_reconstruction_has_a_finite_loss_and_gradient():
+def test_a_silent_reconstruction_has_a_finite_loss_and_gradient(xp):
     loss = CandidateCosineLoss()
-    zeros = np.zeros((5, 3), np.float32)
-    candidates = (np.arange(5)[:, None] + np.arange(5)) % 5
+    zeros = xp.zeros((5, 3), np.float32)
+    candidates = (xp.arange(5)[:, None] + xp.arange(5)) % 5
     value, cache = loss.forward(zeros, zeros + 1, candidates)
     gradient = loss.backward(cache)
-    assert np.isfinite(value) and np.isfinite(gradient).all() and gradient.dtype == np.float32
+    assert xp.isfinite(value) and xp.isfinite(gradient).all() and gradient.dtype == np.float32
 
 
 @given(n=st.integers(1, 6), seed=seeds)
-@settings(max_examples=30, deadline=None)
-def test_cosine_loss(n, seed):
+@settings(max_examples=20, deadline=None)
+def test_cosine_loss(xp, n, seed):
     rng = np.random.default_rng(seed)
     prediction, target = rng.standard_normal((2, n, 4))
-    value, cache = CosineLoss().forward(prediction, target)
     expected = np.mean(
         [scipy.spatial.distance.cosine(*pair) for pair in zip(prediction, target, strict=True)]
     )
-    np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
+    prediction, target = xp.asarray(prediction), xp.asarray(target)
+    value, cache = CosineLoss().forward(prediction, target)
+    np.testing.assert_allclose(to_host(value), expected, rtol=1e-9, atol=1e-12)
     step = complex_step(lambda p: CosineLoss().forward(p, target)[0], prediction)
     assert relative_error(CosineLoss().backward(cache), step) < 1e-10
 
 
 @given(n=st.integers(1, 6), seed=seeds, temperature=st.sampled_from([1.0, 0.1]))
-@settings(max_examples=30, deadline=None)
-def test_batch_cosine_loss(n, seed, temperature):
+@settings(max_examples=20, deadline=None)
+def test_batch_cosine_loss(xp, n, seed, temperature):
     rng = np.random.default_rng(seed)
     prediction, target = rng.standard_normal((2, n, 4))
     loss = BatchCosineLoss(temperature)
-    value, cache = loss.forward(prediction, target)
     logits = 1 - scipy.spatial.distance.cdist(prediction, target, "cosine")
     expected = -np.diag(scipy.special.log_softmax(logits / temperature, axis=1)).mean()
-    np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
+    prediction, target = xp.asarray(prediction), xp.asarray(target)
+    value, cache = loss.forward(prediction, target)
+    np.testing.assert_allclose(to_host(value), expected, rtol=1e-9, atol=1e-12)
     step = complex_step(lambda p: loss.forward(p, target)[0], prediction)
-    np.testing.assert_allclose(loss.backward(cache), step, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(to_host(loss.backward(cache)), step, rtol=1e-9, atol=1e-12)
 
 
 @given(m=st.integers(1, 6), n=st.integers(2, 7), seed=seeds, temperature=st.floats(0.05, 2))
@@ -168,11 +174,12 @@ def test_one_array_as_queries_and_keys():
     np.testing.assert_allclose(sum(loss.backward(cache)), step, rtol=1e-9, atol=1e-12)
 
 
-def test_cosines():
+def test_cosines(xp):
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((3, 5)), rng.standard_normal((4, 5))
     expected = [[x @ y / np.linalg.norm(x) / np.linalg.norm(y) for y in b] for x in a]
-    np.testing.assert_allclose(cosines(a, b), expected)
+    found = cosines(xp.asarray(a), xp.asarray(b))
+    np.testing.assert_allclose(to_host(found), expected)
 
 
 @given(n=st.integers(5, 40), seed=seeds)

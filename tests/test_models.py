@@ -1,8 +1,9 @@
-"""The seven models: shapes, gradients of the whole, one weight for two layers, weight files."""
+"""The models: shapes, gradients of the whole, one weight for two layers, weight files."""
 
 import numpy as np
 import pytest
 
+from tinyembed.arrays import to_host
 from tinyembed.batches import Batch, draw_candidates
 from tinyembed.errors import InputError
 from tinyembed.layers.conv import TiedConvTranspose2d
@@ -13,11 +14,16 @@ from tinyembed.models import MODELS, WIDTHS, Model
 COMPOSERS = ["Bach", "Chopin", "Joplin"]
 
 
-def make_batch(n=6, seed=0, dtype=float):
+def make_batch(n=6, seed=0, dtype=float, excerpt=0):
+    """excerpt: units that follow each other, for a model that is shown excerpts."""
+    beat = np.arange(n)
+    if excerpt:  # four of them, which overlap
+        beat = (7 * np.arange(4)[:, None] + 4 * np.arange(excerpt)).ravel()
+        n = len(beat)
     rng = np.random.default_rng(seed)
     rolls = (rng.random((2, n, 60, 96)) < 0.02).astype(dtype)
     composer = rng.integers(len(COMPOSERS), size=n)
-    return Batch(rolls[0], rolls[1], draw_candidates(n, rng), composer, rolls[0])
+    return Batch(rolls[0], rolls[1], draw_candidates(n, rng), composer, rolls[0], beat)
 
 
 def make_model(name, width="small", seed=0):
@@ -25,8 +31,9 @@ def make_model(name, width="small", seed=0):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_gradient_of_a_whole_model(name):
-    model, batch = cast(make_model(name), float), make_batch()
+def test_the_gradient_of_a_whole_model(xp, name):
+    model = cast(make_model(name), float).to_device(xp)
+    batch = make_batch(excerpt=model.spec.excerpt).to_device(xp)
     _, cache = model.loss(batch, training=True)
     model.loss_backward(cache)
 
@@ -59,9 +66,9 @@ def test_dropping_one_contribution_to_a_tied_weight_is_noticed(tied, monkeypatch
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_what_comes_out(name):
-    model, spec = make_model(name), MODELS[name]
-    output, _ = model.forward(make_batch(dtype=np.float32).input)
+def test_what_comes_out(xp, name):
+    model, spec = make_model(name).to_device(xp), MODELS[name]
+    output, _ = model.forward(xp.asarray(make_batch(dtype=np.float32).input))
     assert output.embedding.shape == (6, 100) and output.embedding.dtype == np.float32
     assert (output.reconstruction is not None) == bool(spec.context)
     assert (output.logits is not None) == (spec.head is not None)
@@ -101,20 +108,30 @@ def test_the_decoder_holds_the_encoders_own_weights():
     assert biases == ["decoder.conv1.bias"]
 
 
-def test_encoding_does_not_depend_on_the_batch():
+def test_encoding_does_not_depend_on_the_batch_or_the_device(xp):
     model, rolls = make_model("context"), make_batch(7, dtype=np.float32).input
     whole = model.encode(rolls)
-    np.testing.assert_allclose(model.encode(rolls, batch_size=3), whole, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(model.encode(rolls[2:3])[0], whole[2], rtol=1e-4, atol=1e-6)
+    model.to_device(xp)
+    rolls = xp.asarray(rolls)
+    close = {"rtol": 1e-4, "atol": 1e-6}
+    np.testing.assert_allclose(to_host(model.encode(rolls)), whole, **close)
+    np.testing.assert_allclose(to_host(model.encode(rolls, batch_size=3)), whole, **close)
+    np.testing.assert_allclose(to_host(model.encode(rolls[2:3]))[0], whole[2], **close)
     assert model.encode(rolls[:0]).shape == (0, 100)
 
 
-def test_state_goes_round():
+def test_state_goes_round_and_across_devices(xp):
     a, b = make_model("regularized", seed=0), make_model("regularized", seed=1)
     batch = make_batch(dtype=np.float32)
-    a.loss(batch, training=True)  # moves the running statistics
+    a.to_device(xp).loss(batch.to_device(xp), training=True)  # moves the running statistics
     b.load_state(a.state())
-    np.testing.assert_array_equal(a.encode(batch.input), b.encode(batch.input))
+    assert {type(value) for value in a.state().values()} == {np.ndarray}
+    for name, value in b.state().items():
+        np.testing.assert_array_equal(value, a.state()[name])
+    theirs = b.encode(batch.input)
+    np.testing.assert_allclose(to_host(a.encode(xp.asarray(batch.input))), theirs, rtol=1e-4, atol=1e-6)
+    a.load_state(b.state())
+    np.testing.assert_allclose(to_host(a.encode(xp.asarray(batch.input))), theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_a_foreign_state_is_refused():

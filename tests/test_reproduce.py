@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from music import write_corpus
 
-from tinyembed.models import MODELS
+from tinyembed.models import PAPER_MODELS
 from tinyembed.runs import load_arrays, save_arrays
 
 QUICK = (
@@ -68,7 +68,7 @@ def reproduced(music, tmp_path_factory):
 def test_the_report_and_the_numbers(reproduced):
     out, done = reproduced
     results = json.loads((out / "results.json").read_text())
-    assert list(results["models"]) == list(MODELS)
+    assert list(results["models"]) == list(PAPER_MODELS)
     for entry in (*results["models"].values(), results["baselines"]["pca"]):
         for kind in ("rank", "rank_same_piece"):
             assert {
@@ -76,7 +76,7 @@ def test_the_report_and_the_numbers(reproduced):
             } <= set(entry[kind])  # fmt: skip
         assert {"accuracy", "macro_f1", "weighted_f1"} <= set(entry["composers"])
     assert set(results["baselines"]) == {"untrained", "pca", "mean", "majority", "repetition"}
-    assert set(results["baselines"]["repetition"]) == set(MODELS)
+    assert set(results["baselines"]["repetition"]) == set(PAPER_MODELS)
     assert len(results["tests"]["rank"]["pairs"]) == 21
     assert results["corpus"]["pieces_in_both"] == 0
     assert results["corpus"]["candidates"] < 1000  # and so the report says

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinyembed.errors import InputError
-from tinyembed.music.corruption import CORRUPTIONS
+from tinyembed.music.corruption import CORRUPTIONS, draw
 from tinyembed.music.duplicates import unique_units
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
 
@@ -36,6 +36,7 @@ class Batch:
     candidates: (N, 5), members of the batch to compare with, the example itself first
     composer:   (N,), the index of each unit's composer
     clean:      (N, 60, 96), the units before corruption
+    beat:       (N,), the beat of the corpus at which each unit begins
     """
 
     input: np.ndarray
@@ -43,11 +44,28 @@ class Batch:
     candidates: np.ndarray
     composer: np.ndarray
     clean: np.ndarray
+    beat: np.ndarray | None = None
 
     def to_device(self, xp):
         """The same batch in arrays of xp."""
         moved = {name: None if v is None else xp.asarray(v) for name, v in vars(self).items()}
         return replace(self, **moved)
+
+
+@dataclass
+class Draws:
+    """The same N examples as they are drawn: numbers, before there are rolls.
+
+    beats, keys: (N,), the unit of each; candidates, composer: as in `Batch`; choice, order: what
+    a corruption of onsets draws (corruption.py), or None
+    """
+
+    beats: np.ndarray
+    keys: np.ndarray
+    candidates: np.ndarray
+    composer: np.ndarray
+    choice: np.ndarray | None = None
+    order: np.ndarray | None = None
 
 
 class Examples:
@@ -79,12 +97,35 @@ class Examples:
 
     def batch(self, step, size):
         """The batch of one training step: every unique input once a pass, in a new order each."""
+        return self.make(self.choose(step, size), step)
+
+    def choose(self, step, size):
+        """Which unique inputs are in the batch of a step: (size,) indices."""
         places = np.arange(step * size, (step + 1) * size)
         passes, places = np.divmod(places, len(self))
         chosen = np.empty(size, np.int64)
         for n in np.unique(passes):
             chosen[passes == n] = self._order_of_pass(n)[places[passes == n]]
-        return self.make(chosen, step)
+        return chosen
+
+    def composers(self):
+        """The composer of each occurrence of a unit: (n,)."""
+        return self.corpus.composer_of(self.units.occurrence_beat)
+
+    def fixed(self, seed, limit, size):
+        """The same examples every time, at most `limit`, in whole batches: for `make`, a list.
+
+        Raises InputError where there are too few to compare.
+        """
+        chosen = random_stream(seed, "validation").permutation(len(self))[:limit]
+        if len(chosen) > size:  # whole batches only
+            chosen = chosen[: len(chosen) // size * size]
+        if len(chosen) < CANDIDATES:
+            raise InputError(
+                f"the validation pieces hold {len(chosen)} examples, at least {CANDIDATES} are "
+                "needed: add pieces, or longer ones"
+            )
+        return [chosen[i : i + size] for i in range(0, len(chosen), size)]
 
     def _order_of_pass(self, n):
         if self._pass != n:
@@ -98,10 +139,8 @@ class Examples:
         chosen: (N,) indices of unique inputs; step: chooses the occurrences, the corruption and
         the candidates. Returns a `Batch` of float32 arrays on the host.
         """
-        first, last = self.units.group_start[chosen], self.units.group_start[chosen + 1]
-        drawn = random_stream(self.seed, "occurrence", step).integers(first, last)
-        beats, keys = self.units.occurrence_beat[drawn], self.units.occurrence_key[drawn]
-
+        draws = self.draw(chosen, step)
+        beats, keys = draws.beats, draws.keys
         clean = self.corpus.rolls(beats, keys)
         target = None
         if self.offsets == [0]:
@@ -116,10 +155,28 @@ class Examples:
         return Batch(
             input=damaged,
             target=target,
-            candidates=draw_candidates(len(chosen), random_stream(self.seed, "candidates", step)),
-            composer=self.corpus.composer_of(beats),
+            candidates=draws.candidates,
+            composer=draws.composer,
             clean=clean,
+            beat=beats,
         )
+
+    def draw(self, chosen, step, corruption=False):
+        """What is random about a batch: `Draws`, with those of the corruption if asked for.
+
+        Other arguments as for `make`.
+        """
+        first, last = self.units.group_start[chosen], self.units.group_start[chosen + 1]
+        drawn = random_stream(self.seed, "occurrence", step).integers(first, last)
+        beats, keys = self.units.occurrence_beat[drawn], self.units.occurrence_key[drawn]
+        candidates = draw_candidates(len(chosen), random_stream(self.seed, "candidates", step))
+        draws = Draws(beats, keys, candidates, self.corpus.composer_of(beats))
+        if corruption and self.spec.corruption:
+            rng = random_stream(self.seed, "corruption", step)
+            start = self.corpus.beat_start
+            n_onsets = int((start[beats + BEATS_PER_UNIT] - start[beats]).sum())
+            draws.choice, draws.order = draw(self.spec.corruption, rng, len(chosen), n_onsets)
+        return draws
 
 
 def draw_candidates(n, rng):

@@ -33,6 +33,7 @@ from tinyembed.exports import Table, check_out, write_table
 from tinyembed.music.inputs import find_music, printable, read_files
 from tinyembed.music.reading import SUFFIXES
 from tinyembed.music.roll import BEATS_PER_UNIT, units_sound
+from tinyembed.room import room_on
 from tinyembed.runs import digest
 
 
@@ -73,7 +74,9 @@ def main(argv=None):
     options = build_parser().parse_args(argv)
     check_out(options.out)
     progress = False if options.json else None
-    model = loaded(options.model, options.device)
+    xp = device_module(options.device)
+    with room_on(xp):
+        model = loaded(options.model, options.device)
     paths, errors = expand(options.paths)
     good = []
     for path, piece in zip(paths, read_files(paths, options.any_meter, progress), strict=True):
@@ -86,7 +89,8 @@ def main(argv=None):
     if not good:
         return errors[0].exit_status
 
-    table = make_table(good, model, options, progress)
+    with room_on(xp):
+        table = make_table(good, model, options, progress)
     written = write_table(options.out, table, progress)
     padded = [printable(path) for path, piece in good if piece.n_beats < BEATS_PER_UNIT]
     if options.json:
@@ -95,7 +99,7 @@ def main(argv=None):
             "out": written,
             "model": table.model,
             "weights": table.weights,
-            "device": device_name(device_module(options.device)),
+            "device": device_name(xp),
             "rows": len(table),
             "files": [{"file": f, "rows": n} for f, n in zip(table.files, rows, strict=True)],
             "padded": padded,

@@ -5,12 +5,14 @@ import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from tinyembed.arrays import array_module, device_module, to_host
 from tinyembed.errors import InputError, MusicError, WorkError
 from tinyembed.models import EMBEDDING, Model
+from tinyembed.music.cutting import Cutter
 from tinyembed.music.inputs import find_music, printable, read_files, read_music
 from tinyembed.music.midi import Piece
 from tinyembed.music.roll import (
@@ -27,8 +29,9 @@ WEIGHTS = Path(__file__).with_name("weights")  # NAME.npz, and NAME.md that says
 DEFAULT = "context"
 # Units are encoded in blocks of one size, the last one filled with silence: BLAS adds up in
 # another order for a product of another size, and a row would then change in its last bit with
-# the company it is in. 32 is also fastest on a CPU; a GPU wants more at once.
-CPU_BLOCK, GPU_BLOCK = 32, 1024
+# the company it is in. 32 is also fastest on a CPU. A GPU wants more at once, but not many more than
+# a piece has; so many take 0.2 GB there at `paper` width, however long the music is.
+CPU_BLOCK, GPU_BLOCK = 32, 256
 
 
 class EmbeddingWarning(UserWarning):
@@ -145,12 +148,22 @@ def embed_piece(piece, model, bar=None):
     """The embeddings of a `Piece`: (n_units, 100) float32 on the host. bar: of units, to update."""
     units = int(n_units(piece.n_beats))
     start = beat_starts(piece.ticks, units + BEATS_PER_UNIT - 1)
+    xp = array_module(model.parameters()[0].value)
 
-    def rolls(first, last):
-        beats = np.arange(first, last)
+    def cut(beats):
         return unit_rolls(piece.ticks, piece.pitches, start, beats, np.zeros(len(beats), int))
 
-    return to_host(_encode(units, rolls, model, bar))
+    if xp is not np:  # the onsets cross the bus, not the rolls, which are a thousand times as large
+        cut = Cutter(Onsets(piece.ticks, piece.pitches, start), xp).rolls
+    return to_host(_encode(units, lambda first, last: cut(np.arange(first, last)), model, bar))
+
+
+class Onsets(NamedTuple):
+    """A piece as a `Cutter` takes it: ticks, pitches (n_onsets,), beat_start (n_beats + 1,)."""
+
+    ticks: np.ndarray
+    pitches: np.ndarray
+    beat_start: np.ndarray
 
 
 def embed_rolls(rolls, model):

@@ -9,7 +9,7 @@ from tinyembed.arrays import device_module
 from tinyembed.command import Parser, add_device, add_json, count, folder, music, music_words, run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
-from tinyembed.evaluation.experiments import Stage, check_split, run_majority
+from tinyembed.evaluation.experiments import Stage, check_split, less_than, run_majority
 from tinyembed.evaluation.results import (
     Answers,
     about,
@@ -23,6 +23,7 @@ from tinyembed.evaluation.results import (
 from tinyembed.evaluation.stages import answer
 from tinyembed.music.sources import open_corpus
 from tinyembed.report.write import write_report
+from tinyembed.room import room_on
 from tinyembed.runs import Run, digest, load_weights, open_or_create, write_json
 from tinyembed.trainer import fingerprint
 
@@ -75,7 +76,8 @@ def main(argv=None):
             "says where that music is now"
         )
     seed = config["seed"]
-    stage = Stage.build(corpus, seed, options.keys)
+    with room_on(xp):
+        stage = Stage.build(corpus, seed, options.keys, xp)
     settings = {
         **{name: config[name] for name in ("width", "examples", "batch_size", "seed")},
         "seeds": 1,
@@ -92,16 +94,17 @@ def main(argv=None):
         },
     ).folder
 
-    model.to_device(xp)
     answers = Answers()
 
     def encode(rolls):
         return model.encode(xp.asarray(rolls))
 
-    found = answer(
-        home / "answers", model.name, lambda: encode, stage, xp, options.lstm_steps,
-        options.classifier_steps, say, False if options.json else None,
-    )  # fmt: skip
+    with room_on(xp, *less_than(options.keys)):
+        model.to_device(xp)
+        found = answer(
+            home / "answers", model.name, lambda: encode, stage, xp, options.lstm_steps,
+            options.classifier_steps, say, False if options.json else None,
+        )  # fmt: skip
     answers.prediction.append(found[0])
     answers.composers.append(found[1])
     answers.pieces.append(stage.target_pieces())

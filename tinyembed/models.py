@@ -1,8 +1,9 @@
-"""The encoder, the decoder tied to it, and the seven models of section 4 in one table."""
+"""The encoder, the decoder tied to it, the paper's seven models and an eighth in one table."""
 
 from dataclasses import dataclass
 
 from tinyembed.arrays import array_module, to_host
+from tinyembed.contrast import ExcerptContrast
 from tinyembed.errors import InputError
 from tinyembed.layers.batchnorm import BatchNorm
 from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d
@@ -18,21 +19,29 @@ HEAD_HIDDEN = 50
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What one of the seven models is given and what it must find.
+    """What a model is given and what it must find.
 
     title:      the paper's name for it (Table 2)
-    section:    where the paper describes it
+    section:    where the paper describes it, None for a model of ours
     corruption: what is done to the input unit: note_drop, beat_drop, octave_split, or None
     context:    offsets in units of four beats whose sum is the target: (0,) is the unit itself,
                 (1,) the next one, (-1, 1) both neighbours; () is no decoder at all
     head:       hidden widths between embedding and composers, () for none; None is no head
+    excerpt:    units that stand together in a batch, each after the one before, for a model that
+                predicts the later from the earlier ones (contrast.py); 0 for single units
+    temperature, batch_size: what to use where nobody says otherwise
+    head_share: the weight of the composers in the sum of the losses
     """
 
     title: str
-    section: str
+    section: str | None
     corruption: str | None = None
     context: tuple = (0,)
     head: tuple | None = None
+    excerpt: int = 0
+    temperature: float = 1.0
+    batch_size: int = 100
+    head_share: float = 1.0
 
 
 MODELS = {
@@ -43,7 +52,12 @@ MODELS = {
     "context": ModelSpec("Predict Context", "4.2", context=(-1, 1)),
     "composer": ModelSpec("Composer Discrimination", "4.3", context=(), head=()),
     "regularized": ModelSpec("Regularized", "4.4", context=(-1, 1), head=(HEAD_HIDDEN,)),
-}
+    "contrastive": ModelSpec(
+        "Contrastive", None, context=(), head=(HEAD_HIDDEN,), excerpt=16,
+        temperature=0.1, batch_size=512, head_share=0.1,
+    ),
+}  # fmt: skip
+PAPER_MODELS = tuple(name for name, spec in MODELS.items() if spec.section)
 
 
 @dataclass(frozen=True)
@@ -129,10 +143,11 @@ class Model(Layer):
     """An encoder with what trains it: a decoder, a composer head, or both.
 
     name: a key of MODELS; width: a key of WIDTHS; composers: class names, which a model without a
-    head carries along unused; temperature: of the candidate loss; rng: draws the first weights.
+    head carries along unused; temperature: of the loss by comparison, None for the model's own;
+    rng: draws the first weights.
     """
 
-    def __init__(self, name, width, composers, rng, temperature=1.0):
+    def __init__(self, name, width, composers, rng, temperature=None):
         for what, value, table in (("model", name, MODELS), ("width", width, WIDTHS)):
             if value not in table:
                 raise InputError(f"--{what} {value}: choose one of {', '.join(table)}")
@@ -148,6 +163,10 @@ class Model(Layer):
         self.head = None
         if self.spec.head is not None:
             self.head = build_head(self.spec.head, len(self.composers), rng)
+        temperature = temperature or self.spec.temperature
+        self.contrast = None
+        if self.spec.excerpt:
+            self.contrast = ExcerptContrast(self.spec.excerpt, EMBEDDING, temperature, rng)
         self.candidate_loss = CandidateCosineLoss(temperature)
         self.cross_entropy = SoftmaxCrossEntropy()
 
@@ -165,7 +184,7 @@ class Model(Layer):
     def backward(self, doutput, cache):
         """Add to all gradients. doutput: an `Output` of them; the two sides meet in h."""
         encoder_cache, decoder_cache, head_cache = cache
-        dh = 0
+        dh = 0 if doutput.embedding is None else doutput.embedding
         if self.decoder:
             dh = dh + self.decoder.backward(doutput.reconstruction[..., None], decoder_cache)
         if self.head:
@@ -175,8 +194,9 @@ class Model(Layer):
     def loss(self, batch, training=False):
         """The losses on a `Batch`, and a cache for `loss_backward`.
 
-        Returns {"reconstruction": equation 3, "composer": cross-entropy}, those that this model
-        has, each a 0-d array; what is minimized is their sum (section 4.4).
+        Returns {"reconstruction": equation 3, "prediction": contrast.py, "composer":
+        cross-entropy}, those that this model has, each a 0-d array; what is minimized is their sum
+        (section 4.4), the last with its share.
         """
         output, cache = self.forward(batch.input, training)
         losses, loss_caches = {}, {}
@@ -184,10 +204,15 @@ class Model(Layer):
             losses["reconstruction"], loss_caches["reconstruction"] = self.candidate_loss.forward(
                 output.reconstruction, batch.target, batch.candidates
             )
+        if self.contrast:
+            losses["prediction"], loss_caches["prediction"] = self.contrast.forward(
+                output.embedding, batch.beat, training
+            )
         if self.head:
             losses["composer"], loss_caches["composer"] = self.cross_entropy.forward(
                 output.logits, batch.composer
             )
+            losses["composer"] = losses["composer"] * self.spec.head_share
         return losses, (cache, loss_caches)
 
     def loss_backward(self, cache):
@@ -196,8 +221,11 @@ class Model(Layer):
         doutput = Output(None, None, None)
         if self.decoder:
             doutput.reconstruction = self.candidate_loss.backward(loss_caches["reconstruction"])
+        if self.contrast:
+            doutput.embedding = self.contrast.backward(loss_caches["prediction"])
         if self.head:
-            doutput.logits = self.cross_entropy.backward(loss_caches["composer"])
+            dlogits = self.cross_entropy.backward(loss_caches["composer"])
+            doutput.logits = dlogits * self.spec.head_share
         self.backward(doutput, cache)
 
     def encode(self, rolls, batch_size=1000):

@@ -2,7 +2,9 @@
 
 import math
 
-from tinyembed.arrays import array_module, in_blocks
+import numpy as np
+
+from tinyembed.arrays import array_module, fuse, in_blocks
 
 
 class Flat:
@@ -39,14 +41,30 @@ class Adam:
 
     def step(self, learning_rate):
         """Move every weight against its gradient, and set the gradients to zero."""
-        xp = array_module(self.flat.values)
         self.t += 1
-        # Both means start at zero; dividing by these undoes the pull towards it.
-        m_correction = 1 - self.beta1**self.t
-        v_correction = 1 - self.beta2**self.t
-        rate = learning_rate / m_correction
+        self.update(*self.factors(self.t, learning_rate))
 
-        def update(block):
+    def factors(self, t, learning_rate):
+        """What `update` needs for step t, counted from 1: two numbers."""
+        # Both means start at zero; dividing by these undoes the pull towards it.
+        m_correction = 1 - self.beta1**t
+        v_correction = 1 - self.beta2**t
+        return learning_rate / m_correction, 1 / v_correction
+
+    def update(self, rate, inverse_correction):
+        """One step with given factors, which may be 0-d arrays on the GPU, written there anew.
+
+        For a graph that is recorded once and then replayed, numbers would be the first step's.
+        """
+        xp = array_module(self.flat.values)
+        if xp is not np:
+            betas = (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2, self.eps)
+            _move(
+                self.flat.values, self.flat.grads, self.m, self.v, rate, inverse_correction, *betas
+            )
+            return
+
+        def move(block):
             value, g, m, v = (a[block] for a in (self.flat.values, self.flat.grads, self.m, self.v))
             s = xp.multiply(g, 1 - self.beta1)
             m *= self.beta1
@@ -55,7 +73,7 @@ class Adam:
             s *= 1 - self.beta2
             v *= self.beta2
             v += s  # v = beta2 v + (1 - beta2) g^2
-            xp.multiply(v, 1 / v_correction, out=s)
+            xp.multiply(v, inverse_correction, out=s)
             xp.sqrt(s, out=s)
             s += self.eps
             xp.divide(m, s, out=s)
@@ -63,7 +81,18 @@ class Adam:
             value -= s
             g[...] = 0
 
-        in_blocks(update, self.flat.values)
+        in_blocks(move, self.flat.values)
+
+
+@fuse
+def _move(value, g, m, v, rate, inverse_correction, beta1, rest1, beta2, rest2, eps):
+    """The same in one pass, on the GPU: four arrays are read and written, nothing in between."""
+    m *= beta1
+    m += g * rest1
+    v *= beta2
+    v += g * g * rest2
+    value -= m / (array_module(g).sqrt(v * inverse_correction) + eps) * rate
+    g[...] = 0
 
 
 def cosine_decay(step, steps, peak):

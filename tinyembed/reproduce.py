@@ -23,7 +23,7 @@ from tinyembed.command import (
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
-from tinyembed.evaluation.experiments import Stage, check_split, run_majority
+from tinyembed.evaluation.experiments import Stage, check_split, less_than, run_majority
 from tinyembed.evaluation.results import (
     Answers,
     about,
@@ -35,9 +35,10 @@ from tinyembed.evaluation.results import (
     warnings_of,
 )
 from tinyembed.evaluation.stages import answer
-from tinyembed.models import MODELS
+from tinyembed.models import MODELS, PAPER_MODELS
 from tinyembed.music.sources import open_corpus
 from tinyembed.report.write import write_report
+from tinyembed.room import room_on
 from tinyembed.runs import Run, load_weights, open_or_create, write_json
 from tinyembed.trainer import Interrupted, Trainer, fingerprint
 
@@ -119,25 +120,27 @@ def reproduce(home, corpus, settings, xp, say, progress=None):
     cupy; say: told what is going on. Raises Interrupted after Ctrl-C in a training.
     """
     seeds = range(settings["seed"], settings["seed"] + settings["seeds"])
-    answers = {name: Answers() for name in (*MODELS, *BASELINES)}
-    majority, training = [], {name: [] for name in MODELS}
+    answers = {name: Answers() for name in (*PAPER_MODELS, *BASELINES)}
+    majority, training = [], {name: [] for name in PAPER_MODELS}
     for seed in seeds:
-        stage = Stage.build(corpus, seed, settings["keys"])
+        with room_on(xp):
+            stage = Stage.build(corpus, seed, settings["keys"], xp)
         majority.append(run_majority(stage))
-        for name in MODELS:
+        for name in PAPER_MODELS:
             folder = home.folder / "models" / f"{name}-seed{seed}"
             training[name].append(train(folder, name, seed, corpus, settings, xp, say, progress))
-        encoders = {name: _model_encoder(home, name, seed, xp) for name in MODELS}
+        encoders = {name: _model_encoder(home, name, seed, xp) for name in PAPER_MODELS}
         pieces = np.unique(stage.train.piece)
         encoders["untrained"] = lambda seed=seed, pieces=pieces: untrained_encoder(
             corpus, pieces, settings["width"], seed, xp
         )
         encoders["pca"] = lambda seed=seed, pieces=pieces: pca_encoder(corpus, pieces, seed, xp)
         for name, encoder in encoders.items():
-            found = answer(
-                home.folder / "answers", f"{name}-seed{seed}", encoder, stage, xp,
-                settings["lstm_steps"], settings["classifier_steps"], say, progress,
-            )  # fmt: skip
+            with room_on(xp, *less_than(settings["keys"])):
+                found = answer(
+                    home.folder / "answers", f"{name}-seed{seed}", encoder, stage, xp,
+                    settings["lstm_steps"], settings["classifier_steps"], say, progress,
+                )  # fmt: skip
             answers[name].prediction.append(found[0])
             answers[name].composers.append(found[1])
             answers[name].pieces.append(stage.target_pieces())
@@ -152,17 +155,17 @@ def reproduce(home, corpus, settings, xp, say, progress=None):
                 **training_entry(training[name]),
                 "commands": commands_of(name, settings, home.folder),
             }
-            for name in MODELS
+            for name in PAPER_MODELS
         },
         "baselines": {
             **{n: entry_of(answers[n], t, corpus.composers) for n, t in BASELINES.items()},
-            "mean": {name: answers[name].rank_entry("mean_") for name in MODELS},
+            "mean": {name: answers[name].rank_entry("mean_") for name in PAPER_MODELS},
             "majority": {"composers": composer_scores(majority, corpus.composers)},
-            "repetition": {name: answers[name].rank_entry("repetition_") for name in MODELS},
+            "repetition": {name: answers[name].rank_entry("repetition_") for name in PAPER_MODELS},
         },
-        "tests": significance({name: answers[name] for name in MODELS}),
+        "tests": significance({name: answers[name] for name in PAPER_MODELS}),
     }
-    for name in MODELS:
+    for name in PAPER_MODELS:
         results["models"][name]["seconds"]["train"] = sum(s["seconds"] for s in training[name])
     results["seconds"] = seconds_in_all(results)
     return results

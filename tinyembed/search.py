@@ -8,7 +8,7 @@ from pathlib import Path
 import mido
 import numpy as np
 
-from tinyembed.arrays import device_module, device_name
+from tinyembed.arrays import device_module, device_name, to_host
 from tinyembed.command import (
     Parser,
     add_any_meter,
@@ -28,6 +28,7 @@ from tinyembed.music.roll import BEATS_PER_UNIT, PITCHES, piece_rolls, roll_to_m
 from tinyembed.music.sources import spelled
 from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.mapped import load_mapped
+from tinyembed.room import room_on
 from tinyembed.runs import check_replaceable, write_atomically
 
 PAUSE = 24  # ticks of silence, one beat, between two units that are heard one after the other
@@ -75,23 +76,16 @@ def main(argv=None):
     for name, is_ours in (("out", _is_neighbours), ("save", _is_index)):
         if path := getattr(options, name):
             check_replaceable(f"--{name} {path}", path, is_ours)
-    progress = False if options.json else None
     say = (lambda *words: None) if options.json else print
 
-    model = loaded(options.model, options.device)
-    piece, roll = read_query(options)
-    if options.place and options.place not in CORPORA and os.path.isfile(options.place):
-        collection, notes = Collection.load(options.place, model), []
-    else:
-        collection, notes = Collection.open(options.place, model, options.any_meter, progress)
-    for note in notes:
-        say(f"note: {note}")
-    if options.save:
-        collection.save(options.save)
-
-    where = filters(options, collection, piece, say)
-    index = collection.index
-    found = index.search(embed_rolls(roll, model)[0], options.k, where)
+    xp = device_module(options.device)
+    with room_on(xp, "a smaller corpus with --in"):
+        model = loaded(options.model, options.device)
+        piece, roll = read_query(options)
+        collection = open_collection(options, model, xp, say)
+        where = filters(options, collection, piece, say)
+        index = collection.index
+        found = index.search(embed_rolls(roll, model)[0], options.k, where)
     rows = [
         {"rank": rank, "cosine": round(float(cosine), 6), **index.labels.row(row)}
         for rank, (row, cosine) in enumerate(zip(found.rows, found.cosines, strict=True), start=1)
@@ -103,14 +97,15 @@ def main(argv=None):
         midi = in_a_row(rolls, titles)
         write_atomically(options.out, lambda file: midi.save(file=file))
 
-    searched = index.n_findable if where is None else int((where & index.findable).sum())
+    findable = to_host(index.findable)
+    searched = index.n_findable if where is None else int((where & findable).sum())
     seconds = round(float(piece.seconds([options.beat])[0]), 3)
     if options.json:
         query = {"file": printable(options.query), "beat": options.beat, "seconds": seconds}
         result = {
             "query": query,
             "model": options.model,
-            "device": device_name(device_module(options.device)),
+            "device": device_name(xp),
             "in": options.place,
             "units": index.n_findable,
             "pieces": collection.corpus.n_pieces,
@@ -130,6 +125,20 @@ def main(argv=None):
     print("\n".join(table(rows)))
     print("\nNext: " + next_step(options))
     return 0
+
+
+def open_collection(options, model, xp, say):
+    """The `Collection` to search, on the device; saved where that is asked for."""
+    if options.place and options.place not in CORPORA and os.path.isfile(options.place):
+        collection, notes = Collection.load(options.place, model, xp), []
+    else:
+        progress = False if options.json else None
+        collection, notes = Collection.open(options.place, model, options.any_meter, progress, xp)
+    for note in notes:
+        say(f"note: {note}")
+    if options.save:
+        collection.save(options.save)
+    return collection
 
 
 def read_query(options):

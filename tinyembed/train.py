@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from tinyembed.arrays import device_module, device_name, to_host
+from tinyembed.arrays import device_module, device_name, in_tf32, room_for, to_host, use_tf32
 from tinyembed.batches import CANDIDATES
 from tinyembed.command import (
     Parser,
@@ -29,6 +29,7 @@ from tinyembed.evaluation.reconstruction import (
     compare_reconstructions,
     mean_target,
 )
+from tinyembed.excerpts import check_batch_size
 from tinyembed.models import MODELS
 from tinyembed.music.sources import open_corpus
 from tinyembed.pictures import draw_losses, draw_reconstructions
@@ -45,16 +46,20 @@ SETTINGS = (
 
 def build_parser():
     """All options of the command."""
-    parser = Parser("train", "Train one of the paper's seven models and keep its best weights.")
+    parser = Parser("train", "Train one of the eight models and keep its best weights.")
     parser.add_argument("--model", choices=list(MODELS), default="context", help="which of them")
     add_data(parser)
     add_width(parser)
     add_device(parser)
     parser.add_argument("--examples", type=count, default=EXAMPLES, help="how many to train on")
-    parser.add_argument("--batch-size", type=count, default=100, help="examples a step")
+    parser.add_argument(
+        "--batch-size", type=count, help="examples a step (default: 100; contrastive: 512)"
+    )
     parser.add_argument("--learning-rate", type=positive, default=1e-3, help="Adam's, at its peak")
     parser.add_argument(
-        "--temperature", type=positive, default=1.0, help="divides the cosines in equation 2"
+        "--temperature",
+        type=positive,
+        help="divides the cosines to compare (default: 1, as in equation 2; contrastive: 0.1)",
     )
     add_seed(parser)
     parser.add_argument(
@@ -67,6 +72,12 @@ def build_parser():
         "--out", type=folder, metavar="DIR", help="folder to write (default: runs/MODEL)"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--tf32", action="store_true", help="on a GPU: multiply faster and less exactly"
+    )
+    parser.add_argument(
+        "--no-graph", action="store_true", help="on a GPU: start each kernel by itself"
+    )
     add_json(parser)
     return parser
 
@@ -74,11 +85,17 @@ def build_parser():
 def main(argv=None):
     """Train, or go on training; then say what came of it. Returns the exit status."""
     options = build_parser().parse_args(argv)
+    spec = MODELS[options.model]
+    options.batch_size = options.batch_size or spec.batch_size
+    options.temperature = options.temperature or spec.temperature
+    check_batch_size(spec, options.batch_size)
     if options.batch_size < CANDIDATES:
         raise InputError(f"--batch-size {options.batch_size}: at least {CANDIDATES} are compared")
     if options.examples < options.batch_size:
         raise InputError(f"--examples {options.examples}: fewer than one --batch-size")
     xp = device_module(options.device)
+    use_tf32(xp, options.tf32)
+    graph = not options.no_graph
     say = (lambda *words: None) if options.json else print
 
     if options.split_seed is None:
@@ -104,7 +121,7 @@ def main(argv=None):
         names = shlex.join(["python", "-m", "tinyembed.corpus", *music_of(settings)])
         say(f"note: {len(corpus.left_out)} files left out; {names} says which, and why")
     if not options.resume:
-        trainer = Trainer(None, settings, corpus, xp)  # raises before anything is written
+        trainer = Trainer(None, settings, corpus, xp, graph)  # raises before anything is written
         training_run = Run.create(out, {**settings, "corpus": fingerprint(corpus)})
         trainer.run = training_run
     else:
@@ -113,11 +130,12 @@ def main(argv=None):
                 f"--resume: the music in {settings['data'] or 'the default corpus'} is not what "
                 f"the run in {out} began with; start a new one in another --out"
             )
-        trainer = Trainer(training_run, settings, corpus, xp)
+        trainer = Trainer(training_run, settings, corpus, xp, graph)
         trainer.resume()
 
     say(
-        f"{settings['model']}, {settings['width']} width, on the {device_name(xp)}: "
+        f"{settings['model']}, {settings['width']} width, on the {device_name(xp)}"
+        f"{' in TF32' if options.tf32 else ''}: "
         f"{len(trainer.examples):,} different examples in {len(trainer.pieces)} pieces; "
         f"{len(trainer.validation_pieces)} more for validation, "
         f"{int(corpus.piece_is_test.sum())} untouched for testing"
@@ -134,7 +152,8 @@ def main(argv=None):
         )
         return stop.exit_status
 
-    summary = summarize(trainer)
+    with room_for("--batch-size", settings["batch_size"], CANDIDATES):
+        summary = summarize(trainer)
     write_json(training_run.summary_file, summary)
     draw_pictures(trainer, summary)
     if options.json:
@@ -175,7 +194,7 @@ def refuse_other_settings(settings, config, argv):
 
 def summarize(trainer):
     """What a person wants to know of the best weights: a dict, also written as summary.json."""
-    xp, corpus = trainer.xp, trainer.corpus
+    xp = trainer.xp
     model, about = load_weights(trainer.run.weights_file)
     model.to_device(xp)
     trainer.model = model
@@ -184,6 +203,7 @@ def summarize(trainer):
         "model": model.name,
         "width": model.width,
         "device": device_name(xp),
+        **({"tf32": True} if in_tf32(xp) else {}),
         "examples": examples,
         "unique_examples": len(trainer.examples),
         "seconds": round(trainer.seconds, 1),
@@ -200,7 +220,7 @@ def summarize(trainer):
         summary["ranked"] = min(RANKED, len(trainer.validation))
         summary["reconstruction"] = compare_reconstructions(model, trainer.validation, mean, xp)
     if model.head:
-        composers = corpus.composer_of(trainer.examples.units.occurrence_beat)
+        composers = trainer.examples.composers()
         summary["composer"] = compare_composers(model, trainer.validation, composers, xp)
     return summary
 
@@ -248,9 +268,10 @@ def draw_pictures(trainer, summary):
         return
     batch = next(trainer.validation.batches())
     model, xp = trainer.model, trainer.xp
-    made = to_host(model.forward(xp.asarray(batch.input))[0].reconstruction)
-    busiest = np.argsort(-batch.clean.sum(axis=(1, 2)), kind="stable")[:30:10]
-    rows = [[batch.input[n], batch.target[n], made[n]] for n in busiest]
+    made = model.forward(xp.asarray(batch.input))[0].reconstruction
+    clean, *shown = (to_host(rolls) for rolls in (batch.clean, batch.input, batch.target, made))
+    busiest = np.argsort(-clean.sum(axis=(1, 2)), kind="stable")[:30:10]
+    rows = [[rolls[n] for rolls in shown] for n in busiest]
     what = "the unit itself" if model.spec.context == (0,) else "its surroundings"
     titles = ["what the model is given", f"what it must find: {what}", "what it makes"]
     draw_reconstructions(rows, titles, trainer.run.reconstruction_picture)

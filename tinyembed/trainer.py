@@ -11,11 +11,15 @@ from contextlib import contextmanager
 import numpy as np
 from tqdm import tqdm
 
-from tinyembed.arrays import to_host
-from tinyembed.batches import Examples, random_stream
+from tinyembed.arrays import in_tf32, room_for, to_host
+from tinyembed.batches import CANDIDATES, random_stream
 from tinyembed.errors import InputError, WorkError
 from tinyembed.evaluation.reconstruction import Validation, validation_losses
+from tinyembed.excerpts import examples_for
+from tinyembed.feeding import DeviceExamples, Feed
+from tinyembed.graphs import Replayed, own_stream
 from tinyembed.models import Model
+from tinyembed.music.cutting import Cutter
 from tinyembed.music.splits import validation_pieces
 from tinyembed.optimizers import Adam, Flat, cosine_decay
 from tinyembed.runs import load_arrays, save_arrays, save_weights
@@ -40,10 +44,12 @@ class Trainer:
     """One model, its examples, and how far it has come.
 
     run: the `Run` to write to; config: its settings (model, width, examples, batch_size, seed,
-    learning_rate, temperature); corpus: a `Corpus`; xp: numpy or cupy.
+    learning_rate, temperature); corpus: a `Corpus`; xp: numpy or cupy; graph: whether a GPU
+    records its step and replays it (see graphs.py).
+    Raises WorkError where the memory does not suffice.
     """
 
-    def __init__(self, run, config, corpus, xp):
+    def __init__(self, run, config, corpus, xp, graph=True):
         self.run, self.config, self.corpus, self.xp = run, config, corpus, xp
         seed = config["seed"]
         self.validation_pieces = validation_pieces(corpus, seed)
@@ -55,26 +61,38 @@ class Trainer:
             random_stream(seed, "weights"),
             config["temperature"],
         )
-        spec = self.model.spec
-        self.examples = Examples(corpus, spec, self.pieces, seed)
-        self.validation = Validation(Examples(corpus, spec, self.validation_pieces, seed), seed)
+        self.steps = -(-config["examples"] // config["batch_size"])
+        self.examples, validation = (
+            examples_for(corpus, self.model.spec, pieces, seed)
+            for pieces in (self.pieces, self.validation_pieces)
+        )
         if len(self.examples) == 0:
             raise InputError(f"{len(self.pieces)} training pieces, none with an example to learn")
-
-        self.model.to_device(xp)
-        self.optimizer = Adam(Flat(self.model.parameters()))
-        self.steps = -(-config["examples"] // config["batch_size"])
+        with self._room():
+            self.model.to_device(xp)
+            self.optimizer = Adam(Flat(self.model.parameters()))
+            self.feed = None  # on a CPU each batch is made by itself
+            if xp is not np:
+                cutter = Cutter(corpus, xp)
+                self.examples = DeviceExamples(self.examples, cutter)
+                validation = DeviceExamples(validation, cutter)
+                size = config["batch_size"]
+                self.feed = Feed(self.examples, size, self._factors, self.steps)
+        self.validation = Validation(validation, seed)
+        self._run_step = Replayed(self._work, xp, wanted=graph)
         self.step = 0
         self.best_loss, self.best_step = math.inf, 0
         self.seconds = 0.0  # of training, over all the times the run was resumed
-        self._since_log = []  # losses that are still on the device
+        self._batch = self._now = None  # what the step under way is about
+        self._sums, self._summed = {}, 0  # losses that are still on the device, and of how many
         self._stop = None  # the number of the signal that asked for it
 
     def train(self, progress=None):
         """Take all the steps that are left.
 
         progress: True or False for a progress bar, None for one on a terminal only.
-        Raises Interrupted after Ctrl-C (all is saved), WorkError when the loss is not a number.
+        Raises Interrupted after Ctrl-C (all is saved), WorkError when the loss is not a number or
+        the memory does not suffice.
         """
         every = max(1, self.steps // VALIDATIONS)
         size = self.config["batch_size"]
@@ -89,9 +107,10 @@ class Trainer:
             desc=self.model.name,
         )
         # What overflows shows in the loss, where it is checked; a warning would not help.
-        with bar, self._stopping_gently(), np.errstate(all="ignore"):
+        quiet = np.errstate(all="ignore")
+        with bar, self._stopping_gently(), quiet, self._room(), own_stream(self.xp):
             while self.step < self.steps:
-                self._since_log.append(self.take_step())
+                self.take_step()
                 bar.update(size)
                 stops = self._stop  # once a step: it may change at any moment
                 validates = self.step % every == 0 or self.step == self.steps
@@ -112,22 +131,45 @@ class Trainer:
                     raise Interrupted(self.step, stops)
 
     def take_step(self):
-        """Forward, backward, Adam on one batch. Returns its losses, still on the device."""
-        batch = self.examples.batch(self.step, self.config["batch_size"]).to_device(self.xp)
-        losses, cache = self.model.loss(batch, training=True)
-        self.model.loss_backward(cache)
-        rate = cosine_decay(self.step, self.steps, self.config["learning_rate"])
-        self.optimizer.step(rate)
+        """Forward, backward, Adam on one batch. Its losses stay on the device."""
+        if self.feed:
+            self._batch, self._now = self.feed.batch(self.step), self.feed.field("numbers")
+        else:
+            self._batch = self.examples.batch(self.step, self.config["batch_size"])
+            self._now = self._factors(self.step)
+        self._run_step()
         self.step += 1
-        return losses
+        self.optimizer.t = self.step
+        self._summed += 1
+        if self.feed and self.step < self.steps:  # while the GPU is still busy
+            self.feed.look_ahead(self.step)
+
+    def _work(self):
+        """What a GPU records: it finds the batch and Adam's factors where they always are."""
+        losses, cache = self.model.loss(self._batch, training=True)
+        self.model.loss_backward(cache)
+        self.optimizer.update(self._now[0], self._now[1])
+        for name, loss in losses.items():
+            if name not in self._sums:
+                self._sums[name] = loss * 0
+            self._sums[name] += loss
+
+    def _factors(self, step):
+        rate = cosine_decay(step, self.steps, self.config["learning_rate"])
+        return self.optimizer.factors(step + 1, rate)
+
+    def _room(self):
+        return room_for("--batch-size", self.config["batch_size"], CANDIDATES)
 
     def write_log(self, rate):
         """Log the mean losses since the last line; this is where they leave the device."""
+        sums = to_host(self.xp.stack(list(self._sums.values())))
         losses = {
-            name: float(sum(entry[name] for entry in self._since_log)) / len(self._since_log)
-            for name in self._since_log[0]
+            name: float(total) / self._summed for name, total in zip(self._sums, sums, strict=True)
         }
-        self._since_log = []
+        for name in self._sums:
+            self._sums[name] *= 0
+        self._summed = 0
         total = self.checked(sum(losses.values()), "loss")
         self.run.append_log(
             {
@@ -136,6 +178,7 @@ class Trainer:
                 "loss": total,
                 **losses,
                 "examples_per_s": round(rate, 1),
+                **({"tf32": True} if in_tf32(self.xp) else {}),
             }
         )
         return total

@@ -11,6 +11,7 @@ from tinyembed.models import HEAD_HIDDEN, build_head
 
 STEPS = 3000
 BATCH = 500
+CLASSIFIED_AT_ONCE = 1 << 16  # rows: 70 MB on their way through the network
 
 
 def train_classifier(train, validation, n_composers, seed, xp, steps=STEPS, progress=None):
@@ -27,9 +28,13 @@ def train_classifier(train, validation, n_composers, seed, xp, steps=STEPS, prog
     ).to_device(xp)
     loss = SoftmaxCrossEntropy()
 
+    named = xp.asarray(composers)
+
     def draw(step):
-        rows = random_stream(seed, "classifier batches", step).integers(len(composers), size=BATCH)
-        return embeddings[xp.asarray(rows)], xp.asarray(composers[rows])
+        return random_stream(seed, "classifier batches", step).integers(len(composers), size=BATCH)
+
+    def look_up(rows):
+        return embeddings[rows], named[rows]
 
     x, truth = validation if len(validation[1]) else train
     truth = xp.asarray(truth)
@@ -37,13 +42,19 @@ def train_classifier(train, validation, n_composers, seed, xp, steps=STEPS, prog
     def validate():
         return float(loss.forward(network.forward(x)[0], truth)[0])
 
-    best = fit(network, loss, draw, validate, steps, progress=progress, desc="classifier")
+    best = fit(
+        network, loss, draw, validate, steps, progress=progress, desc="classifier", look_up=look_up
+    )
     return network, best
 
 
 def classify(network, embeddings):
     """log P(composer) of every row: (R, n_composers) on the host."""
-    return np.log(to_host(softmax(network.forward(embeddings)[0])) + 1e-30)
+    parts = [
+        to_host(softmax(network.forward(embeddings[i : i + CLASSIFIED_AT_ONCE])[0]))
+        for i in range(0, len(embeddings), CLASSIFIED_AT_ONCE)
+    ]
+    return np.log(np.concatenate(parts) + 1e-30)
 
 
 def classify_pieces(log_probabilities, pieces):

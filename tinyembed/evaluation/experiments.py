@@ -3,9 +3,13 @@
 The answers are arrays, one entry a sequence or a unit; what they say is for the statistics. All
 embeddings are asked about the same sequences and units, with the same candidates, in the same
 order, so that their answers can be compared pair by pair.
+
+On a GPU all of it runs there, networks and ranks. That takes 400 bytes a unit for the embeddings,
+and at most 2 GB beside them, however large the corpus is.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +19,7 @@ from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.ranks import CANDIDATES, random_ranks, same_piece_ranks
+from tinyembed.music.cutting import Cutter
 from tinyembed.music.duplicates import unique_units
 from tinyembed.music.midi import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT
@@ -23,19 +28,29 @@ from tinyembed.music.splits import validation_pieces
 TRAINING_KEYS = 4  # a piece, where the test is in one key: more would take more time than it helps
 
 
+def less_than(n_keys):
+    """The options that need less memory than a test in so many keys, to name to a person."""
+    return ["--keys 1 and another --out"] if n_keys > 1 else []
+
+
 @dataclass(frozen=True)
 class Stage:
-    """Where the experiments take place: the passages of the three kinds of pieces, and a seed."""
+    """Where the experiments take place: the passages of the three kinds of pieces, and a seed.
+
+    cut: makes rolls of units, as `Corpus.rolls` does, where the experiments run.
+    """
 
     train: Passages
     validation: Passages
     test: Passages
     seed: int
+    cut: Callable
 
     @classmethod
-    def build(cls, corpus, seed, n_keys=1):
+    def build(cls, corpus, seed, n_keys=1, xp=np):
         """Lay out a corpus. n_keys: 1 tests pieces as they are written, 12 in all keys.
 
+        xp: numpy, or cupy to have the onsets on a GPU and rolls made of them there.
         Raises InputError where the test pieces hold nothing to test.
         """
         held_out = validation_pieces(corpus, seed)
@@ -53,6 +68,7 @@ class Stage:
             validation=Passages.of(corpus, held_out, 1),
             test=Passages.of(corpus, test, n_keys, rng),
             seed=seed,
+            cut=corpus.rolls if xp is np else Cutter(corpus, xp).rolls,
         )
         if len(stage.test.sequences()) == 0:
             raise InputError(
@@ -77,7 +93,7 @@ class Stage:
     def embed(self, encode, progress=None):
         """{"train", "validation", "test"}: the embeddings of all rows."""
         return {
-            name: getattr(self, name).embed(encode, progress, f"embedding {name}")
+            name: getattr(self, name).embed(encode, progress, f"embedding {name}", self.cut)
             for name in ("train", "validation", "test")
         }
 

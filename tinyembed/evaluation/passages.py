@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from tinyembed.arrays import to_host
+from tinyembed.arrays import array_module, to_host
 from tinyembed.errors import WorkError
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
 
 SEQUENCE = 8  # seven units that are given, and the one to find
-ENCODED_AT_ONCE = 1000
+ENCODED_AT_ONCE = 1000  # units: a GPU needs 0.5 GB for them at `paper` width, 0.2 at `small`
+TAKEN_AT_ONCE = 64  # such blocks, 26 MB, whose embeddings leave the device together
 
 
 @dataclass(frozen=True)
@@ -81,22 +82,33 @@ class Passages:
         first = first[self.sounds[first + span]]
         return first[:, None] + BEATS_PER_UNIT * np.arange(SEQUENCE)
 
-    def embed(self, encode, progress=None, desc="embedding"):
+    def embed(self, encode, progress=None, desc="embedding", cut=None):
         """The embedding of every row: (R, D) float32 on the host.
 
-        encode: takes rolls (N, 60, 96) on the host and returns (N, D).
-        Raises WorkError where one is not a number.
+        encode: takes rolls (N, 60, 96) and returns (N, D), on any device; cut: makes the rolls, as
+        `Corpus.rolls` does, which it is by default.
+        Raises WorkError where an embedding is not a number.
         """
-        parts = []
-        starts = range(0, len(self), ENCODED_AT_ONCE)
-        for i in tqdm(starts, desc=desc, leave=False, disable=_disabled(progress)):
-            part = slice(i, i + ENCODED_AT_ONCE)
-            parts.append(to_host(encode(self.corpus.rolls(self.beats[part], self.keys[part]))))
-            if not np.isfinite(parts[-1]).all():
-                bad = self.beats[part][~np.isfinite(parts[-1]).all(axis=1)][0]
-                name = self.corpus.names[self.corpus.beat_piece[bad]]
-                raise WorkError(f"an embedding is not a number, first in {name}; train again")
+        cut = cut or self.corpus.rolls
+        blocks = [slice(i, i + ENCODED_AT_ONCE) for i in range(0, len(self), ENCODED_AT_ONCE)]
+        parts, waiting = [], []
+        for n, block in enumerate(
+            tqdm(blocks, desc=desc, leave=False, disable=_disabled(progress)), start=1
+        ):
+            waiting.append(encode(cut(self.beats[block], self.keys[block])))
+            if n % TAKEN_AT_ONCE == 0 or n == len(blocks):
+                parts.append(to_host(array_module(waiting[0]).concatenate(waiting)))
+                self._check(parts[-1], block.stop)
+                waiting = []
         return np.concatenate(parts)
+
+    def _check(self, embeddings, end):
+        """Raise WorkError unless all are numbers. embeddings: of the rows before `end`."""
+        bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+        if len(bad):
+            row = min(end, len(self)) - len(embeddings) + bad[0]
+            name = self.corpus.names[self.corpus.beat_piece[self.beats[row]]]
+            raise WorkError(f"an embedding is not a number, first in {name}; train again")
 
 
 def _disabled(progress):

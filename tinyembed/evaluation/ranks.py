@@ -3,6 +3,10 @@
 The paper's candidates are 999 random units. Most of those are in another key and another texture
 than the music at hand, which makes the right one easy to tell. So there is a second kind beside
 them: units of the same piece, in the same key.
+
+Ranks are computed where the embeddings are, and leave the device all at once. Beside the
+embeddings that takes no more than BLOCK cosines for every candidate, or for every unit of the
+longest piece: on a GPU, under 100 MB for a piece of 10,000 beats.
 """
 
 import numpy as np
@@ -47,7 +51,7 @@ def random_ranks(predicted, pool, right, seed, candidates=CANDIDATES):
     xp = array_module(predicted)
     unit = pool * ((pool * pool).sum(axis=1, keepdims=True) + TINY) ** -0.5  # of length 1
     n = min(candidates, len(pool))
-    found = np.empty(len(predicted))
+    found = [xp.zeros(0)]
     for block, start in enumerate(range(0, len(predicted), BLOCK)):
         p, q = predicted[start : start + BLOCK], right[start : start + BLOCK]
         p = p * ((p * p).sum(axis=1, keepdims=True) + TINY) ** -0.5  # (B, D), of length 1
@@ -59,8 +63,8 @@ def random_ranks(predicted, pool, right, seed, candidates=CANDIDATES):
         left_out = np.where(is_right.any(axis=1), is_right.argmax(axis=1), n - 1)
         others = matmul(p, unit[xp.asarray(drawn)].T)  # (B, n)
         others[xp.arange(len(p)), xp.asarray(left_out)] = -2  # below any cosine
-        found[start : start + BLOCK] = to_host(ranks_among(own, others))
-    return found
+        found.append(ranks_among(own, others))
+    return to_host(xp.concatenate(found))
 
 
 def same_piece_ranks(predicted, embeddings, passages, sequences, seed, candidates=CANDIDATES):
@@ -72,9 +76,9 @@ def same_piece_ranks(predicted, embeddings, passages, sequences, seed, candidate
     piece has no such unit at all.
     """
     xp = array_module(predicted)
-    found = np.full(len(sequences), np.nan)
     passage = passages.passage_of(sequences[:, 0])
-    for p in np.unique(passage):
+    found = [xp.zeros(0)]
+    for p in np.unique(passage):  # so that ranks are found passage by passage
         begin, end = passages.start[p], passages.start[p + 1]
         sounding = np.flatnonzero(passages.sounds[begin:end])  # (V,), rows within the passage
         here = np.flatnonzero(passage == p)
@@ -93,6 +97,8 @@ def same_piece_ranks(predicted, embeddings, passages, sequences, seed, candidate
             pick = xp.arange(len(block))[:, None]
             own = similarity[pick, xp.asarray(rows[:, -1:])]  # (B, 1)
             others = similarity[pick, xp.asarray(drawn)]  # (B, 999)
-            result = to_host(ranks_among(own, others))
-            found[block] = np.where(available > 0, result, np.nan)
-    return found
+            found_here = ranks_among(own, others)
+            found.append(xp.where(xp.asarray(available > 0), found_here, np.nan))
+    in_order = np.empty(len(sequences))
+    in_order[np.argsort(passage, kind="stable")] = to_host(xp.concatenate(found))
+    return in_order

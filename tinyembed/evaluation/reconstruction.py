@@ -11,7 +11,6 @@ import numpy as np
 
 from tinyembed.arrays import array_module, to_host
 from tinyembed.batches import CANDIDATES, random_stream
-from tinyembed.errors import InputError
 from tinyembed.evaluation.ranks import ranks
 from tinyembed.layers.cosine import cosines
 
@@ -28,23 +27,16 @@ class Validation:
     """
 
     def __init__(self, examples, seed, limit=VALIDATION_EXAMPLES):
-        chosen = random_stream(seed, "validation").permutation(len(examples))[:limit]
-        if len(chosen) > VALIDATION_BATCH:  # whole batches only
-            chosen = chosen[: len(chosen) // VALIDATION_BATCH * VALIDATION_BATCH]
-        if len(chosen) < CANDIDATES:
-            raise InputError(
-                f"the validation pieces hold {len(chosen)} examples, at least {CANDIDATES} are "
-                "needed: add pieces, or longer ones"
-            )
-        self.examples, self.chosen = examples, chosen
+        self.examples = examples
+        self.chosen = examples.fixed(seed, limit, VALIDATION_BATCH)  # batch by batch
 
     def __len__(self):
-        return len(self.chosen)
+        return sum(map(len, self.chosen))
 
     def batches(self):
         """The validation batches, made anew each time: keeping them would take 140 MB."""
-        for i, start in enumerate(range(0, len(self.chosen), VALIDATION_BATCH)):
-            yield self.examples.make(self.chosen[start : start + VALIDATION_BATCH], step=i)
+        for i, chosen in enumerate(self.chosen):
+            yield self.examples.make(chosen, step=i)
 
 
 def validation_losses(model, validation, xp):

@@ -1,6 +1,6 @@
 """Batch normalization: each channel to mean 0 and variance 1 over the batch (section 4.1)."""
 
-from tinyembed.arrays import fuse, ones, sum_rows, zeros
+from tinyembed.arrays import fuse, mean_rows, one_kernel, ones, sum_rows, zeros
 from tinyembed.layers.layer import Layer, Parameter
 
 
@@ -25,41 +25,44 @@ class BatchNorm(Layer):
         """x: (..., channels) -> y: the same shape."""
         rows = x.reshape(-1, x.shape[-1])  # (R, C): every position of every example
         if training:
-            mean = _sum(rows) / len(rows)  # (C,)
-            var = _sum_of_squares(rows, mean) / len(rows)  # (C,)
+            mean = _mean(rows)  # (C,)
+            var = _mean_of_squares(rows, mean)  # (C,)
             self._update_running(mean, var, len(rows))
         else:
             mean, var = self.running_mean, self.running_var
-        inverse_std = (var + self.eps) ** -0.5  # (C,)
-        scale = self.gamma.value * inverse_std
-        y = _scale_and_shift(rows, scale, self.beta.value - mean * scale)
+        inverse_std, scale, shift = _normalizer(
+            mean, var, self.gamma.value, self.beta.value, self.eps
+        )  # (C,) each
+        y = _scale_and_shift(rows, scale, shift)
         return y.reshape(x.shape), (rows, mean, inverse_std, training)
 
     def _update_running(self, mean, var, count):
         if mean.dtype.kind == "c":  # a complex step differentiates; it must not leave a trace
             return
-        self.running_mean += self.momentum * (mean - self.running_mean)
-        unbiased = var * (count / max(count - 1, 1))
-        self.running_var += self.momentum * (unbiased - self.running_var)
+        unbiased = count / max(count - 1, 1)
+        _follow(self.running_mean, self.running_var, mean, var, unbiased, self.momentum)
 
     def backward(self, dy, cache):
         rows, mean, inverse_std, training = cache
         drows = dy.reshape(rows.shape)  # (R, C)
         dbeta = _sum(drows)
-        dgamma = _sum_of_products(drows, rows, mean) * inverse_std
-        self.beta.grad += dbeta
-        self.gamma.grad += dgamma
-        scale = self.gamma.value * inverse_std
+        products = _sum_of_products(drows, rows, mean)
+        # The batch's mean and variance depend on x too. Through them, each channel's gradient
+        # loses its mean and its component along the normalized values.
+        scale, times_rows, constant = _backward(
+            self.beta.grad, self.gamma.grad, dbeta, products, self.gamma.value, mean, inverse_std,
+            len(rows),
+        )  # fmt: skip
         if training:
-            # The batch's mean and variance depend on x too. Through them, each channel's gradient
-            # loses its mean and its component along the normalized values.
-            count = len(rows)
-            slope = dgamma * inverse_std / count
-            constant = scale * (mean * slope - dbeta / count)
-            dx = _sum_of_multiples(drows, scale, rows, -scale * slope, constant)
+            dx = _sum_of_multiples(drows, scale, rows, times_rows, constant)
         else:
             dx = drows * scale
         return dx.reshape(dy.shape)
+
+
+@mean_rows
+def _mean(x):
+    return x
 
 
 @sum_rows
@@ -67,8 +70,8 @@ def _sum(x):
     return x
 
 
-@sum_rows
-def _sum_of_squares(x, mean):
+@mean_rows
+def _mean_of_squares(x, mean):
     centred = x - mean  # squared by a product: also right, and no abs in it, where x is complex
     return centred * centred
 
@@ -76,6 +79,29 @@ def _sum_of_squares(x, mean):
 @sum_rows
 def _sum_of_products(dy, x, mean):
     return dy * (x - mean)
+
+
+@one_kernel
+def _normalizer(mean, var, gamma, beta, eps):
+    inverse_std = (var + eps) ** -0.5
+    scale = gamma * inverse_std
+    return inverse_std, scale, beta - mean * scale
+
+
+@one_kernel
+def _follow(running_mean, running_var, mean, var, unbiased, momentum):
+    running_mean += momentum * (mean - running_mean)
+    running_var += momentum * (var * unbiased - running_var)
+
+
+@one_kernel
+def _backward(beta_grad, gamma_grad, dbeta, products, gamma, mean, inverse_std, count):
+    dgamma = products * inverse_std
+    beta_grad += dbeta
+    gamma_grad += dgamma
+    scale = gamma * inverse_std
+    slope = dgamma * inverse_std / count
+    return scale, -scale * slope, scale * (mean * slope - dbeta / count)
 
 
 @fuse

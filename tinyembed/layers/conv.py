@@ -6,7 +6,16 @@ is then a single product, columns(x) @ W. Its transpose multiplies by W^T and fo
 back, adding where they overlap. So the paper's tied decoder, W' = W^T, is a line of code.
 """
 
-from tinyembed.arrays import array_module, in_blocks, matmul, normal, zeros
+from tinyembed.arrays import (
+    Kernel,
+    add_matmul,
+    array_module,
+    in_blocks,
+    matmul,
+    normal,
+    on_gpu,
+    zeros,
+)
 from tinyembed.layers.layer import Layer, Parameter
 
 
@@ -40,7 +49,7 @@ class Conv2d(Layer):
 
     def backward(self, dy, cache):
         patches, shape = cache
-        self.weight.grad += matmul(flat(patches).T, flat(dy))  # (kh*kw*C, M)
+        add_matmul(self.weight.grad, flat(patches).T, flat(dy))  # (kh*kw*C, M)
         if self.bias is not None:
             self.bias.grad += flat(dy).sum(axis=0)
         if not self.input_gradient:
@@ -82,7 +91,7 @@ class TiedConvTranspose2d(Layer):
         if self.bias is not None:
             self.bias.grad += flat(dy).sum(axis=0)
         dpatches = columns(dy, self.kernel_size, self.stride, self.padding)
-        self.weight.grad += matmul(flat(dpatches).T, flat(x))  # (kh*kw*C, M)
+        add_matmul(self.weight.grad, flat(dpatches).T, flat(x))  # (kh*kw*C, M)
         return matmul(flat(dpatches), self.weight.value).reshape(x.shape)
 
 
@@ -97,6 +106,9 @@ def columns(x, kernel_size, stride, padding):
     n, h, w, c = x.shape
     ho, wo = (h + 2 * ph - kh) // sh + 1, (w + 2 * pw - kw) // sw + 1
     patches = array_module(x).empty((n, ho, wo, kh, kw * c), x.dtype)
+    if on_gpu(x):
+        _COLUMNS(x, h, w, c, ho, wo, kh, kw, sh, sw, ph, pw, patches)
+        return patches.reshape(n, ho, wo, kh * kw * c)
 
     if _tiles(kernel_size, stride, padding, (h, w)):  # nothing overlaps: a change of order
 
@@ -122,6 +134,8 @@ def fold(patches, shape, kernel_size, stride, padding):
     ho, wo = patches.shape[1:3]
     patches = patches.reshape(n, ho, wo, kh, kw * c)
     y = array_module(patches).empty(shape, patches.dtype)
+    if on_gpu(patches):
+        return _FOLD(patches, h, w, c, ho, wo, kh, kw, *stride, *padding, y)
 
     if _tiles(kernel_size, stride, padding, (h, w)):
 
@@ -173,3 +187,49 @@ def _tiles(kernel_size, stride, padding, size):
     """Whether the patches cover the image once, like tiles."""
     fits = all(length % kernel == 0 for length, kernel in zip(size, kernel_size, strict=True))
     return fits and kernel_size == stride and not any(padding)
+
+
+# Both once more for a GPU, where each of the slices above would be a kernel: 85 fewer in a step.
+# A kernel's row, kw * c numbers, is one run of the image's row, but for what lies in the padding.
+_GEOMETRY = (
+    "int32 h, int32 w, int32 c, int32 ho, int32 wo, int32 kh, int32 kw, "
+    "int32 sh, int32 sw, int32 ph, int32 pw"
+)
+_COLUMNS = Kernel(
+    "tinyembed_columns",
+    f"raw T image, {_GEOMETRY}",
+    "T patch",
+    """
+    int rest = i, run = kw * c;
+    int place = rest % run; rest /= run;
+    int row = rest % kh;    rest /= kh;
+    int left = rest % wo;   rest /= wo;
+    int top = rest % ho;    rest /= ho;  // the rest is the example
+    row += top * sh - ph;
+    place += (left * sw - pw) * c;
+    bool inside = row >= 0 && row < h && place >= 0 && place < w * c;
+    patch = inside ? image[(rest * h + row) * w * c + place] : T(0);
+    """,
+)
+_FOLD = Kernel(
+    "tinyembed_fold",
+    f"raw T patches, {_GEOMETRY}",
+    "T sum",
+    """
+    int rest = i;
+    int channel = rest % c; rest /= c;
+    int column = rest % w + pw; rest /= w;
+    int row = rest % h + ph; rest /= h;  // the rest is the example
+    T total = T(0);
+    for (int a = 0; a < kh; a++) {
+        int top = (row - a) / sh;
+        if (row < a || (row - a) % sh || top >= ho) continue;
+        int last = column / sw < wo ? column / sw : wo - 1;
+        for (int left = last; left >= 0 && column - left * sw < kw; left--) {
+            int patch = (rest * ho + top) * wo + left;
+            total += patches[((patch * kh + a) * kw + column - left * sw) * c + channel];
+        }
+    }
+    sum = total;
+    """,
+)

@@ -1,6 +1,6 @@
 """The fully connected layer, and its transpose with the same weights (section 4.1)."""
 
-from tinyembed.arrays import matmul, normal, zeros
+from tinyembed.arrays import add_matmul, matmul, normal, zeros
 from tinyembed.layers.layer import Layer, Parameter
 
 
@@ -23,7 +23,7 @@ class Dense(Layer):
         return y, x
 
     def backward(self, dy, x):
-        self.weight.grad += matmul(x.T, dy)  # (in_features, out_features)
+        add_matmul(self.weight.grad, x.T, dy)  # (in_features, out_features)
         if self.bias is not None:
             self.bias.grad += dy.sum(axis=0)
         return matmul(dy, self.weight.value.T)
@@ -44,5 +44,5 @@ class TiedDense(Layer):
         return matmul(x, self.weight.value.T), x
 
     def backward(self, dy, x):
-        self.weight.grad += matmul(dy.T, x)  # (in_features, out_features)
+        add_matmul(self.weight.grad, dy.T, x)  # (in_features, out_features)
         return matmul(dy, self.weight.value)

@@ -11,6 +11,8 @@ conj or a comparison that looks at the imaginary part. So these checks ask for t
 
 import numpy as np
 
+from tinyembed.arrays import array_module, to_host
+
 STEP = 1e-30
 
 
@@ -18,18 +20,19 @@ def complex_step(f, x):
     """The gradient of f at x, one entry at a time.
 
     f: takes an array like x, complex, and returns one number; x: real, any shape.
-    Returns an array of x's shape.
+    Returns an array of x's shape, on the host.
     """
     gradient = np.zeros(x.shape)
     for index in np.ndindex(x.shape):
         stepped = x.astype(complex)
         stepped[index] += 1j * STEP
-        gradient[index] = f(stepped).imag / STEP
+        gradient[index] = float(f(stepped).imag) / STEP
     return gradient
 
 
 def relative_error(found, expected):
     """The largest difference, in units of the largest entry expected (0 / 0 counts as 0)."""
+    found, expected = to_host(found), to_host(expected)
     difference = np.max(np.abs(found - expected), initial=0)
     scale = np.max(np.abs(expected), initial=0)
     return float(difference / scale) if scale else float(difference)
@@ -39,7 +42,7 @@ def cast(layer, dtype):
     """Give a layer's parameters and buffers another dtype, in place; gradients start at 0."""
     for parameter in layer.parameters():
         parameter.value = parameter.value.astype(dtype)
-        parameter.grad = np.zeros_like(parameter.value)
+        parameter.grad = array_module(parameter.value).zeros_like(parameter.value)
     for owner, name in layer.named_buffers().values():
         buffer = getattr(owner, name)
         if buffer.dtype.kind == "f":  # the others are places in an array
@@ -81,12 +84,13 @@ def directional_error(loss_of, parameters, rng):
     loss_of: () -> a number, from the parameters' present values; parameters: in float64, with
     their gradients already in `grad`. Returns the relative error of the slope.
     """
-    directions = [rng.standard_normal(p.value.shape) for p in parameters]
-    slope = sum((p.grad * d).sum() for p, d in zip(parameters, directions, strict=True))
+    xp = array_module(parameters[0].value)
+    directions = [xp.asarray(rng.standard_normal(p.value.shape)) for p in parameters]
+    slope = sum(float((p.grad * d).sum()) for p, d in zip(parameters, directions, strict=True))
     real = [p.value for p in parameters]
     for p, d in zip(parameters, directions, strict=True):
         p.value = p.value + 1j * STEP * d
-    measured = loss_of().imag / STEP
+    measured = float(loss_of().imag) / STEP
     for p, value in zip(parameters, real, strict=True):
         p.value = value
     return abs(slope - measured) / abs(measured)

@@ -22,28 +22,31 @@ CORPUS = "corpus_"  # stands before the names of a corpus's arrays in a file
 @dataclass(frozen=True)
 class Collection:
     """corpus: a `Corpus`; index: an `Index` of all its units as they are written, one row each, in
-    the order of `corpus.unit_beats()`, labelled."""
+    the order of `corpus.unit_beats()`, labelled. On a GPU it takes 532 bytes a unit."""
 
     corpus: Corpus
     index: Index
 
     @classmethod
-    def of(cls, corpus, model, seconds=None, progress=None):
+    def of(cls, corpus, model, seconds=None, progress=None, xp=np):
         """Embed a whole corpus. A row is, to the bit, what `tinyembed.embed` makes of the file.
 
-        seconds: (N,) when each unit is heard, or None; progress: False for no bar.
+        seconds: (N,) when each unit is heard, or None; progress: False for no bar; xp: cupy, to
+        have the index on a GPU.
         """
         pieces = [piece_of(corpus, n) for n in range(corpus.n_pieces)]
         with units_bar(pieces, progress) as bar:
             rows = [embed_piece(piece, model, bar) for piece in pieces]
-        return cls(corpus, Index(np.concatenate(rows), Labels.of_corpus(corpus, seconds), model))
+        rows = xp.asarray(np.concatenate(rows))
+        return cls(corpus, Index(rows, Labels.of_corpus(corpus, seconds), model))
 
     @classmethod
-    def open(cls, data, model, any_meter=False, progress=None):
+    def open(cls, data, model, any_meter=False, progress=None, xp=np):
         """The collection of what `--data` may say, embedded now or, if it was before, at once.
 
-        Returns it and a list of notes for a person. It is kept in the cache folder, in one file
-        for each corpus and model. Raises what `open_corpus` raises.
+        xp: cupy, to have the index on a GPU. Returns the collection and a list of notes for a
+        person. It is kept in the cache folder, in one file for each corpus and model, whatever
+        device embedded it. Raises what `open_corpus` raises.
         """
         corpus = open_corpus(data, any_meter=any_meter, progress=progress is not False)
         weights = weights_digest(model)
@@ -55,11 +58,11 @@ class Collection:
                 "says which, and why"
             )
         try:
-            return cls.load(path, weights), notes
+            return cls.load(path, weights, xp), notes
         except (InputError, OSError):  # none, or damaged: a cache may only ever save time
             pass
         seconds = unit_seconds(corpus, data, progress is not False)
-        collection = cls.of(corpus, model, seconds, progress)
+        collection = cls.of(corpus, model, seconds, progress, xp)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             collection.save(path)
@@ -77,10 +80,10 @@ class Collection:
         self.index.save(path, arrays)
 
     @classmethod
-    def load(cls, path, model=None):
-        """A saved collection, mapped into memory. model, errors: as in `Index.load`."""
+    def load(cls, path, model=None, xp=np):
+        """A saved collection, mapped into memory. model, xp, errors: as in `Index.load`."""
         arrays, about = load_mapped(path)
-        index = Index.of_arrays(path, arrays, about, model)
+        index = Index.of_arrays(path, arrays, about, model, xp)
         parts = {n.removeprefix(CORPUS): a for n, a in arrays.items() if n.startswith(CORPUS)}
         try:
             names, composers = index.labels.pieces, index.labels.composers

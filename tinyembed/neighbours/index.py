@@ -94,7 +94,7 @@ class Index:
         """A saved index, mapped into memory: it is read as it is searched.
 
         model: the `Model` that makes the queries, or its `weights_digest`; xp: cupy, to copy the
-        index to a GPU.
+        index to a GPU, where it takes 4 D + 132 bytes a row: 0.53 GB for a million rows of 100.
         Raises InputError for a file that is missing, damaged, not one of ours, or the index of
         another model.
         """

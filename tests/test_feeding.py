@@ -1,0 +1,115 @@
+"""Batches made on a GPU: those of the host, to the last onset, with one transfer for many steps."""
+
+import numpy as np
+import pytest
+
+from tinyembed.arrays import to_host
+from tinyembed.excerpts import examples_for
+from tinyembed.feeding import STEPS_AT_ONCE, DeviceExamples, Feed
+from tinyembed.models import MODELS
+from tinyembed.music.corpus import Corpus
+from tinyembed.music.cutting import Cutter
+from tinyembed.music.midi import Piece
+
+SIZE = 20
+
+
+def dense_corpus(seed=0, pieces=4, beats=96):
+    """Pieces whose notes lie far below the rolls, so that many of a chord fold into one cell."""
+    rng = np.random.default_rng(seed)
+    music = []
+    for n in range(pieces):
+        ticks = np.sort(rng.integers(2 * beats, size=beats * 12)) * 12  # in chords
+        ticks, pitches = np.divmod(np.unique(ticks * 128 + rng.integers(40, size=len(ticks))), 128)
+        piece = Piece(ticks.astype(np.int32), pitches.astype(np.uint8), beats)
+        music.append((f"C{n % 2}", f"C{n % 2}/{n}.mid", piece))
+    return Corpus.from_pieces(music)
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return dense_corpus()
+
+
+def sides(corpus, gpu, name):
+    """The same examples on the host and on the GPU."""
+    host = examples_for(corpus, MODELS[name], np.arange(corpus.n_pieces), seed=3)
+    return host, DeviceExamples(host, Cutter(corpus, gpu))
+
+
+def same_batch(there, here):
+    for field, expected in vars(here).items():
+        found = getattr(there, field)
+        if expected is None:
+            assert found is None
+        else:
+            assert found.dtype == expected.dtype or expected.dtype.kind == "i"
+            np.testing.assert_array_equal(to_host(found), expected, err_msg=field)
+
+
+def size_of(name):
+    return 128 if MODELS[name].excerpt else SIZE
+
+
+def test_the_corpus_has_what_makes_it_hard(corpus, gpu):
+    beats = corpus.unit_beats()
+    cells = corpus.rolls(beats).sum(axis=(1, 2))
+    assert (Cutter(corpus, gpu).count(beats) > cells + 3).mean() > 0.9
+
+
+def test_rolls(corpus, gpu):
+    beats = corpus.unit_beats()
+    keys = np.random.default_rng(0).integers(-5, 7, len(beats))
+    found = Cutter(corpus, gpu).rolls(beats, keys)
+    np.testing.assert_array_equal(to_host(found), corpus.rolls(beats, keys))
+    found = Cutter(corpus, gpu).rolls(beats[:1], 2)
+    np.testing.assert_array_equal(to_host(found), corpus.rolls(beats[:1], 2))
+
+
+def test_a_silent_unit(gpu):
+    ticks = np.array([0, 200], np.int32)
+    corpus = Corpus.from_pieces([("A", "A/a.mid", Piece(ticks, np.array([60, 62], np.uint8), 16))])
+    beats = np.array([9, 0, 4, 10, 8])
+    assert Cutter(corpus, gpu).count(beats).tolist() == [0, 1, 0, 0, 1]
+    np.testing.assert_array_equal(to_host(Cutter(corpus, gpu).rolls(beats)), corpus.rolls(beats))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_batches_are_those_of_the_host(corpus, gpu, name):
+    host, there = sides(corpus, gpu, name)
+    size = size_of(name)
+    feed = Feed(there, size, lambda step: (step, 0.5), steps=STEPS_AT_ONCE + 7)
+    for step in (0, 1, STEPS_AT_ONCE - 1, STEPS_AT_ONCE, STEPS_AT_ONCE + 6, 2):
+        batch = feed.batch(step)
+        same_batch(batch, host.batch(step, size))
+        assert feed.field("numbers").tolist() == [step, 0.5]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_given_examples(corpus, gpu, name):
+    host, there = sides(corpus, gpu, name)
+    for i, chosen in enumerate(host.fixed(0, 40, 20)):
+        same_batch(there.make(chosen, i), host.make(chosen, i))
+
+
+def test_the_arrays_stay(corpus, gpu):
+    _, there = sides(corpus, gpu, "context")
+    feed = Feed(there, SIZE)
+    places = [{k: v.data.ptr for k, v in vars(feed.batch(s)).items()} for s in (0, 3)]
+    assert places[0] == places[1]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_transfer_for_many_steps(corpus, gpu, standin, name):
+    _, there = sides(corpus, gpu, name)
+    feed = Feed(there, size_of(name), lambda step: (step,), steps=1000)
+    standin.reset()
+    feed.look_ahead(0)
+    counts = standin.counts()
+    assert counts["to_device"] == 1 and counts["synchronisations"] == counts["to_host"] == 0
+    assert counts["launches"] < 80  # for fifty steps
+    for step in range(STEPS_AT_ONCE):
+        with standin.forbid_synchronisation():
+            feed.batch(step)
+    assert standin.counts()["to_device"] == 1
+    assert standin.counts()["launches"] - counts["launches"] <= 8 * STEPS_AT_ONCE

@@ -1,0 +1,71 @@
+"""The eighth model's loss: predict each unit from those before it, and find it among a batch.
+
+The paper's models compare five candidates at temperature 1, which leaves little to learn once the
+loss nears its floor. Here a batch is made of excerpts, several of each piece in one key. A linear
+map predicts each of their later units from the seven before it, and the prediction must be nearer
+to the unit that comes than to any other of the batch: other pieces, and other places of the same
+piece, which are the hard ones. What the embedding learns is what can be foreseen, and what tells
+one moment of a piece from another; no decoder is needed.
+"""
+
+from tinyembed.arrays import array_module
+from tinyembed.layers.cosine import ContrastiveLoss
+from tinyembed.layers.dense import Dense
+from tinyembed.layers.layer import Layer
+
+GIVEN = 7  # units before the one to predict, as in section 5.0.1
+BEATS = 4  # of a unit
+START = 0.01  # of the first weights, so that a new predictor repeats the last unit
+
+
+class ExcerptContrast(Layer):
+    """Among the embeddings of excerpts, find what comes next: (N, D) -> a loss.
+
+    length: L, units in an excerpt, which stand one after the other in a batch, each four beats
+    after the one before; size: D, of an embedding; temperature: of the comparison.
+    """
+
+    def __init__(self, length, size, temperature, rng):
+        self.length = length
+        self.predict = Dense(GIVEN * size, size, rng=rng)
+        self.predict.weight.value *= START
+        self.contrast = ContrastiveLoss(temperature)
+
+    def forward(self, h, beat, training=False):
+        """h: (N, D), embeddings of E excerpts, N = E L; beat: (N,) integers, where each begins.
+
+        Returns the loss, a 0-d array, and a cache.
+        """
+        excerpts = h.reshape(-1, self.length, h.shape[1])  # (E, L, D)
+        windows = [excerpts[:, j - GIVEN : j] for j in range(GIVEN, self.length)]  # (E, 7, D) each
+        given = array_module(h).stack(windows, axis=1)  # (E, L - 7, 7, D)
+        change, cache = self.predict.forward(given.reshape(-1, GIVEN * h.shape[1]), training)
+        last = given[:, :, -1].reshape(change.shape)  # (M, D), M = E (L - 7)
+        right, hidden = self._compared(beat)
+        loss, loss_cache = self.contrast.forward(last + change, h, right, hidden)
+        return loss, (h.shape, cache, loss_cache)
+
+    def _compared(self, beat):
+        """Where each right answer stands, (M,), and which units are not compared, (M, N).
+
+        As in the test, a candidate shares no beat with the right answer or the seven before it.
+        """
+        xp = array_module(beat)
+        place = xp.arange(len(beat)).reshape(-1, self.length)  # (E, L)
+        right = place[:, GIVEN:].ravel()  # (M,)
+        target = beat.reshape(-1, self.length)[:, GIVEN:].reshape(-1, 1)  # (M, 1)
+        first = target - GIVEN * BEATS
+        hidden = (beat > first - BEATS) & (beat < target + BEATS)  # (M, N)
+        return right, hidden & (place.ravel() != right[:, None])
+
+    def backward(self, cache):
+        """dh: (N, D), through the predictions and through what they are compared with."""
+        shape, cache, loss_cache = cache
+        dpredicted, dh = self.contrast.backward(loss_cache)  # (M, D), (N, D)
+        dgiven = self.predict.backward(dpredicted, cache)
+        dexcerpts = dh.reshape(-1, self.length, shape[1])  # (E, L, D)
+        dgiven = dgiven.reshape(len(dexcerpts), -1, GIVEN, shape[1])  # (E, L - 7, 7, D)
+        dexcerpts[:, GIVEN - 1 : -1] += dpredicted.reshape(len(dexcerpts), -1, shape[1])
+        for k in range(dgiven.shape[1]):
+            dexcerpts[:, k : k + GIVEN] += dgiven[:, k]
+        return dexcerpts.reshape(shape)

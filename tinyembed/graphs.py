@@ -1,0 +1,75 @@
+"""A step that is recorded once and then replayed: CUDA graphs.
+
+A training step is some hundreds of small kernels. Started one by one from Python they take longer
+to start than to run; recorded as a graph, they are started by one call. The price is that a graph
+always reads and writes the same memory: what changes from step to step has to be put there first.
+"""
+
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+
+WARM_UP = 2  # steps before the recording: kernels are compiled and libraries loaded
+
+
+@contextmanager
+def own_stream(xp):
+    """Work on a stream of its own, where recording is possible; on a CPU, nothing changes."""
+    if xp is np:
+        yield
+        return
+    stream = xp.cuda.Stream(non_blocking=True)  # one that does not wait for the usual one
+    xp.cuda.Device().synchronize()  # what was begun there is done
+    with stream:
+        yield
+        stream.synchronize()
+
+
+class Replayed:
+    """A function without arguments or result, which a GPU records and from then on replays.
+
+    work: reads and writes arrays that are there before and after, always the same ones, and never
+    asks the GPU for an answer. What it makes in between lives in memory of the graph's own.
+    xp: numpy or cupy. wanted: False never records; say: is told, once, where that is impossible.
+
+    Called inside `own_stream`. Running out of memory is raised; anything else that keeps the step
+    from being recorded is not, it then runs as before.
+    """
+
+    def __init__(self, work, xp, wanted=True, say=print):
+        self.work, self.xp, self.say = work, xp, say
+        self.wanted = wanted and xp is not np
+        self.pool = xp.cuda.MemoryPool() if self.wanted else None
+        self.graph = None
+        self.done = 0
+
+    def __call__(self):
+        if self.wanted and self.graph is None and self.done == WARM_UP:
+            self.graph = self._record()
+        if self.graph:
+            self.graph.launch()
+        else:
+            with self._memory():
+                self.work()
+        self.done += 1
+
+    def _memory(self):
+        return self.xp.cuda.using_allocator(self.pool.malloc) if self.wanted else nullcontext()
+
+    def _record(self):
+        stream = self.xp.cuda.get_current_stream()
+        try:
+            stream.begin_capture()
+            try:
+                with self._memory():
+                    self.work()
+            finally:
+                graph = stream.end_capture()  # also where recording failed, or it would go on
+            return graph
+        except MemoryError:
+            raise
+        except Exception as error:  # many unrelated types: a library that refuses, CUDA itself
+            why = " ".join(f"{error.__context__ or error}".split())[:200]
+            self.say(f"note: the step cannot be recorded as a CUDA graph ({why}); it runs without")
+            self.wanted = False
+            return None

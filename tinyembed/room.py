@@ -1,0 +1,23 @@
+"""Too little memory, said in one line with what to try: what the commands wrap their work in."""
+
+from contextlib import contextmanager
+
+import numpy as np
+
+from tinyembed.errors import WorkError
+
+
+@contextmanager
+def room_on(xp, *instead):
+    """Within it, running out of memory raises WorkError, which says what needs less.
+
+    xp: where the work is done, numpy or cupy; instead: what to try first, such as "--keys 1". On
+    a GPU, --device cpu is always another way.
+    """
+    try:
+        yield
+    except MemoryError:  # CuPy's is one too
+        where = " on the GPU" if xp is not np else ""
+        ways = [*instead, *(["--device cpu"] if xp is not np else [])]
+        advice = f"try {', or '.join(ways)}" if ways else "close other programs and try again"
+        raise WorkError(f"out of memory{where}; {advice}") from None
