@@ -119,7 +119,9 @@ def test_products_on_both_devices(xp, data, n, k, m, stack):
     np.testing.assert_allclose(to_host(turned), expected, **close)
 
 
-@pytest.mark.parametrize("shapes", [((3,), (3,)), ((2, 3), (3,)), ((2, 0), (0, 3)), ((0, 2), (2, 3))])
+@pytest.mark.parametrize(
+    "shapes", [((3,), (3,)), ((2, 3), (3,)), ((2, 0), (0, 3)), ((0, 2), (2, 3))]
+)
 def test_products_of_other_shapes(xp, shapes):
     a, b = (np.random.default_rng(0).standard_normal(shape) for shape in shapes)
     np.testing.assert_allclose(to_host(matmul(xp.asarray(a), xp.asarray(b))), np.matmul(a, b))

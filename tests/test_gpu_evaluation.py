@@ -30,6 +30,7 @@ from tinyembed.music.midi import read_midi
 from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.index import Index
 from tinyembed.neighbours.labels import Labels
+from tinyembed.search import build_parser, open_collection
 
 ENOUGH_FOR_NOTHING = 4_000_000  # bytes: a model fits, what it does with units does not
 
@@ -80,6 +81,10 @@ def test_ranks_leave_the_device_once(corpus, embeddings, gpu, standin):
     assert standin.counts()["to_host"] == 1
     on_host = same_piece_ranks(to_host(predicted), embeddings["test"], stage.test, sequences, 0)
     np.testing.assert_array_equal(found, on_host)
+    # Piece by piece backwards: each rank stays with its sequence.
+    back = np.argsort(-stage.test.passage_of(sequences[:, 0]), kind="stable")
+    again = same_piece_ranks(predicted[gpu.asarray(back)], rows, stage.test, sequences[back], 0)
+    np.testing.assert_array_equal(again, found[back])
 
 
 def test_rolls_are_cut_where_they_are_encoded(corpus, gpu, monkeypatch):
@@ -96,6 +101,8 @@ def test_rolls_are_cut_where_they_are_encoded(corpus, gpu, monkeypatch):
     rows = passages.embed(encode, progress=False, cut=Cutter(corpus, gpu).rolls)
     assert set(seen) == {gpu.ndarray}
     np.testing.assert_array_equal(rows, projected(corpus.rolls(passages.beats, passages.keys)))
+    on_device = Stage.build(corpus, 0, xp=gpu).cut(passages.beats[:3], passages.keys[:3])
+    assert isinstance(on_device, gpu.ndarray)
     bad = corpus.piece_beats[3] + 5
 
     def fails(beats, keys):
@@ -224,6 +231,18 @@ def test_an_index_goes_from_one_device_to_the_other(piano_folder, gpu, tmp_path)
     there = Collection.of(corpus, model, progress=False, xp=gpu)
     rows = to_host(there.index.embeddings)
     np.testing.assert_allclose(rows, made.index.embeddings, rtol=0, atol=1e-5)
+
+
+def test_a_search_on_the_gpu_has_its_index_there(piano_folder, gpu):
+    """When it is embedded, and when it is read from the cache."""
+    model = Model("context", "small", [], np.random.default_rng(0)).to_device(gpu)
+    options = build_parser().parse_args(["x.mid", "--in", str(piano_folder)])
+    for _ in range(2):
+        said = []
+        collection = open_collection(options, model, gpu, said.append)
+        assert isinstance(collection.index.embeddings, gpu.ndarray)
+        assert isinstance(collection.index.shortlist.table, gpu.ndarray)
+    assert not any("is kept" in note for note in said)
 
 
 @pytest.mark.parametrize("width", ["small", "paper"])

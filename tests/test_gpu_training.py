@@ -14,15 +14,26 @@ import numpy as np
 import pytest
 from conftest import STANDIN
 
+from tinyembed import feeding
 from tinyembed.arrays import to_host
-from tinyembed.errors import WorkError
+from tinyembed.errors import InputError, WorkError
 from tinyembed.graphs import own_stream
-from tinyembed.models import MODELS
+from tinyembed.models import MODELS, WIDTHS, Width
 from tinyembed.music.corpus import Corpus
 from tinyembed.runs import Run, load_arrays
+from tinyembed.train import main
 from tinyembed.trainer import Trainer
 
-LAUNCHES = 240  # of a step of the context model: more would be a step backwards
+LAUNCHES = 235  # of a step of the context model: more would be a step backwards
+HEAD = 38  # and of a head for the composer
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_width():
+    """A width for tests: a step of the stand-in takes long enough without arithmetic."""
+    WIDTHS["tiny"] = Width(conv=(4, 6, 6, 8), dense=(16, 12, 100))
+    yield
+    del WIDTHS["tiny"]
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +52,8 @@ def long_corpus(tmp_path_factory):
 
 def config(name="context", examples=600, batch_size=10):
     return {
-        "model": name, "width": "small", "examples": examples, "batch_size": batch_size,
-        "seed": 0, "learning_rate": 1e-3, "temperature": MODELS[name].temperature,
+        "model": name, "width": "tiny", "examples": examples, "batch_size": batch_size,
+        "seed": 0, "learning_rate": 5e-3, "temperature": MODELS[name].temperature,
     }  # fmt: skip
 
 
@@ -50,20 +61,8 @@ def trainer_of(corpus, xp, graph=True, run=None, **settings):
     return Trainer(run, config(**settings), corpus, xp, graph)
 
 
-def losses_of(trainer, steps):
-    """The sum of the losses of each of some steps."""
-    found, before = [], 0.0
-    with own_stream(trainer.xp), np.errstate(all="ignore"):
-        for _ in range(steps):
-            trainer.take_step()
-            total = float(sum(float(to_host(s)) for s in trainer._sums.values()))
-            found.append(total - before)
-            before = total
-    return np.array(found)
-
-
 def each_loss(trainer, steps):
-    """As `losses_of`, each step's by itself, in full precision."""
+    """The sum of the losses of each of some steps."""
     found = []
     with own_stream(trainer.xp), np.errstate(all="ignore"):
         for _ in range(steps):
@@ -75,10 +74,10 @@ def each_loss(trainer, steps):
 
 
 def test_the_first_hundred_losses_are_those_of_the_cpu(corpus, gpu):
-    here = each_loss(trainer_of(corpus, np, examples=1000), 100)
-    there = each_loss(trainer_of(corpus, gpu, examples=1000), 100)
+    here = each_loss(trainer_of(corpus, np, examples=2000, batch_size=20), 100)
+    there = each_loss(trainer_of(corpus, gpu, examples=2000, batch_size=20), 100)
     np.testing.assert_allclose(there, here, rtol=1e-4)
-    assert here[-1] < here[0] - 0.05  # and they are not constant
+    assert np.ptp(here) > 0.01  # and they are not constant
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -94,10 +93,11 @@ def test_every_model_trains_on_both(corpus, long_corpus, gpu, name):
 
 
 @pytest.mark.parametrize("name", ["regularized", "note_drop"])
-def test_a_graph_changes_no_bit(corpus, gpu, name):
+def test_a_graph_changes_no_bit(corpus, gpu, name, monkeypatch):
     """Weights, Adam's means and running statistics, past the end of the drawn steps."""
+    monkeypatch.setattr(feeding, "STEPS_AT_ONCE", 6)
     kinds = [trainer_of(corpus, gpu, graph, name=name) for graph in (True, False)]
-    found = [each_loss(trainer, 55) for trainer in kinds]
+    found = [each_loss(trainer, 15) for trainer in kinds]
     assert kinds[0]._run_step.graph and not kinds[1]._run_step.graph
     np.testing.assert_array_equal(*found)
     states = [trainer.model.state() for trainer in kinds]
@@ -116,27 +116,26 @@ def test_a_step_neither_waits_nor_crosses_the_bus(corpus, gpu, standin, name, gr
     with own_stream(gpu):
         trainer.feed.look_ahead(0)
         standin.reset()
-        for _ in range(40):
+        for _ in range(10):
             with standin.forbid_synchronisation():
                 trainer.take_step()
         counts = standin.counts()
     assert counts["to_device"] == counts["to_host"] == counts["synchronisations"] == 0
-    if graph:
-        assert counts["graph_launches"] == 38
-        assert counts["replayed"] / 38 <= LAUNCHES + 20
-    else:
-        assert counts["launches"] / 40 <= LAUNCHES + 28
+    assert counts["graph_launches"] == (8 if graph else 0)
 
 
-def test_launches_of_a_step(corpus, gpu, standin):
-    """Forward, backward and Adam of the context model, without the batch."""
-    trainer = trainer_of(corpus, gpu, graph=False)
+@pytest.mark.parametrize(
+    ("name", "most"), [("context", LAUNCHES), ("regularized", LAUNCHES + HEAD)]
+)
+def test_launches_of_a_step(corpus, gpu, standin, name, most):
+    """Forward, backward and Adam, without the batch; as many with any width."""
+    trainer = trainer_of(corpus, gpu, graph=False, name=name)
     with own_stream(gpu):
         for _ in range(2):
             trainer.take_step()
         standin.reset()
         trainer._work()
-    assert standin.counts()["launches"] <= LAUNCHES
+    assert standin.counts()["launches"] <= most
 
 
 def test_one_transfer_for_fifty_steps_and_one_answer_a_line_of_the_log(
@@ -146,10 +145,10 @@ def test_one_transfer_for_fifty_steps_and_one_answer_a_line_of_the_log(
     trainer = trainer_of(corpus, gpu, run=run, examples=2000)  # 200 steps
     with own_stream(gpu):
         standin.reset()
-        for _ in range(150):
+        for _ in range(100):
             trainer.take_step()
         counts = standin.counts()
-        assert counts["to_device"] == 4 and counts["synchronisations"] == 0
+        assert counts["to_device"] == 3 and counts["synchronisations"] == 0
         trainer.write_log(1.0)
         counts = standin.counts()
     assert counts["to_host"] == counts["synchronisations"] == 1
@@ -214,7 +213,7 @@ def train(gpu, *options, device, more=None, **places):
     )  # fmt: skip
 
 
-QUICK = ("--examples", 300, "--batch-size", 10)
+QUICK = ("--examples", 200, "--batch-size", 10)
 
 
 @pytest.fixture(scope="module")
@@ -235,47 +234,52 @@ def nearly_same_weights(a, b):
         assert np.mean(apart > 1e-3 * np.abs(theirs[key]).max()) < 0.05, key
 
 
-def test_a_whole_run(gpu, finished, piano_folder, tmp_path):
+def test_a_whole_run_in_tf32(gpu, finished, piano_folder, tmp_path):
+    """Which the stand-in's library is told, but computes as ever."""
     out = tmp_path / "gpu"
-    done = train(gpu, *QUICK, device="gpu", data=piano_folder, out=out)
+    done = train(gpu, *QUICK, "--tf32", device="gpu", data=piano_folder, out=out)
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    assert "on the gpu:" in done.stdout
-    assert {p.name for p in out.iterdir()} == {p.name for p in finished.iterdir()}
-    assert json.loads((out / "summary.json").read_text())["device"] == "gpu"
-    nearly_same_weights(out, finished)
-
-
-def test_tf32_is_said(gpu, piano_folder, tmp_path):
-    out = tmp_path / "gpu"
-    done = train(gpu, "--tf32", "--no-graph", "--examples", 50, "--batch-size", 10,
-                 device="gpu", data=piano_folder, out=out)  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert "on the gpu in TF32:" in done.stdout
+    assert {p.name for p in out.iterdir()} == {p.name for p in finished.iterdir()}
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["device"] == "gpu" and summary["tf32"] is True
     assert all(e["tf32"] for e in Run(out).read_log() if "loss" in e)
-    assert json.loads((out / "summary.json").read_text())["tf32"] is True
-    done = train(gpu, "--tf32", device="cpu", data=piano_folder, out=tmp_path / "cpu")
-    assert done.returncode == 2 and "--tf32" in done.stderr and not (tmp_path / "cpu").exists()
-    assert len(done.stderr.splitlines()) == 1
+    if hasattr(gpu, "standin"):
+        nearly_same_weights(out, finished)
 
 
-@pytest.mark.parametrize(("first", "then"), [("gpu", "cpu"), ("cpu", "gpu")])
-def test_killed_on_one_device_resumed_on_the_other(gpu, finished, piano_folder, tmp_path, first, then):
-    out = tmp_path / "run"
-    running = subprocess.Popen(
-        words_of(*QUICK, device=first, data=piano_folder, out=out),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(gpu),
-    )  # fmt: skip
-    end = time.monotonic() + 60
-    while not (out / "checkpoint.npz").exists():
+def test_tf32_without_a_gpu(tmp_path):
+    with pytest.raises(InputError, match=r"--tf32: .*--device gpu"):
+        main(["--tf32", "--device", "cpu", "--out", str(tmp_path / "a")])
+    assert not (tmp_path / "a").exists()
+
+
+def kill_after_a_checkpoint(running, out, before):
+    """Returns the step it had come to."""
+    end, checkpoint = time.monotonic() + 60, out / "checkpoint.npz"
+    while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:
         assert running.poll() is None and time.monotonic() < end
         time.sleep(0.01)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    at = json.loads(str(load_arrays(out / "checkpoint.npz")["standing"]))["step"]
-    assert at < 30
-    done = train(gpu, "--resume", device=then, out=out)
+    return json.loads(str(load_arrays(checkpoint)["standing"]))["step"]
+
+
+def test_killed_on_one_device_resumed_on_the_other_and_back(gpu, finished, piano_folder, tmp_path):
+    out = tmp_path / "run"
+    at, before = [0], None
+    for device in ("gpu", "cpu"):
+        options = ("--resume",) if before else QUICK
+        running = subprocess.Popen(
+            words_of(*options, device=device, data=None if before else piano_folder, out=out),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(gpu),
+        )  # fmt: skip
+        at.append(kill_after_a_checkpoint(running, out, before))
+        before = (out / "checkpoint.npz").stat().st_mtime_ns
+    assert at[0] < at[1] < at[2] < 20
+    done = train(gpu, "--resume", device="gpu", out=out)
     assert done.returncode == 0, done.stderr
-    assert f"going on at step {at}" in done.stdout
+    assert "on the gpu:" in done.stdout and f"going on at step {at[2]}" in done.stdout
     nearly_same_weights(out, finished)
 
 

@@ -64,7 +64,7 @@ def test_on_a_cpu_nothing_is_recorded():
 
 
 def failing(gpu, how):
-    x, given, seen, work = make_step(gpu)
+    x, _, seen, work = make_step(gpu)
     kept = []
 
     def failing_work():
@@ -81,9 +81,7 @@ def failing(gpu, how):
     return x, failing_work
 
 
-@pytest.mark.parametrize(
-    "how", ["a wait", "a transfer", "CuPy's own product", "memory that stays"]
-)
+@pytest.mark.parametrize("how", ["a wait", "a transfer", "CuPy's own product", "memory that stays"])
 def test_what_cannot_be_recorded_runs_without(gpu, standin, how):
     x, work = failing(gpu, how)
     said = []

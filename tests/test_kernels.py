@@ -71,8 +71,10 @@ def cases(draw):
     kernel = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     stride = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     padding = draw(st.integers(0, 2)), draw(st.integers(0, 2))
-    n, h, w, c = draw(st.integers(1, 3)), *draw(st.tuples(*[st.integers(1, 7)] * 2)), draw(
-        st.integers(1, 3)
+    n, h, w, c = (
+        draw(st.integers(1, 3)),
+        *draw(st.tuples(*[st.integers(1, 7)] * 2)),
+        draw(st.integers(1, 3)),
     )
     assume(h + 2 * padding[0] >= kernel[0] and w + 2 * padding[1] >= kernel[1])
     return (n, h, w, c), kernel, stride, padding

@@ -129,9 +129,13 @@ def test_state_goes_round_and_across_devices(xp):
     for name, value in b.state().items():
         np.testing.assert_array_equal(value, a.state()[name])
     theirs = b.encode(batch.input)
-    np.testing.assert_allclose(to_host(a.encode(xp.asarray(batch.input))), theirs, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        to_host(a.encode(xp.asarray(batch.input))), theirs, rtol=1e-4, atol=1e-6
+    )
     a.load_state(b.state())
-    np.testing.assert_allclose(to_host(a.encode(xp.asarray(batch.input))), theirs, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        to_host(a.encode(xp.asarray(batch.input))), theirs, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_a_foreign_state_is_refused():

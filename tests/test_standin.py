@@ -21,7 +21,7 @@ def only_the_standin(standin):
         lambda cp, x, n: cp.maximum(x, n),
         lambda cp, x, n: cp.concatenate([x, n]),
         lambda cp, x, n: cp.where(x > 0, x, n),
-        lambda cp, x, n: cp.fuse(lambda a, b: a + b)(x, n),
+        lambda cp, x, n: cp.fuse(kernel_name="k")(lambda a, b: a + b)(x, n),
         lambda cp, x, n: x.__iadd__(n),
         lambda cp, x, n: x.__setitem__(..., n),
         lambda cp, x, n: x[np.array([0, 1])],
@@ -71,8 +71,8 @@ def test_what_asks_for_an_answer_is_counted_and_can_be_forbidden(gpu, standin):
 
 def test_everything_that_is_started_is_counted(gpu, standin):
     x = gpu.ones((3, 4), np.float32)
-    formula = gpu.fuse(lambda a, b: a * b + a - b)
-    total = gpu.fuse(lambda a: gpu.sum(a * a, axis=0))
+    formula = gpu.fuse(kernel_name="k")(lambda a, b: a * b + a - b)
+    total = gpu.fuse(kernel_name="k")(lambda a: gpu.sum(a * a, axis=0))
     started = {
         lambda: x + x: 1, lambda: x.sum(axis=0): 1, lambda: x @ x.T: 1, lambda: x.copy(): 1,
         lambda: x[gpu.asarray(x[:, 0], int)]: 2, lambda: x.T: 0, lambda: x[1:]: 0,
@@ -116,13 +116,15 @@ def test_several_values_for_one_place(gpu):
 def test_a_fused_formula_has_operators_and_functions_only(gpu):
     x = gpu.ones((2, 3))
     with pytest.raises(AttributeError):
-        gpu.fuse(lambda a: a.sum())(x)
+        gpu.fuse(kernel_name="k")(lambda a: a.sum())(x)
+    with pytest.raises(ValueError, match="name"):
+        gpu.fuse(lambda a: a)
     with pytest.raises(AttributeError):
-        gpu.fuse(lambda a: a.reshape(-1))(x)
+        gpu.fuse(kernel_name="k")(lambda a: a.reshape(-1))(x)
     with pytest.raises(TypeError):
-        gpu.fuse(lambda a: a if a > 0 else -a)(x)
+        gpu.fuse(kernel_name="k")(lambda a: a if a > 0 else -a)(x)
     with pytest.raises(TypeError, match="added up"):
-        gpu.fuse(lambda a: gpu.sum(a, axis=1) + a)(x)
+        gpu.fuse(kernel_name="k")(lambda a: gpu.sum(a, axis=1) + a)(x)
 
     def writes(a, b):
         a += 1
@@ -205,14 +207,18 @@ def test_what_a_graph_may_not_do(gpu):
 
 def test_a_graph_needs_its_memory(gpu):
     error = gpu.cuda.runtime.CUDARuntimeError
-    x, y, pool = gpu.zeros(3), gpu.zeros(3), gpu.cuda.MemoryPool()
-    graph = capture(gpu, lambda: x.__iadd__(y * 2), pool)
+    x, held, pool = gpu.zeros(3), [gpu.zeros(3)], gpu.cuda.MemoryPool()
+
+    def work():
+        x[...] += held[0] * 2
+
+    graph = capture(gpu, work, pool)
     graph.launch()
     del pool
     with pytest.raises(error, match="pool"):
         graph.launch()
     pool = gpu.cuda.MemoryPool()
-    graph = capture(gpu, lambda: x.__iadd__(y * 2), pool)
-    del y
+    graph = capture(gpu, work, pool)
+    held.clear()
     with pytest.raises(error, match="gone"):
         graph.launch()

@@ -271,7 +271,9 @@ def sum_rows(formula):
         if array_module(first) is not np:
             if compiled is None:
                 cupy = _import_cupy()
-                compiled = cupy.fuse(lambda *parts: cupy.sum(formula(*parts), axis=0))
+                compiled = cupy.fuse(kernel_name=formula.__name__)(
+                    lambda *parts: cupy.sum(formula(*parts), axis=0)
+                )
             return compiled(*arrays)
         cut = _cutter(arrays)
         return sum(in_blocks(lambda block: _sum_in_groups(formula(*cut(block))), first))
@@ -292,7 +294,9 @@ def mean_rows(formula):
             return total(*arrays) / len(first)
         if compiled is None:
             cupy = _import_cupy()
-            compiled = cupy.fuse(lambda n, *parts: cupy.sum(formula(*parts) / n, axis=0))
+            compiled = cupy.fuse(kernel_name=formula.__name__)(
+                lambda n, *parts: cupy.sum(formula(*parts) / n, axis=0)
+            )
         return compiled(len(first), *arrays)
 
     return mean
@@ -330,9 +334,7 @@ class Kernel:
         """arguments: arrays of the GPU and numbers; the last one is written to, and returned."""
         if self._compiled is None:
             cupy = _import_cupy()
-            self._compiled = cupy.ElementwiseKernel(
-                self.inputs, self.outputs, self.code, self.name
-            )
+            self._compiled = cupy.ElementwiseKernel(self.inputs, self.outputs, self.code, self.name)
         return self._compiled(*arguments)
 
 

@@ -364,6 +364,11 @@ encoder = Dense(Parameter(start.copy()))
 decoder = TiedDense(encoder)
 gradient_through(encoder, decoder, few)
 print("right:", relative_error(encoder.weight.grad, expected) < 1e-10)
+gradient_through(encoder, decoder, few)
+print("once more, twice the gradient:", relative_error(encoder.weight.grad, 2 * expected) < 1e-10)
+
+# %% tags=["hide"]
+assert relative_error(encoder.weight.grad, 2 * expected) < 1e-10
 
 # %% [markdown]
 # No line says "sum the two". Adding is all it takes, and it goes on working for a weight used seven

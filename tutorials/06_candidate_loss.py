@@ -101,8 +101,8 @@ assert (answers["silence"] != Q[0]).sum() == (too_much != Q[0]).sum()
 # two arrows does not ask how many cells agree, but what share of the *notes* does:
 #
 # $$
-# \mathrm{sim}(Q_n, R_n) = \frac{Q_n \cdot R_n}{|Q_n|\,|R_n|}
-# = \frac{\sum_d Q_{nd} R_{nd}}{\sqrt{\sum_d Q_{nd}^2}\,\sqrt{\sum_d R_{nd}^2}}
+# \mathrm{sim}(Q_n, R_n) = \frac{Q_n \cdot R_n}{|Q_n| |R_n|}
+# = \frac{\sum_d Q_{nd} R_{nd}}{\sqrt{\sum_d Q_{nd}^2} \sqrt{\sum_d R_{nd}^2}}
 # $$
 #
 # $|Q_n|$ is the length of the arrow. This is the paper's equation 1. It is 1 for the same
@@ -313,7 +313,7 @@ assert f"{np.e / (np.e + 4):.2f}" == "0.40"
 assert abs(floor(others.mean()) - perfect) < 0.01
 
 # %% [markdown]
-# So everything that this loss can tell lies between 1.609, guessing, and about 0.93, perfect. When
+# So nearly everything that this loss can tell lies between 1.609, guessing, and about 0.93, perfect. When
 # you read "loss 1.19" in a log of tinyembed, measure it on this scale. (Every training prints the
 # perfect loss of its own music for that reason.)
 #
@@ -331,12 +331,12 @@ assert abs(floor(others.mean()) - perfect) < 0.01
 # $-\log P_{n0} = -s_{n0} + \log \sum_j e^{s_{nj}}$ and differentiate by $s_{nk}$.)
 #
 # **By the answers.** The numerator of the cosine gives $Q/(|Q||R|)$. The length $|R|$ in the
-# denominator gives $-\,\mathrm{sim} \cdot R/|R|^2$. Together, with $\hat Q = Q/|Q|$ and
+# denominator gives $-\mathrm{sim} \cdot R/|R|^2$. Together, with $\hat Q = Q/|Q|$ and
 # $\hat R = R/|R|$, both of length 1:
 #
 # $$
-# \frac{\partial\,\mathrm{sim}(Q, R)}{\partial R}
-# = \frac{\hat Q - \mathrm{sim}(Q,R)\,\hat R}{|R|}
+# \frac{\partial \mathrm{sim}(Q, R)}{\partial R}
+# = \frac{\hat Q - \mathrm{sim}(Q, R) \hat R}{|R|}
 # $$
 #
 # That is the direction of the target, less what the answer has of it already. An answer $R_j$ is
@@ -566,8 +566,8 @@ print("the same loss and the same gradient")
 # ```
 #
 # It minds very much: nearly no cell matches any more, the cosine is close to 0 and the loss close
-# to $\log 5$. Cosine on rolls knows nothing of "nearly". The *embedding* can, because the network
-# that makes it has kernels a sixteenth note wide (chapter 4).
+# to $\log 5$. Cosine on rolls knows nothing of "nearly". A network can learn to, before it comes to
+# this comparison: its first kernels are a sixteenth note wide (chapter 4).
 #
 # </details>
 

@@ -273,7 +273,7 @@ def reshape(x, net, *shape):
 # Now the network itself. The first kernel is an octave by a sixteenth note, 12 x 6, and moves by
 # its own size; the three others are 2 x 4 and move by one in pitch and by two in time:
 #
-# $$60 \times 96 \;\to\; 5 \times 16 \;\to\; 4 \times 8 \;\to\; 3 \times 4 \;\to\; 2 \times 2$$
+# $$60 \times 96 \to 5 \times 16 \to 4 \times 8 \to 3 \times 4 \to 2 \times 2$$
 #
 # The paper does not print its numbers of channels; ours are few, 8 to 64, so that a step takes
 # a hundredth of a second or two. The decoder is the same list, backwards, each layer with its
@@ -433,12 +433,12 @@ assert abs(predicted - measured) < 1e-10 * abs(measured)
 #
 # ## Adam
 #
-# The plain step is $W \leftarrow W - \eta\,dW$ with a small number $\eta$, the **learning rate**.
+# The plain step is $W \leftarrow W - \eta \cdot dW$ with a small number $\eta$, the **learning rate**.
 # But gradients of different weights differ by orders of magnitude, and each batch is noisy. The
 # usual cure is **Adam**: keep a running mean $m$ of each weight's gradient and a running mean $v$
 # of its square, and take
 #
-# $$W \leftarrow W - \eta\,\frac{m}{\sqrt{v} + \epsilon}$$
+# $$W \leftarrow W - \eta \cdot \frac{m}{\sqrt{v} + \epsilon}$$
 #
 # A gradient that always points the same way gives $m / \sqrt v = \pm 1$, a full step, however small
 # it is; one that keeps changing its sign averages out. Both means start at 0; dividing by
@@ -613,10 +613,10 @@ assert mean_cosine(made, test_rolls) < 0.5 * mean_cosine(test_shown, test_rolls)
 # than the damaged input is. Handing back the input would beat it, in cosine and in loss.
 #
 # That is no mistake, and more training changes it less than you would think. The input has 5,760
-# cells; what comes out has been through 100 numbers. Where exactly sixteen notes stood does not fit
-# through such a gap, only what kind of notes, where, and how many. This narrowing is the purpose:
-# nobody wants the reconstruction, the 100 numbers are what we are after. They are in
-# [chapter 8](08_seven_models.md).
+# cells; what comes out has been through 100 numbers. Where exactly sixteen notes stood is hard to
+# get through such a gap; about where, how many, and of what kind is easier. This narrowing is the
+# purpose: nobody wants the reconstruction, we are after the 100 numbers.
+# [Chapter 8](08_seven_models.md) looks at what they are good for.
 #
 # How far does more training go? The repository has the figures of a network with 13 times as many
 # weights, trained on 300,000 examples (ours saw 5,000) of 434 piano pieces.
@@ -765,8 +765,9 @@ del models.WIDTHS["chapter 7"]
 # <details><summary>Solution</summary>
 #
 # For rolls of zeros and ones the cosine is the shared notes over the root of the product of the
-# two counts (chapter 6). With half the notes: $\frac{n}{2} / \sqrt{n \cdot \frac{n}{2}} =
-# \sqrt{1/2} = 0.707$. With three quarters: $\sqrt{3/4} = 0.866$.
+# two counts (chapter 6). With half the notes it is
+# $\frac{n}{2} / \sqrt{n \cdot \frac{n}{2}} = \sqrt{1/2} = 0.707$,
+# with three quarters $\sqrt{3/4} = 0.866$.
 #
 # ```python
 # measured = {
@@ -816,8 +817,8 @@ del models.WIDTHS["chapter 7"]
 # ```
 #
 # The same! In the fully connected layers a batch of one has one row. Less its own mean, it is 0,
-# whatever the unit; what comes out is $\beta$. The network's answer to a unit must not depend on
-# who else is in the batch, so outside of training the running means take the batch's place.
+# whatever the unit, and what comes out depends on $\beta$ alone. The network's answer to a unit must
+# not depend on who else is in the batch, so outside of training the running means take its place.
 #
 # </details>
 

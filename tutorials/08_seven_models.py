@@ -96,8 +96,10 @@ print(f"units whose neighbours share an onset in some cell: {100 * shared:.0f}%"
 # in chapter 6; only that the choice is among ten composers now, not among five answers. This is
 # called **cross-entropy**. With $c_n$ the composer of unit $n$:
 #
-# $$P_{nj} = \frac{\exp z_{nj}}{\sum_k \exp z_{nk}}, \qquad L = -\frac1N \sum_n \log P_{n c_n},
-# \qquad \frac{\partial L}{\partial z_{nj}} = \frac1N \left(P_{nj} - [j = c_n]\right)$$
+# $$
+# P_{nj} = \frac{\exp z_{nj}}{\sum_k \exp z_{nk}}, \qquad L = -\frac1N \sum_n \log P_{n c_n},
+# \qquad \frac{\partial L}{\partial z_{nj}} = \frac1N \left(P_{nj} - [j = c_n]\right)
+# $$
 
 
 # %%
@@ -136,8 +138,10 @@ assert np.isclose(cross_entropy(np.zeros((7, 10)), np.arange(7))[0], np.log(10))
 # Its loss is the sum of the two losses. Both start from the same $h$. How does a gradient go back
 # to where two ways part? It adds up:
 #
-# $$\frac{\partial L}{\partial h} = \frac{\partial L_{\text{context}}}{\partial h} +
-# \frac{\partial L_{\text{composer}}}{\partial h}$$
+# $$
+# \frac{\partial L}{\partial h} = \frac{\partial L_{\text{context}}}{\partial h} +
+# \frac{\partial L_{\text{composer}}}{\partial h}
+# $$
 #
 # That is the whole of it. The embedding is pulled in two directions and moves along the sum. The
 # name in the paper says what the second pull is for: it keeps the first from going astray, and the
@@ -469,24 +473,25 @@ assert min(same["context"], same["composer"]) > same["note_drop"] > same["octave
 # eighth unit from seven (chapter 9), and a network that names the composer from $h$. Here is what
 # came out of both on 434 piano pieces, read from the results file. The median rank is among 1,000
 # candidates, of two kinds: random units, as in the paper, or units of the same piece, which is
-# harder. Below the seven stand two that never learned anything: the untrained encoder, and the
-# 100 principal components of the rolls (PCA), which is a linear map.
+# harder. Below the seven stand two to compare with: the encoder before any training, and the 100
+# principal components of the rolls (PCA), the directions in which rolls vary most.
 
 # %%
 rows = {name: results["models"][name] for name in SEVEN}
 rows |= {name: results["baselines"][name] for name in ("untrained", "pca")}
+random_rank = {name: row["rank"]["median"] for name, row in rows.items()}
+same_piece = {name: row["rank_same_piece"]["median"] for name, row in rows.items()}
+accuracy = {name: row["composers"]["accuracy"] for name, row in rows.items()}
+
 print("               rank among   rank in the   composer")
 print("             random units    same piece    named rightly")
-for name, row in rows.items():
-    print(f"{name:12s} {row['rank']['median']:12.0f} {row['rank_same_piece']['median']:13.3g} "
-          f"{100 * row['composers']['accuracy']:13.1f}%")  # fmt: skip
+for name in rows:
+    print(f"{name:12s} {random_rank[name]:12.0f} {same_piece[name]:13.3g} "
+          f"{100 * accuracy[name]:13.1f}%")  # fmt: skip
 commonest = results["baselines"]["majority"]["composers"]["accuracy"]
 print(f"always naming the commonest composer {100 * commonest:16.1f}%")
 
 # %% tags=["hide"]
-accuracy = {name: row["composers"]["accuracy"] for name, row in rows.items()}
-random_rank = {name: row["rank"]["median"] for name, row in rows.items()}
-same_piece = {name: row["rank_same_piece"]["median"] for name, row in rows.items()}
 assert min(random_rank, key=random_rank.get) == "context"
 assert min(same_piece, key=same_piece.get) == "note_drop"
 assert max(accuracy, key=accuracy.get) == "regularized"
@@ -520,7 +525,7 @@ points = (
 )
 sides = {"context": ((0, -18), "center"), "forward": ((0, 9), "center")}  # where a name goes
 sides |= {"note_drop": ((13, 9), "center"), "beat_drop": ((0, -18), "center")}
-sides |= {"octave_split": ((-9, -4), "right"), "composer": ((0, 9), "center")}
+sides |= {"octave_split": ((-9, -4), "right"), "composer": ((0, -18), "center")}
 for ax, table, title in zip(axes, points, ("434 piano pieces", "the paper"), strict=True):
     for name, (x, y) in table.items():
         is_denoiser, has_head = SEVEN[name][0] is not None, SEVEN[name][2] is not None
@@ -539,9 +544,9 @@ plt.show()
 # experiments, and regularized predicts worse than context but better than composer.
 #
 # What does not: in the paper the composer model is far ahead in naming composers. Here it is third,
-# and the regularized model leads. You have seen the reason on this page: alone, the head learns its
-# pieces by heart; predicting the neighbours as well keeps the embedding about the music. That is
-# what "regularized" means. (But all of these percentages are close together: with 66 test pieces,
+# and the regularized model leads. A likely reason is on this page: alone, the head learns its pieces
+# by heart; predicting the neighbours as well keeps the embedding about the music. That is what
+# "regularized" means. (But all of these percentages are close together: with 66 test pieces,
 # each is known to about seven points either way.)
 #
 # And one that the paper could not see, as it has no such column: among units of the *same piece*
@@ -549,15 +554,16 @@ plt.show()
 # it: 46 against 50, too close to call. There, key, register and texture tell nothing, they are
 # everybody's. What is left to go by is detail, and detail is what it keeps.
 #
-# Last, some modesty: PCA, which has learned nothing but what varies most, predicts better than the
-# octave-split network, and in naming composers it is half a point behind context.
+# Last, some modesty: PCA, a plain linear map, predicts better than the octave-split network, and in
+# naming composers it is half a point behind context.
 #
 # [Chapter 10](10_statistics.md) is about how sure one can be of such an order.
 #
 # ## The package does the same
 #
-# In tinyembed the seven models are the table `MODELS`, and each is a `Model`. The table first; then
-# losses and gradients of all seven, from the same first weights on the same batches.
+# In tinyembed the seven are rows of the table `MODELS` (beside an eighth of its own, see
+# [chapter 13](13_whole_batch.md)), and each is a `Model`. The table first; then losses and gradients
+# of all seven, from the same first weights on the same batches.
 
 # %%
 from tinyembed.batches import Batch
@@ -590,7 +596,7 @@ del models.WIDTHS["chapter 8"]
 # The head is [`build_head`](../tinyembed/models.py), the cross-entropy
 # [`SoftmaxCrossEntropy`](../tinyembed/layers/softmax.py), the targets are made in
 # [batches.py](../tinyembed/batches.py). `python -m tinyembed.train --model context` trains one;
-# `python -m tinyembed.reproduce` trains all seven and runs both experiments.
+# `python -m tinyembed.reproduce` trains them all and runs both experiments.
 #
 # ## Exercises
 #

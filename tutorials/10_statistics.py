@@ -54,7 +54,7 @@ for name, (median, spread, skew, *_) in paper.items():
     print(f"{name:14s}{median:8d}{spread:8d}{skew:6.2f}", end="    ")
     print(f"{rank['median']:8.4g}{rank['iqr']:8.4g}{rank['skew']:6.2f}")
 
-# %% alt="Box plots of the ranks of our seven models" tags=["thumbnail"]
+# %% alt="Box plots of the ranks of our seven models"
 figure, ax = plt.subplots(figsize=(8.6, 3.4), layout="constrained")
 boxes = [{**model["box"], "label": name} for name, model in ours["models"].items()]
 ax.bxp(
@@ -556,7 +556,7 @@ def random_confusion():
 tries = np.array([scores(random_confusion()) for _ in range(5000)])
 assert (tries[:, 1] <= 2 * tries[:, 0]).all()
 
-# %% alt="Weighted F1 against accuracy: the paper's seven points lie in the region that cannot be"
+# %% tags=["thumbnail"] alt="Weighted F1 against accuracy: the paper's seven points lie in the region that cannot be"
 figure, ax = plt.subplots(figsize=(7.5, 4.4), layout="constrained")
 edge = np.linspace(0, 1, 101)
 ax.fill_between(edge, np.minimum(2 * edge, 1), 1, color=lesson.ORANGE, alpha=0.15, lw=0)

@@ -21,9 +21,9 @@
 #
 # Nothing about machines. But it has four million different units (section 3.2) and batches of 100
 # (section 4.1), so looking at every unit once takes 40,000 training steps, and there are seven
-# models. If a step takes a fifth of a second, as on a good desktop processor, that is two hours for
-# one pass of one model. A GPU can do hundreds of such steps a second. *Can*: whether it does is a
-# matter of how it is asked.
+# models. At a fifth of a second a step, that is two hours for one pass of one model. By its
+# arithmetic, a GPU could do many hundreds of steps a second. *Could*: whether it does is a matter
+# of how it is asked.
 #
 # ## Two machines in one box
 #
@@ -92,8 +92,9 @@ assert notes == rolls.sum() and counts["synchronisations"] == counts["to_host"] 
 # %% [markdown]
 # ## One code, two machines
 #
-# Chapter 3's ELU, $y = x$ above zero and $e^x - 1$ below, as one formula: `max(x, exp(min(x, 0)) -
-# 1)`. Nothing in it is NumPy's alone, so a function can ask its argument where it lives:
+# Chapter 3's ELU, $y = x$ above zero and $e^x - 1$ below, as one formula:
+# `max(x, exp(min(x, 0)) - 1)`. Nothing in it is NumPy's alone, so a function can ask its argument
+# where it lives:
 
 
 # %%
@@ -643,8 +644,8 @@ print("the package's ELU: the numbers of this page, in one launch")
 #
 #    Plain: three launches, each of which reads a large array and writes one, six in all. Fused: one
 #    launch, one read, one written. The loop is `y[k] = (((x[k] - mean[k]) * scale[k]) + beta[k])`,
-#    but for one thing: `mean` has an entry for each channel only, so a real compiler writes `mean[k
-#    % 100]`.
+#    but for one thing: `mean` has an entry for each channel only, so a real compiler writes
+#    `mean[k % 100]`.
 #
 #    </details>
 #

@@ -5,6 +5,7 @@ and of the weights looked at on the way those that do best on the validation pie
 """
 
 import math
+import sys
 
 import numpy as np
 from tqdm import tqdm
@@ -66,7 +67,7 @@ def fit(
         adam.update(ahead.numbers[0], ahead.numbers[1])
 
     ahead = Ahead(draw, numbers, steps, xp if look_up else np)
-    take_step = Replayed(work, xp, wanted=look_up is not None)
+    take_step = Replayed(work, xp, wanted=look_up is not None, say=_say)
     best, kept = validate(), flat.values.copy()  # what it begins with may be the best
     every = max(1, steps // LOOKS)
     disable = None if progress is None else not progress
@@ -82,6 +83,10 @@ def fit(
                     best, kept = found, flat.values.copy()
     flat.values[...] = kept
     return best
+
+
+def _say(note):
+    print(note, file=sys.stderr)  # where --json speaks to nobody
 
 
 class Ahead:

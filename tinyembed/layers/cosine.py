@@ -33,7 +33,8 @@ class CandidateCosineLoss:
         q = target.reshape(len(target), -1)  # (N, D)
         # All N x N cosines in one product cost less than picking out five rows for each target.
         r_inverse, q_inverse = _inverse_length(r), _inverse_length(q)  # (N,)
-        similarity = _scale(matmul(q, r.T), q_inverse[:, None], r_inverse)  # (N, N): target, candidate
+        # (N, N): target, candidate
+        similarity = _scale(matmul(q, r.T), q_inverse[:, None], r_inverse)
         rows = xp.arange(len(r))[:, None]
         logits = similarity[rows, candidates] / self.temperature  # (N, 5)
         right_answer = xp.zeros(len(r), candidates.dtype)

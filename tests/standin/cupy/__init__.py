@@ -10,22 +10,12 @@ computes. See `cupy.standin` for what tests ask of it.
 
 import numpy as _numpy
 
-from cupy import cuda, linalg, standin
-from cupy._array import ndarray
-from cupy._blas import install as _install
-from cupy._functions import (
-    all, allclose, amax, amin, any, arange, argmax, argmin, argpartition, argsort, array,
-    array_equal, array_split, asarray, ascontiguousarray, asnumpy, atleast_2d, bincount,
-    broadcast_to, clip, column_stack, concatenate, copy, copyto, count_nonzero, cumsum, diagonal,
-    diff, dot, empty, empty_like, expand_dims, eye, flatnonzero, flip, full, full_like, isin,
-    lexsort, linspace, matmul, max, mean, min, ndim, nonzero, ones, ones_like, outer, pad,
-    partition, prod, ravel, repeat, reshape, result_type, round, searchsorted, shape, sort, split,
-    squeeze, stack, std, sum, swapaxes, take, tile, transpose, unique, var, vstack, where, zeros,
-    zeros_like,
-)  # fmt: skip
-from cupy._kernels import ElementwiseKernel
+from cupy import _blas, cuda, linalg, standin  # noqa: F401
+from cupy._array import ndarray  # noqa: F401
+from cupy._functions import *  # noqa: F403
+from cupy._kernels import ElementwiseKernel  # noqa: F401
 from cupy._ufuncs import UFUNCS as _UFUNCS
-from cupy._ufuncs import fuse, ufunc
+from cupy._ufuncs import fuse, ufunc  # noqa: F401
 
 globals().update(_UFUNCS)
 __version__ = "14.0.0+standin"
@@ -37,30 +27,23 @@ for _name in (
     globals()[_name] = getattr(_numpy, _name)
 
 
+_compute_types = {}
+
 
 class _core:  # CuPy's own name
     class _routines_linalg:
         COMPUTE_TYPE_DEFAULT, COMPUTE_TYPE_TF32 = 1, 7
 
-    compute_types = {}
+    @staticmethod
+    def set_compute_type(dtype, kind):
+        _compute_types[_numpy.dtype(dtype)] = kind
 
-    @classmethod
-    def set_compute_type(cls, dtype, kind):
-        cls.compute_types[_numpy.dtype(dtype)] = kind
-
-    @classmethod
-    def get_compute_type(cls, dtype):
-        return cls.compute_types.get(_numpy.dtype(dtype), 1)
+    @staticmethod
+    def get_compute_type(dtype):
+        return _compute_types.get(_numpy.dtype(dtype), 1)
 
 
-_install()
-
-
-def get_array_module(*args):
-    """This module if any argument is an array of it, else numpy."""
-    import sys
-
-    return sys.modules[__name__] if any(isinstance(a, ndarray) for a in args) else _numpy  # noqa
+_blas.install()
 
 
 def get_default_memory_pool():

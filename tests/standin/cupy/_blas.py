@@ -61,7 +61,7 @@ class Cublas:
         return SUCCESS
 
     def cublasSetWorkspace_v2(self, handle, workspace, size):
-        if _value(workspace) is None or _value(workspace) % 256 and _value(size):
+        if _value(workspace) is None or _value(workspace) % 256:
             return INVALID_VALUE
         self.handles[_value(handle)].workspace = _value(size)
         return SUCCESS

@@ -5,7 +5,7 @@ import builtins
 import numpy as np
 
 from cupy import standin
-from cupy._array import SCALARS, accept, change, compute, ndarray, raw, wrap
+from cupy._array import accept, change, compute, ndarray, raw, wrap
 from cupy._ufuncs import Fused, fused_reduction
 from cupy.cuda import capture
 from cupy.standin import synchronise
@@ -74,22 +74,10 @@ def ones_like(x, dtype=None):
     return ones(x.shape, dtype or x.dtype)
 
 
-def full_like(x, value, dtype=None):
-    return full(x.shape, value, dtype or x.dtype)
-
-
 def arange(*args, dtype=None):
     if builtins.any(isinstance(x, ndarray) for x in args):
         raise TypeError("arange of an array on the device")
     return compute(lambda: np.arange(*args, dtype=dtype))
-
-
-def linspace(start, stop, num=50):
-    return compute(lambda: np.linspace(start, stop, num))
-
-
-def eye(n, m=None, dtype=float):
-    return compute(lambda: np.eye(n, m, dtype=dtype))
 
 
 def _host_shape(shape):
@@ -101,30 +89,6 @@ def _host_shape(shape):
 # Views and copies.
 
 
-def reshape(x, shape):
-    return x.reshape(shape)
-
-
-def ravel(x):
-    return x.ravel()
-
-
-def transpose(x, axes=None):
-    return x.transpose(axes)
-
-
-def swapaxes(x, a, b):
-    return x.swapaxes(a, b)
-
-
-def squeeze(x, axis=None):
-    return x.squeeze(axis)
-
-
-def expand_dims(x, axis):
-    return x._view(np.expand_dims(x._a, axis), x._buffer)
-
-
 def broadcast_to(x, shape):
     return x._view(np.broadcast_to(_only(x)._a, shape), x._buffer)
 
@@ -133,21 +97,9 @@ def atleast_2d(x):
     return x._view(np.atleast_2d(_only(x)._a), x._buffer)
 
 
-def diagonal(x, offset=0, axis1=0, axis2=1):
-    return x.diagonal(offset, axis1, axis2)
-
-
-def flip(x, axis=None):
-    return x._view(np.flip(x._a, axis), x._buffer)
-
-
 def ascontiguousarray(x, dtype=None):
     x = asarray(_only(x), dtype)
     return x if x.flags.c_contiguous else x.copy()
-
-
-def copy(x):
-    return x.copy()
 
 
 def concatenate(arrays, axis=0):
@@ -160,43 +112,10 @@ def stack(arrays, axis=0):
     return compute(lambda *a: np.stack(a, axis), *arrays, launches=len(arrays))
 
 
-def vstack(arrays):
-    return concatenate([atleast_2d(a) for a in arrays])
-
-
-def column_stack(arrays):
-    arrays = [_only(a) for a in arrays]
-    return compute(lambda *a: np.column_stack(a), *arrays, launches=len(arrays))
-
-
-def split(x, sections, axis=0):
-    parts = np.split(x._a, sections, axis)
-    return [x._view(part, x._buffer) for part in parts]
-
-
-def array_split(x, sections, axis=0):
-    return [x._view(part, x._buffer) for part in np.array_split(x._a, sections, axis)]
-
-
 def repeat(x, repeats, axis=None):
     if not isinstance(repeats, (int, np.integer)):
         raise TypeError("repeat needs a number here: how often each is repeated decides the size")
     return compute(lambda a: np.repeat(a, repeats, axis), _only(x))
-
-
-def tile(x, reps):
-    return compute(lambda a: np.tile(a, reps), _only(x))
-
-
-def pad(x, width, mode="constant"):
-    return compute(lambda a: np.pad(a, width, mode), _only(x), launches=2)
-
-
-def take(x, index, axis=None, out=None):
-    if out is not None:
-        change(lambda o, a, i: np.take(a, i, axis, out=o), out, _only(x), _only(index))
-        return out
-    return compute(lambda a, i: np.take(a, i, axis), _only(x), accept(index))
 
 
 def where(condition, x=None, y=None):
@@ -216,10 +135,6 @@ def copyto(target, source, casting="same_kind", where=True):
         np.copyto(a, v, casting=casting, where=mask)
 
     change(write, _only(target), *operands)
-
-
-def clip(x, low=None, high=None):
-    return compute(np.clip, _only(x), low, high)
 
 
 def round(x, decimals=0):
@@ -268,20 +183,14 @@ def _reduction(function, launches=1):
 
 
 sum, mean = _reduction(_sum), _reduction(_mean)
-prod, max, min = _reduction(np.prod), _reduction(np.max), _reduction(np.min)
-amax, amin = max, min
+max, min = _reduction(np.max), _reduction(np.min)
 any, all = _reduction(np.any), _reduction(np.all)
 var, std = _reduction(np.var, 3), _reduction(np.std, 4)
 argmax, argmin = _reduction(np.argmax), _reduction(np.argmin)
-count_nonzero = _reduction(np.count_nonzero)
 
 
 def cumsum(x, axis=None, dtype=None, out=None):
     return compute(lambda a: np.cumsum(a, axis, dtype), _only(x))
-
-
-def diff(x, n=1, axis=-1, prepend=None):
-    return compute(lambda a: np.diff(a, n, axis), _only(x))
 
 
 # Sorting and searching.
@@ -335,28 +244,8 @@ def bincount(x, weights=None, minlength=None):
     return compute(lambda *a: np.bincount(*a, minlength=minlength or 0), *operands, launches=2)
 
 
-def isin(x, others):
-    return compute(np.isin, _only(x), _only(others), launches=3)
-
-
-def allclose(a, b, rtol=1e-5, atol=1e-8):
-    return compute(lambda x, y: np.asarray(np.allclose(x, y, rtol, atol)), a, b, launches=2)
-
-
-def array_equal(a, b):
-    return compute(lambda x, y: np.asarray(np.array_equal(x, y)), _only(a), _only(b), launches=2)
-
-
 def result_type(*args):
     return np.result_type(*[raw(x) for x in args])
-
-
-def shape(x):
-    return x.shape
-
-
-def ndim(x):
-    return x.ndim if isinstance(x, ndarray) else np.ndim(x)
 
 
 # Products.
@@ -369,18 +258,6 @@ def matmul(a, b, out=None):
         return compute(np.matmul, a, b)
     change(lambda o, x, y: np.matmul(x, y, out=o), _only(out), a, b)
     return out
-
-
-def dot(a, b, out=None):
-    _refuse_blas()
-    if out is None:
-        return compute(lambda x, y: np.asarray(np.dot(x, y)), _only(a), _only(b))
-    change(lambda o, x, y: o.__setitem__(..., np.dot(x, y)), out, _only(a), _only(b))
-    return out
-
-
-def outer(a, b):
-    return compute(np.outer, _only(a), _only(b))
 
 
 def _refuse_blas():
@@ -398,8 +275,7 @@ def _methods():
         return lambda self, *args, **kwargs: function(self, *args, **kwargs)
 
     for name in (
-        "sum mean prod max min any all var std argmax argmin cumsum take repeat clip round "
-        "searchsorted partition argsort argpartition nonzero"
+        "sum mean max min any all var std argmax argmin cumsum repeat round searchsorted argsort"
     ).split():
         setattr(ndarray, name, method(globals()[name]))
 
@@ -414,4 +290,4 @@ def _methods():
 
 
 _methods()
-NUMBERS = SCALARS
+__all__ = [name for name, value in globals().items() if name[0] != "_" and callable(value)]

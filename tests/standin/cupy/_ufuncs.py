@@ -136,18 +136,19 @@ def fuse(*args, **kwargs):
     """Make an elementwise formula, with at most one reduction at its end, a single kernel."""
     if len(args) == 1 and not kwargs and callable(args[0]):
         return functools.update_wrapper(Fusion(args[0]), args[0])
-    return lambda formula: functools.update_wrapper(Fusion(formula), formula)
+    return lambda formula: functools.update_wrapper(Fusion(formula, **kwargs), formula)
 
 
 class Fusion:
-    def __init__(self, formula):
+    def __init__(self, formula, kernel_name=None):
         self.formula = formula
+        name = kernel_name or formula.__name__
+        if not name.isidentifier():  # of a lambda, say
+            raise ValueError(f"Invalid kernel name: {name!r}")
         self.known = {}  # for arguments of each kind: which are written to, whether it returns
 
     def __call__(self, *args):
-        if any(isinstance(x, Fused) for x in args) or not any(
-            isinstance(x, ndarray) for x in args
-        ):
+        if any(isinstance(x, Fused) for x in args) or not any(isinstance(x, ndarray) for x in args):
             return self.formula(*args)  # inside another fused formula
         for x in args:
             if not (x is None or isinstance(x, (ndarray, *SCALARS))):

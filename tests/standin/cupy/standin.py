@@ -1,11 +1,11 @@
 """What a test asks of the stand-in, and what CuPy does not have: counts and prohibitions.
 
-    cupy.standin.reset()
-    ...
-    cupy.standin.counts()["launches"]
+cupy.standin.reset()
+...
+cupy.standin.counts()["launches"]
 
-    with cupy.standin.forbid_synchronisation():
-        ...  # anything that waits for the device, or crosses the bus, raises an error
+with cupy.standin.forbid_synchronisation():
+    ...  # anything that waits for the device, or crosses the bus, raises an error
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _LABELS = (
     "to_host",
     "synchronisations",  # the host waited for the device; a transfer to the host is one
 )
-device = True  # whether one answers; conftest.py says no, so that only those tests use it that mean to
+device = True  # whether one answers; conftest.py says no, for tests that do not ask for it
 _counts = dict.fromkeys(_LABELS, 0)
 _forbidden = threading.local()
 
