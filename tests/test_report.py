@@ -37,7 +37,8 @@ from tinyembed.report.write import without_gaps, write_report
 
 EVIL = "<script>alert('1')</script> | $x_1$ *J.* \"Ç\" & co"
 PICTURES = {"ranks.png", "beside_paper.png", "significance.png", "accuracy.png", "confusion.png"}
-SCALE = dict(zip(PAPER_MODELS, (9, 10, 14, 6, 5, 13, 8), strict=True))  # mean ranks, as in the paper
+# Mean ranks, as in the paper.
+SCALE = dict(zip(PAPER_MODELS, (9, 10, 14, 6, 5, 13, 8), strict=True))
 SKILL = dict(zip(PAPER_MODELS, (0.2, 0.2, 0.18, 0.22, 0.23, 0.4, 0.3), strict=True))
 
 
