@@ -12,6 +12,7 @@ from benchmarks.machine import finish, positive, ratio, sgemm_gflops, side_by_si
 from tinyembed.command import Parser, add_json, run
 from tinyembed.layers.layer import Sequential
 from tinyembed.layers.lstm import LastStep, Lstm
+from tinyembed.optimizers import Flat
 from tinyembed.threads import workers
 
 STEPS, BATCH, FEATURES, UNITS, LAYERS = 7, 100, 100, 400, 3
@@ -59,17 +60,22 @@ def our_network():
 
 
 def our_step(network, x, dy):
+    flat = Flat(network.parameters())
+
     def step():
-        for parameter in network.parameters():
-            parameter.grad[...] = 0
-        _, cache = network.forward(x, training=True)
+        flat.grads[...] = 0
+        y, cache = network.forward(x, training=True)
         network.backward(dy, cache)
+        return y
 
     return step
 
 
-def their_step(network, x, dy):
-    """The same with PyTorch, from the same weights."""
+def their_step(network, x, dy, device="cpu", wrap=lambda function: function):
+    """The same with PyTorch, from the same weights.
+
+    device: where; wrap: what is done to the function that runs the network, such as torch.compile.
+    """
     import torch
 
     torch.set_num_threads(workers())
@@ -80,13 +86,17 @@ def their_step(network, x, dy):
         ):
             getattr(theirs, f"{name}_l{i}").data = torch.tensor(parameter.value.T.copy())
         getattr(theirs, f"bias_hh_l{i}").data.zero_()
-    given, gradient = torch.tensor(x, requires_grad=True), torch.tensor(dy)
+    theirs.to(device).flatten_parameters()
+    given = torch.tensor(x, device=device, requires_grad=True)
+    gradient = torch.tensor(dy, device=device)
+    last = wrap(lambda x: theirs(x)[0][-1])
 
     def step():
         theirs.zero_grad()
         given.grad = None
-        y, _ = theirs(given)
-        y[-1].backward(gradient)
+        y = last(given)
+        y.backward(gradient)
+        return y.detach()
 
     return step
 

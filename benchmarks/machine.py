@@ -43,25 +43,30 @@ def _processor():
     return names[0] if names else platform.processor()
 
 
-def side_by_side(rivals, rounds, at_least=0.3):
+def side_by_side(rivals, rounds, at_least=0.3, wait=lambda: None):
     """Time several pieces of work in turns, so that a busy moment hits all of them alike.
 
     rivals: {name: function}; rounds: how many turns each has, after one that does not count;
-    at_least: seconds a turn. Returns {name: [seconds of one call, one a round]}.
+    at_least: seconds a turn; wait: for what a GPU has been given to do, before the clock is read.
+    Returns {name: [seconds of one call, one a round]}.
     """
+
+    def seconds_of(work, times):
+        wait()
+        began = time.perf_counter()
+        for _ in range(times):
+            work()
+        wait()
+        return (time.perf_counter() - began) / times
+
     repeats = {}
     for name, work in rivals.items():
         work()
-        began = time.perf_counter()
-        work()
-        repeats[name] = max(1, round(at_least / (time.perf_counter() - began)))
+        repeats[name] = max(1, round(at_least / seconds_of(work, 1)))
     taken = {name: [] for name in rivals}
     for _ in range(rounds):
         for name, work in rivals.items():
-            began = time.perf_counter()
-            for _ in range(repeats[name]):
-                work()
-            taken[name].append((time.perf_counter() - began) / repeats[name])
+            taken[name].append(seconds_of(work, repeats[name]))
     return taken
 
 

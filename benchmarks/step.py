@@ -81,9 +81,10 @@ def our_step(model, batch):
     optimizer = Adam(Flat(model.parameters()))
 
     def step():
-        _, cache = model.loss(batch, training=True)
+        losses, cache = model.loss(batch, training=True)
         model.loss_backward(cache)
         optimizer.step(1e-3)
+        return losses
 
     return step
 

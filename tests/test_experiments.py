@@ -20,6 +20,7 @@ from tinyembed.evaluation.prediction import (
     Predictor,
     predict,
     train_predictor,
+    upright,
 )
 from tinyembed.evaluation.prediction import given as given_units
 from tinyembed.evaluation.ranks import random_ranks, ranks_among, same_piece_ranks
@@ -171,7 +172,7 @@ def test_the_predictor_learns_what_can_be_predicted(recipe):
     data = rows, sequences, pieces
     network, _ = train_predictor(data, data, 0, np, steps=50, recipe=recipe, progress=False)
     answers = predict(network, rows, sequences, np, progress=False)
-    _, target = given_units(rows, sequences, np)
+    _, target = given_units(rows, upright(sequences))
     right = (answers * target).sum(axis=1) / np.linalg.norm(answers, axis=1)
     repeated = (rows[sequences[:, -2]] * target).sum(axis=1)
     assert right.mean() > 0.95 > 0.8 > repeated.mean()

@@ -107,3 +107,32 @@ def test_running_out_of_memory_is_raised(gpu, standin, monkeypatch):
         step.pool.set_limit(size=8)
         with pytest.raises(MemoryError):
             step()
+
+
+def test_running_out_of_memory_spoils_the_recording_too(gpu, standin):
+    """As on a GPU, where ending the recording then is another error."""
+    *_, work = make_step(gpu)
+
+    def out_of_memory():
+        work()
+        if gpu.cuda.get_current_stream().is_capturing():
+            with pytest.raises(gpu.cuda.runtime.CUDARuntimeError):
+                gpu.cuda.get_current_stream().synchronize()
+            raise MemoryError
+
+    with own_stream(gpu):
+        step = Replayed(out_of_memory, gpu)
+        for _ in range(WARM_UP):
+            step()
+        with pytest.raises(MemoryError):
+            step()
+
+
+def test_what_is_said_goes_to_the_error_stream(gpu, standin, capsys):
+    _, work = failing(gpu, "a wait")
+    with own_stream(gpu):
+        step = Replayed(work, gpu)
+        for _ in range(WARM_UP + 1):
+            step()
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("note: ") and err.count("\n") == 1

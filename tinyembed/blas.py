@@ -116,10 +116,13 @@ class Cublas:
         self._call("cublasSetStream_v2", self.handle, stream)
         # After the stream, which resets it.
         self._call("cublasSetWorkspace_v2", self.handle, workspace, WORKSPACE)
+        self.math_mode = FLOAT32
 
     def use(self, math_mode):
         """FLOAT32 or TF32: how products of float32 are computed from now on."""
-        self._call("cublasSetMathMode", self.handle, math_mode)
+        if math_mode != self.math_mode:
+            self._call("cublasSetMathMode", self.handle, math_mode)
+            self.math_mode = math_mode
 
     def multiply(self, letter, p, add):
         """Carry out a `Product`. letter: S for float32, D for float64; add: to what c holds."""

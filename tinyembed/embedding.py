@@ -29,8 +29,8 @@ WEIGHTS = Path(__file__).with_name("weights")  # NAME.npz, and NAME.md that says
 DEFAULT = "context"
 # Units are encoded in blocks of one size, the last one filled with silence: BLAS adds up in
 # another order for a product of another size, and a row would then change in its last bit with
-# the company it is in. 32 is also fastest on a CPU. A GPU wants more at once, but not many more than
-# a piece has; so many take 0.2 GB there at `paper` width, however long the music is.
+# the company it is in. 32 is also fastest on a CPU. A GPU wants more at once, but not many more
+# than a piece has; so many take 0.2 GB there at `paper` width, however long the music is.
 CPU_BLOCK, GPU_BLOCK = 32, 256
 
 

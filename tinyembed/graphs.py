@@ -5,24 +5,37 @@ to start than to run; recorded as a graph, they are started by one call. The pri
 always reads and writes the same memory: what changes from step to step has to be put there first.
 """
 
+import functools
+import sys
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
+from tqdm import tqdm
 
 WARM_UP = 2  # steps before the recording: kernels are compiled and libraries loaded
 
 
 @contextmanager
 def own_stream(xp):
-    """Work on a stream of its own, where recording is possible; on a CPU, nothing changes."""
+    """Work on another stream than usual, where recording is possible; on a CPU, nothing changes."""
     if xp is np:
         yield
         return
-    stream = xp.cuda.Stream(non_blocking=True)  # one that does not wait for the usual one
-    xp.cuda.Device().synchronize()  # what was begun there is done
+    stream = _stream(xp)
+    xp.cuda.Device().synchronize()  # what was begun on the usual one is done
     with stream:
         yield
         stream.synchronize()
+
+
+@functools.cache
+def _stream(xp):
+    """One for the whole process: each has a handle of cuBLAS, and its workspace, for itself."""
+    return xp.cuda.Stream(non_blocking=True)  # it does not wait for the usual one
+
+
+def _say(line):
+    tqdm.write(line, file=sys.stderr)  # past a progress bar, and not into --json
 
 
 class Replayed:
@@ -36,7 +49,7 @@ class Replayed:
     from being recorded is not, it then runs as before.
     """
 
-    def __init__(self, work, xp, wanted=True, say=print):
+    def __init__(self, work, xp, wanted=True, say=_say):
         self.work, self.xp, self.say = work, xp, say
         self.wanted = wanted and xp is not np
         self.pool = xp.cuda.MemoryPool() if self.wanted else None
@@ -66,10 +79,11 @@ class Replayed:
             finally:
                 graph = stream.end_capture()  # also where recording failed, or it would go on
             return graph
-        except MemoryError:
-            raise
         except Exception as error:  # many unrelated types: a library that refuses, CUDA itself
-            why = " ".join(f"{error.__context__ or error}".split())[:200]
+            first = error.__context__ or error  # ending a spoilt recording is an error too
+            if isinstance(first, MemoryError):
+                raise first from None
+            why = " ".join(f"{first}".split())[:200]
             self.say(f"note: the step cannot be recorded as a CUDA graph ({why}); it runs without")
             self.wanted = False
             return None

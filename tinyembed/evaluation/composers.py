@@ -42,9 +42,7 @@ def train_classifier(train, validation, n_composers, seed, xp, steps=STEPS, prog
     def validate():
         return float(loss.forward(network.forward(x)[0], truth)[0])
 
-    best = fit(
-        network, loss, draw, validate, steps, progress=progress, desc="classifier", look_up=look_up
-    )
+    best = fit(network, loss, draw, look_up, validate, steps, progress=progress, desc="classifier")
     return network, best
 
 

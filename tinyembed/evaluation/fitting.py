@@ -41,16 +41,14 @@ class Standardize(Layer):
         return dy * self.inverse_std
 
 
-def fit(
-    network, loss, draw, validate, steps, rate=1e-3, progress=None, desc="training", look_up=None
-):
+def fit(network, loss, draw, look_up, validate, steps, rate=1e-3, progress=None, desc="training"):
     """Train a network, and leave it with the best weights found.
 
     network: a `Layer` on its device; loss: has forward(y, target) and backward(cache); draw: takes
     the step, from 1, and returns row numbers, an integer array on the host that has one shape in
     all steps; look_up: takes them on the device and returns x and target there; validate: returns
     the network's validation loss. A GPU is given the draws of many steps in one transfer, and
-    replays the step as a graph. Without look_up, draw itself returns x and target, and it does not.
+    replays the step as a graph.
     Returns the best validation loss. Raises WorkError when the loss is not a number.
     """
     flat = Flat(network.parameters())
@@ -60,14 +58,14 @@ def fit(
         return adam.factors(step, cosine_decay(step - 1, steps, rate))
 
     def work():
-        x, target = look_up(ahead.rows) if look_up else ahead.rows
+        x, target = look_up(ahead.rows)
         y, cache = network.forward(x, training=True)
         _, loss_cache = loss.forward(y, target)
         network.backward(loss.backward(loss_cache), cache)
         adam.update(ahead.numbers[0], ahead.numbers[1])
 
-    ahead = Ahead(draw, numbers, steps, xp if look_up else np)
-    take_step = Replayed(work, xp, wanted=look_up is not None, say=_say)
+    ahead = Ahead(draw, numbers, steps, xp)
+    take_step = Replayed(work, xp, say=_say)
     best, kept = validate(), flat.values.copy()  # what it begins with may be the best
     every = max(1, steps // LOOKS)
     disable = None if progress is None else not progress

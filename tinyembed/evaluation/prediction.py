@@ -92,19 +92,21 @@ def train_predictor(train, validation, seed, xp, steps=STEPS, recipe=RECIPE, pro
     def validation_loss(network):
         losses = []
         for block in blocks:
-            x, target = given(looked_at, block, xp)
+            x, target = given(looked_at, xp.asarray(upright(block)))
             losses.append(float(loss.forward(network.forward(x)[0], target)[0]))
         return float(np.mean(losses))
 
     def learn(network, steps, rate, batches, desc):
         def draw(step):
-            rows = sequences[batches.draw(random_stream(seed, f"{desc} batches", step))]
-            return given(embeddings, rows, xp)
+            return upright(sequences[batches.draw(random_stream(seed, f"{desc} batches", step))])
+
+        def look_up(rows):
+            return given(embeddings, rows)
 
         def look():
             return validation_loss(network)
 
-        return fit(network, loss, draw, look, steps, rate, progress, desc)
+        return fit(network, loss, draw, look_up, look, steps, rate, progress, desc)
 
     if recipe.warm_up:
         wide = Batches(pieces, 2 * recipe.per_piece, SHORTCUT_BATCH)
@@ -138,9 +140,16 @@ class Batches:
         return rng.choice(sequences, self.per_piece, replace=few)
 
 
-def given(embeddings, sequences, xp):
-    """What the network is given, (7, N, D), and what it must find, (N, D)."""
-    rows = xp.asarray(np.ascontiguousarray(sequences.T))  # (8, N)
+def upright(sequences):
+    """Sequences (N, 8) as the columns of row numbers: (8, N)."""
+    return np.ascontiguousarray(sequences.T)
+
+
+def given(embeddings, rows):
+    """What the network is given, (7, N, D), and what it must find, (N, D).
+
+    rows: (8, N), from `upright`, on the device.
+    """
     return embeddings[rows[:-1]], embeddings[rows[-1]]
 
 
@@ -149,6 +158,6 @@ def predict(network, embeddings, sequences, xp, progress=None, block=1000):
     parts = []
     disable = None if progress is None else not progress
     for i in tqdm(range(0, len(sequences), block), desc="predicting", leave=False, disable=disable):
-        x, _ = given(embeddings, sequences[i : i + block], xp)
+        x, _ = given(embeddings, xp.asarray(upright(sequences[i : i + block])))
         parts.append(network.forward(x)[0])
     return xp.concatenate(parts)
