@@ -4,6 +4,7 @@ Where there is no GPU, all of it runs over the stand-in, in real processes too.
 """
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from tinyembed.errors import InputError, WorkError
 from tinyembed.graphs import own_stream
 from tinyembed.models import MODELS, WIDTHS, Width
 from tinyembed.music.corpus import Corpus
+from tinyembed.optimizers import Adam, Flat
 from tinyembed.runs import Run, load_arrays
 from tinyembed.train import main
 from tinyembed.trainer import Trainer
@@ -90,6 +92,36 @@ def test_every_model_trains_on_both(corpus, long_corpus, gpu, name):
     here = each_loss(trainer_of(music, np, **settings), 6)
     there = each_loss(trainer_of(music, gpu, **settings), 6)
     np.testing.assert_allclose(there, here, rtol=1e-4)
+
+
+def test_a_step_is_forward_backward_and_adam_with_its_decay(corpus, xp):
+    """Beside the same written out once more, on the CPU."""
+    trainer, plain = trainer_of(corpus, xp, examples=80), trainer_of(corpus, np, examples=80)
+    each_loss(trainer, 8)
+    model, adam = plain.model, Adam(Flat(plain.model.parameters()))
+    for step in range(8):
+        _, cache = model.loss(plain.examples.batch(step, 10), training=True)
+        model.loss_backward(cache)
+        adam.step(5e-3 * 0.5 * (1 + math.cos(math.pi * step / 8)))
+    found = to_host(trainer.optimizer.flat.values)
+    if xp is np:
+        np.testing.assert_array_equal(found, adam.flat.values)
+    else:  # where a gradient is next to nothing, its sign is rounding's
+        assert np.mean(np.abs(found - adam.flat.values) > 1e-4) < 0.02
+    assert trainer.optimizer.t == 8
+
+
+def test_the_log_has_the_mean_of_the_losses_since_the_last_line(corpus, xp, tmp_path):
+    run = Run.create(tmp_path / "run", {})
+    trainer = trainer_of(corpus, xp, run=run, examples=200)
+    each = each_loss(trainer_of(corpus, xp, examples=200), 10)
+    with own_stream(xp):
+        for first, last in ((0, 4), (4, 10)):
+            for _ in range(first, last):
+                trainer.take_step()
+            trainer.write_log(1.0)
+    lines = [entry["loss"] for entry in run.read_log()]
+    assert lines == pytest.approx([each[:4].mean(), each[4:].mean()], rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["regularized", "note_drop"])

@@ -618,22 +618,20 @@ del models.WIDTHS["chapter 8"]
 #
 # </details>
 #
-# **2. Another seed.** Train `context` and `octave_split` once more, with `seed=10`. How far do their
-# ranks move? Which of the statements above survive?
+# **2. Another seed.** Train `context` once more, with `seed=10`. How far does its rank move? Which of
+# the statements above survive?
 #
 # <details><summary>Solution</summary>
 #
 # ```python
-# again = {}
-# for name in ("context", "octave_split"):
-#     model, _ = train(name, seed=10)
-#     again[name] = median_rank(model.encode)
+# model, _ = train("context", seed=10)
+# again = median_rank(model.encode)
 # ```
 #
-# Context goes from 88 to about 140, which would be fourth place, behind the composer model.
-# Octave split goes from about 310 to 325 and stays last. So one seed was enough to tell these two
-# apart, but not to order the first four. The long runs were made with one seed as well: they
-# compare seven trained networks, and only with care seven methods.
+# It goes from 88 to about 140: from the first place to the fourth, behind the composer model, but
+# still ahead of the autoencoders. So one seed does not put the first four in order. The long runs
+# were made with one seed as well: they compare seven trained networks, and only with care seven
+# methods.
 #
 # </details>
 #
@@ -670,14 +668,11 @@ back = target_of(beats, 0, (1, -1))  # neighbours exchanged
 assert (there == back).all()
 assert not (target_of(beats, 0, (1,)) == target_of(beats, 0, (-1,))).all()
 
-again = {}
-for name in ("context", "octave_split"):
-    model, _ = train(name, seed=10)
-    again[name] = median_rank(model.encode)
-assert 125 < again["context"] < 155 and 300 < again["octave_split"] < 345
-others = sorted(rank for name, rank in ranks.items() if name in SEVEN and name != "context")
-assert others[2] < again["context"] < others[3] and again["octave_split"] > others[-2]
-assert 80 < ranks["context"] < 95 and 300 < ranks["octave_split"] < 325
+model, _ = train("context", seed=10)
+again = median_rank(model.encode)
+assert f"{ranks['context']:.0f}" == "88" and 130 < again < 150
+others_ranks = sorted(ranks[name] for name in SEVEN if name != "context")
+assert others_ranks[2] == ranks["composer"] < again < others_ranks[3] == ranks["note_drop"]
 
 
 def mean_loss(q):

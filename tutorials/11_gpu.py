@@ -232,8 +232,10 @@ switch = {"fused": True}
 real_fuse = cupy.fuse
 
 
-def fuse_with_switch(formula):
-    compiled = real_fuse(formula)
+def fuse_with_switch(formula=None, **options):
+    if formula is None:  # called with options alone: the formula comes next
+        return lambda formula: fuse_with_switch(formula, **options)
+    compiled = real_fuse(**options)(formula)
     return lambda *arrays: (compiled if switch["fused"] else formula)(*arrays)
 
 
