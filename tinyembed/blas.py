@@ -110,7 +110,7 @@ class Cublas:
     """
 
     def __init__(self, library, stream, workspace):
-        self.library = library
+        self.functions = library
         self.handle = ctypes.c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(self.handle))
         self._call("cublasSetStream_v2", self.handle, stream)
@@ -141,7 +141,7 @@ class Cublas:
             )  # fmt: skip
 
     def _call(self, name, *arguments):
-        status = getattr(self.library, name)(*arguments)
+        status = getattr(self.functions, name)(*arguments)
         if status == OUT_OF_MEMORY:
             raise MemoryError(f"{name}: no memory")
         if status:
