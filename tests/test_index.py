@@ -392,7 +392,7 @@ def test_an_approximate_index_finds_nearly_all(both):
     index, quick = both
     queries = clustered(10_000, seed=1)[:100] + index.embeddings[::100]
     right, found = index.search(queries), quick.search(queries)
-    assert quick.recall >= 0.995 and recall_of(found, right) > 0.95
+    assert quick.recall >= 0.993 and recall_of(found, right) > 0.95
     assert 1 < quick.cells.nlist and quick.probes < quick.cells.nlist
     assert not found.certified.any()
     for q in range(0, len(queries), 10):

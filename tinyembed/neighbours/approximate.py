@@ -36,7 +36,7 @@ class ApproximateIndex(Index):
     """
 
     def __init__(
-        self, embeddings, labels=None, model=None, shortlist=None, recall=0.995, cells=None
+        self, embeddings, labels=None, model=None, shortlist=None, recall=0.993, cells=None
     ):
         if array_module(embeddings) is not np:
             raise InputError("an approximate index works on the CPU: it needs a NumPy array")
