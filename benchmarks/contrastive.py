@@ -60,7 +60,7 @@ def main(argv=None):
     }
     if not options.json:
         print(table(rows, tests))
-    finish("contrastive", result, options.json)
+    finish("contrastive", result, options)
     return 0
 
 

@@ -15,8 +15,8 @@ import mido
 import numpy as np
 
 import tinyembed
-from benchmarks.machine import finish, positive, ratio, side_by_side, spread
-from tinyembed.command import Parser, add_json, run
+from benchmarks.machine import finish, positive, ratio, read_options, side_by_side, spread
+from tinyembed.command import Parser, run
 from tinyembed.models import WIDTHS, Model
 from tinyembed.threads import workers
 
@@ -27,8 +27,7 @@ def main(argv=None):
     parser = Parser("encode", __doc__.splitlines()[0])
     parser.prog = "python -m benchmarks.encode"
     parser.add_argument("--rounds", type=positive, default=9, help="turns that each takes")
-    add_json(parser)
-    options = parser.parse_args(argv)
+    options = read_options(parser, argv)
     result = {"command": "python -m benchmarks.encode"}
     for width in WIDTHS:
         taken = side_by_side(encoders(width), options.rounds)
@@ -50,7 +49,7 @@ def main(argv=None):
             print(f"{width:6}{r['units_per_s']:8.0f} units/s, {r['ratio']:.2f} times PyTorch's")
         print(f"a song of {BEATS} beats: {result['song_ms']:.0f} ms")
         print(f"import tinyembed: {result['import_ms']:.0f} ms")
-    finish("encode", result, options.json)
+    finish("encode", result, options)
     return 0
 
 

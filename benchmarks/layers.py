@@ -11,10 +11,10 @@ from collections import defaultdict
 
 import numpy as np
 
-from benchmarks.machine import finish, positive, sgemm_gflops
+from benchmarks.machine import finish, positive, read_options, sgemm_gflops
 from benchmarks.step import random_batch
 from tinyembed import arrays
-from tinyembed.command import Parser, add_json, add_width, run
+from tinyembed.command import Parser, add_width, run
 from tinyembed.layers import conv, cosine, dense
 from tinyembed.models import Model
 from tinyembed.optimizers import Adam, Flat
@@ -25,8 +25,7 @@ def main(argv=None):
     parser.prog = "python -m benchmarks.layers"
     add_width(parser)
     parser.add_argument("--steps", type=positive, default=20, help="to take the median of")
-    add_json(parser)
-    options = parser.parse_args(argv)
+    options = read_options(parser, argv)
     sgemm = sgemm_gflops()
     rows, total = profile(options.width, options.steps)
     for row in rows:
@@ -40,7 +39,7 @@ def main(argv=None):
     }
     if not options.json:
         print(table(rows, total))
-    finish(f"layers-{options.width}", result, options.json)
+    finish(f"layers-{options.width}", result, options)
     return 0
 
 

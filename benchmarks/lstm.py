@@ -8,8 +8,16 @@ and backward, gradients of all weights. Same weights, float32, in turns.
 
 import numpy as np
 
-from benchmarks.machine import finish, positive, ratio, sgemm_gflops, side_by_side, spread
-from tinyembed.command import Parser, add_json, run
+from benchmarks.machine import (
+    finish,
+    positive,
+    ratio,
+    read_options,
+    sgemm_gflops,
+    side_by_side,
+    spread,
+)
+from tinyembed.command import Parser, run
 from tinyembed.layers.layer import Sequential
 from tinyembed.layers.lstm import LastStep, Lstm
 from tinyembed.optimizers import Flat
@@ -22,8 +30,7 @@ def main(argv=None):
     parser = Parser("lstm", __doc__.splitlines()[0])
     parser.prog = "python -m benchmarks.lstm"
     parser.add_argument("--rounds", type=positive, default=11, help="turns that each takes")
-    add_json(parser)
-    options = parser.parse_args(argv)
+    options = read_options(parser, argv)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((STEPS, BATCH, FEATURES), dtype=np.float32)
     dy = rng.standard_normal((BATCH, UNITS), dtype=np.float32)
@@ -48,7 +55,7 @@ def main(argv=None):
             print(f"{name:16}{1e3 * np.median(s):8.1f} ms a step")
         print(f"{'ratio':16}{result['ratio']:8.2f}")
         print(f"{'of sgemm':16}{result['gflops'] / sgemm:8.0%} of {sgemm:.0f} GFLOP/s")
-    finish("lstm", result, options.json)
+    finish("lstm", result, options)
     return 0
 
 

@@ -9,10 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyembed.command import add_json
+from tinyembed.compiled import in_use, switch_on
 from tinyembed.runs import write_json
 from tinyembed.threads import usable_cores, workers
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def read_options(parser, argv):
+    """The options of a benchmark, those that all have among them; numba is on or off from here."""
+    parser.add_argument("--plain", action="store_true", help="NumPy alone, though numba is there")
+    add_json(parser)
+    options = parser.parse_args(argv)
+    switch_on(not options.plain)
+    return options
 
 
 def machine():
@@ -25,6 +36,10 @@ def machine():
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
+    if in_use():
+        import numba
+
+        about["numba"] = numba.__version__
     try:
         import torch
 
@@ -90,10 +105,14 @@ def sgemm_gflops(size=2048, rounds=7):
     return 2 * size**3 / min(seconds) / 1e9
 
 
-def finish(name, result, as_json):
-    """Write results/NAME.json, and print it where a program reads."""
+def finish(name, result, options):
+    """Write results/NAME.json, and print it where a program reads.
+
+    A benchmark that numba could have been in writes NAME-plain.json without it.
+    """
+    name += "-plain" if "plain" in options and not in_use() else ""
     write_json(RESULTS / f"{name}.json", {**result, "machine": machine()})
-    if as_json:
+    if options.json:
         print(json.dumps(result))
 
 

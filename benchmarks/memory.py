@@ -41,7 +41,7 @@ def main(argv=None):
     }
     if not options.json:
         print(f"{peak / 1e6:.0f} MB at the peak")
-    finish(f"memory-{options.width}", result, options.json)
+    finish(f"memory-{options.width}", result, options)
     return 0
 
 

@@ -13,10 +13,10 @@ import time
 import matplotlib
 import numpy as np
 
-from benchmarks.machine import RESULTS, finish, side_by_side, spread
+from benchmarks.machine import RESULTS, finish, read_options, side_by_side, spread
 from benchmarks.step import our_step, random_batch
 from tinyembed.batches import Examples
-from tinyembed.command import Parser, add_json, run
+from tinyembed.command import Parser, run
 from tinyembed.models import MODELS, WIDTHS, Model
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import TICKS_PER_BEAT, Piece
@@ -32,8 +32,7 @@ def main(argv=None):
     parser.add_argument(
         "--largest", type=int, choices=TIMES, default=TIMES[-1], help="corpus, times 434 pieces"
     )
-    add_json(parser)
-    options = parser.parse_args(argv)
+    options = read_options(parser, argv)
     say = (lambda *words: None) if options.json else print
     result = {"command": "python -m benchmarks.scaling", "batches": {}, "corpora": []}
     for width in WIDTHS:
@@ -54,7 +53,7 @@ def main(argv=None):
             f"{found['peak_mb']:.0f} MB"
         )
     draw(result, RESULTS / "scaling.png")
-    finish("scaling", result, options.json)
+    finish("scaling", result, options)
     return 0
 
 

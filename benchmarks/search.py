@@ -64,7 +64,7 @@ def main(argv=None):
         **measure(index, queries, say),
         "approximate": measure_approximate(index, queries, say),
     }
-    finish("search", result, options.json)
+    finish("search", result, options)
     return 0
 
 

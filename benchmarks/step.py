@@ -10,9 +10,17 @@ All take turns, several steps a turn. The ratio is to the fastest of theirs.
 
 import numpy as np
 
-from benchmarks.machine import finish, positive, ratio, sgemm_gflops, side_by_side, spread
+from benchmarks.machine import (
+    finish,
+    positive,
+    ratio,
+    read_options,
+    sgemm_gflops,
+    side_by_side,
+    spread,
+)
 from tinyembed.batches import Batch, draw_candidates
-from tinyembed.command import Parser, add_json, add_width, run
+from tinyembed.command import Parser, add_width, run
 from tinyembed.models import GEOMETRY, LAST_IMAGE, WIDTHS, Model
 from tinyembed.optimizers import Adam, Flat
 from tinyembed.threads import workers
@@ -28,8 +36,7 @@ def main(argv=None):
     parser.add_argument("--vs", choices=["torch", "nothing"], default="torch", help="the peer")
     parser.add_argument("--compile", action="store_true", help="also torch.compile: minutes")
     parser.add_argument("--rounds", type=positive, default=11, help="turns that each takes")
-    add_json(parser)
-    options = parser.parse_args(argv)
+    options = read_options(parser, argv)
     n = options.batch_size
     model = Model("context", options.width, [], np.random.default_rng(0))
     batch = random_batch(n)
@@ -65,7 +72,7 @@ def main(argv=None):
         print(f"{'of sgemm':24}{result['fraction_of_sgemm']:8.0%} of {sgemm:.0f} GFLOP/s")
         if "ratio" in result:
             print(f"{'ratio':24}{result['ratio']:8.2f} to {result['torch_best']}")
-    finish(f"step-{options.width}-{n}", result, options.json)
+    finish(f"step-{options.width}-{n}", result, options)
     return 0
 
 

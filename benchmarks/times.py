@@ -88,7 +88,7 @@ def main(argv=None):
             f"the corpus: {corpus.nbytes / 1e6:.1f} MB; two processes read {reading_ratio:.2f} "
             "times as fast as one"
         )
-    finish("times", result, options.json)
+    finish("times", result, options)
     return 0
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.machine import finish, positive, ratio, side_by_side, spread
+from benchmarks.machine import finish, positive, ratio, read_options, side_by_side, spread
 from benchmarks.step import our_step
-from tinyembed.command import Parser, add_data, add_json, add_width, run
+from tinyembed.command import Parser, add_data, add_width, run
 from tinyembed.models import Model
 from tinyembed.music.sources import open_corpus
 from tinyembed.runs import Run
@@ -28,8 +28,7 @@ def main(argv=None):
     add_data(parser)
     add_width(parser)
     parser.add_argument("--rounds", type=positive, default=9, help="turns that each takes")
-    add_json(parser)
-    options = parser.parse_args(argv)
+    options = read_options(parser, argv)
     corpus = open_corpus(options.data, progress=not options.json)
     result = {"command": f"python -m benchmarks.trainer --data FOLDER --width {options.width}"}
     for name in MODELS:
@@ -45,7 +44,7 @@ def main(argv=None):
                 f"{name:14}{found['examples_per_s']:7.0f} examples/s, "
                 f"{found['of_bare_step']:.1%} of the bare step's"
             )
-    finish(f"trainer-{options.width}", result, options.json)
+    finish(f"trainer-{options.width}", result, options)
     return 0
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from music import write_corpus
 
+from tinyembed import compiled
+
 STANDIN = Path(__file__).resolve().parent / "standin"  # for CuPy, where there is no GPU
 SHARED = Path(__file__).resolve().parents[2] / "shared"  # real music, where there is any
 
@@ -17,6 +19,13 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYEMBED_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def numba_off():
+    """A command that ran within a test may have switched it on."""
+    yield
+    compiled.switch_on(False)
 
 
 def gpu_module():

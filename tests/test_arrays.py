@@ -9,18 +9,15 @@ from tinyembed import arrays
 from tinyembed.arrays import (
     array_module,
     device_module,
-    fuse,
     in_tf32,
-    mean_rows,
     on_gpu,
-    one_kernel,
     room_for,
-    sum_rows,
     to_device,
     to_host,
     use_tf32,
 )
 from tinyembed.errors import InputError, WorkError
+from tinyembed.formulas import fuse, mean_rows, one_kernel, sum_rows
 
 sizes = st.integers(1, 12)
 
@@ -43,7 +40,7 @@ def test_devices_by_name(gpu, monkeypatch):
     def missing():
         raise ImportError
 
-    monkeypatch.setattr(arrays, "_import_cupy", missing)
+    monkeypatch.setattr(arrays, "import_cupy", missing)
     assert device_module("auto") is np
     with pytest.raises(InputError, match=r"--device gpu: CuPy is not installed \(pip install"):
         device_module("gpu")

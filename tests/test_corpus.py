@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from music import midi_file, write_corpus, write_midi
 
+from tinyembed import cache
 from tinyembed.errors import InputError, MusicError, WorkError
-from tinyembed.music import cache, reading
 from tinyembed.music import corpus as corpus_module
+from tinyembed.music import reading
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import Piece, read_midi
 from tinyembed.music.reading import find_pieces, read_pieces

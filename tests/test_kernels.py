@@ -14,8 +14,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tinyembed.arrays import to_host
-from tinyembed.layers import conv
-from tinyembed.layers.conv import columns, fold
+from tinyembed.layers import patches
+from tinyembed.layers.patches import columns, fold
 
 SOURCE = """
 #include <stddef.h>
@@ -42,7 +42,7 @@ def compiled(tmp_path_factory):
         pytest.skip("no C compiler")
     folder = tmp_path_factory.mktemp("kernels")
     return {kernel.name: compile_kernel(kernel, compiler, folder) for kernel in (
-        conv._COLUMNS, conv._FOLD)}  # fmt: skip
+        patches._COLUMNS, patches._FOLD)}  # fmt: skip
 
 
 def compile_kernel(kernel, compiler, folder):

@@ -14,11 +14,11 @@ import pytest
 from music import midi_file, write_midi
 
 from tinyembed import search
+from tinyembed.cache import cache_folder
 from tinyembed.command import exit_status
 from tinyembed.embedding import embed
 from tinyembed.models import Model
 from tinyembed.music import public_corpora
-from tinyembed.music.cache import cache_folder
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import read_midi
 from tinyembed.music.roll import onset_roll

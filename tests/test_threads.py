@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyembed import threads
-from tinyembed.arrays import fuse, in_blocks, sum_rows
-from tinyembed.layers.conv import columns, fold
+from tinyembed.formulas import fuse, in_blocks, sum_rows
 from tinyembed.layers.lstm import Lstm
+from tinyembed.layers.patches import columns, fold
 
 sizes = st.integers(1, 30)
 

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from tinyembed import blas, threads
+from tinyembed import blas
 from tinyembed.errors import InputError, WorkError
 
-GROUP = 32  # rows that are added up at a time
 ALIGNED = 8  # bytes: where an array may begin in a transfer of several
 
 
@@ -20,7 +19,7 @@ def array_module(x):
     """The module whose functions take x: numpy, or cupy for an array on a GPU."""
     if isinstance(x, (np.ndarray, np.generic, int, float, complex)):
         return np
-    return _import_cupy()
+    return import_cupy()
 
 
 def on_gpu(x):
@@ -39,7 +38,7 @@ def device_module(device):
     if device not in ("auto", "gpu"):
         raise InputError(f"--device {device}: choose auto, cpu or gpu")
     try:
-        cupy = _import_cupy()
+        cupy = import_cupy()
         # Importing works without a driver, so ask whether a device answers.
         if cupy.cuda.is_available():
             return cupy
@@ -58,7 +57,7 @@ def device_name(xp):
 
 def to_host(x):
     """x as a NumPy array; from a GPU this waits for the work that makes x."""
-    return x if isinstance(x, (np.ndarray, np.generic)) else _import_cupy().asnumpy(x)
+    return x if isinstance(x, (np.ndarray, np.generic)) else import_cupy().asnumpy(x)
 
 
 def normal(rng, *shape, std):
@@ -174,7 +173,7 @@ def _cublas(stream):
     library = _cublas_library()
     if library is None:
         return None
-    workspace = _import_cupy().cuda.alloc(blas.WORKSPACE)
+    workspace = import_cupy().cuda.alloc(blas.WORKSPACE)
     handle = blas.Cublas(library, stream, workspace.ptr)
     handle.memory = workspace  # which must live as long
     return handle
@@ -182,7 +181,7 @@ def _cublas(stream):
 
 @functools.cache
 def _cublas_library():
-    runtime = _import_cupy().cuda.runtime
+    runtime = import_cupy().cuda.runtime
     return blas.load(runtime.runtimeGetVersion() // 1000)
 
 
@@ -200,163 +199,9 @@ def room_for(option, size, smallest=1):
         raise WorkError(f"out of memory with {option} {size}; {advice}") from None
 
 
-def fuse(formula):
-    """Make an elementwise formula one pass over memory instead of one an operation.
-
-    The first array gives the result its shape; the others have as many rows, or are the same for
-    all rows. On the GPU `cupy.fuse` compiles the formula to a single kernel; on the CPU it runs
-    block by block, on every core.
-    """
-    compiled = None
-
-    @functools.wraps(formula)
-    def fused(*arrays):
-        nonlocal compiled
-        if array_module(arrays[0]) is np:
-            return _formula_in_blocks(formula, arrays)
-        if compiled is None:
-            compiled = _import_cupy().fuse(formula)
-        return compiled(*arrays)
-
-    return fused
-
-
-def _formula_in_blocks(formula, arrays):
-    first = arrays[0]
-    if first.size <= threads.BLOCK:
-        return formula(*arrays)
-    out = np.empty(first.shape, np.result_type(*arrays))
-    cut = _cutter(arrays)
-
-    def work(block):
-        out[block] = formula(*cut(block))
-
-    in_blocks(work, first)
-    return out
-
-
-def one_kernel(formula):
-    """Make a formula of small arrays a single kernel on the GPU; on the CPU it stays as it is.
-
-    It may have several results, write into its arguments (those as large as the whole), and end in
-    one `xp.sum(..., axis=...)`, after which only numbers may come in. Numbers are arguments too:
-    a kernel is compiled once, with the constants it then sees.
-    """
-    compiled = None
-
-    @functools.wraps(formula)
-    def fused(*arrays):
-        nonlocal compiled
-        if array_module(arrays[0]) is np:
-            return formula(*arrays)
-        if compiled is None:
-            compiled = _import_cupy().fuse(formula)
-        return compiled(*arrays)
-
-    return fused
-
-
-def sum_rows(formula):
-    """Make an elementwise formula one of column sums: (R, C) arrays and (C,) arrays to (C,).
-
-    As with `fuse`, the CPU stores no more of the formula's values than a block at a time, and the
-    GPU none of them.
-    """
-    compiled = None
-
-    @functools.wraps(formula)
-    def summed(*arrays):
-        nonlocal compiled
-        first = arrays[0]
-        if array_module(first) is not np:
-            if compiled is None:
-                cupy = _import_cupy()
-                compiled = cupy.fuse(kernel_name=formula.__name__)(
-                    lambda *parts: cupy.sum(formula(*parts), axis=0)
-                )
-            return compiled(*arrays)
-        cut = _cutter(arrays)
-        return sum(in_blocks(lambda block: _sum_in_groups(formula(*cut(block))), first))
-
-    return summed
-
-
-def mean_rows(formula):
-    """As `sum_rows`, divided by the number of rows."""
-    compiled = None
-    total = sum_rows(formula)
-
-    @functools.wraps(formula)
-    def mean(*arrays):
-        nonlocal compiled
-        first = arrays[0]
-        if array_module(first) is np:
-            return total(*arrays) / len(first)
-        if compiled is None:
-            cupy = _import_cupy()
-            compiled = cupy.fuse(kernel_name=formula.__name__)(
-                lambda n, *parts: cupy.sum(formula(*parts) / n, axis=0)
-            )
-        return compiled(len(first), *arrays)
-
-    return mean
-
-
-def _sum_in_groups(x):
-    """Column sums, group by group of rows, then group by group of groups: (R, C) -> (C,).
-
-    Rounding then grows with log R; adding row after row, a batch norm's variance came out 2e-6 too
-    small, and whole gradients ten times less exact. A product with ones adds up a group in a third
-    of the time that NumPy's sum takes.
-    """
-    ones = np.ones((1, GROUP), x.dtype)
-    while len(x) >= 2 * GROUP:
-        whole = len(x) // GROUP * GROUP
-        sums = np.matmul(ones, x[:whole].reshape(-1, GROUP, x.shape[1]))[:, 0]
-        if whole < len(x):
-            sums[0] += x[whole:].sum(axis=0)
-        x = sums
-    return x.sum(axis=0)
-
-
-class Kernel:
-    """A kernel written by hand, for what no formula of whole arrays does in one pass on a GPU.
-
-    name, inputs, outputs, code: as `cupy.ElementwiseKernel` takes them: code computes one number
-    of the output, the one at `i`. It stands beside the same in NumPy, and a test compares them.
-    """
-
-    def __init__(self, name, inputs, outputs, code):
-        self.name, self.inputs, self.outputs, self.code = name, inputs, outputs, code
-        self._compiled = None
-
-    def __call__(self, *arguments):
-        """arguments: arrays of the GPU and numbers; the last one is written to, and returned."""
-        if self._compiled is None:
-            cupy = _import_cupy()
-            self._compiled = cupy.ElementwiseKernel(self.inputs, self.outputs, self.code, self.name)
-        return self._compiled(*arguments)
-
-
-def _cutter(arrays):
-    """A function from a block of rows to the arrays' parts in it; what has no rows stays whole."""
-    first = arrays[0]
-    has_rows = [np.ndim(a) == first.ndim and len(a) == len(first) for a in arrays]
-    return lambda block: [a[block] if rows else a for a, rows in zip(arrays, has_rows, strict=True)]
-
-
-def in_blocks(work, x):
-    """Call work(slice) for parts of x's rows: blocks on every core, or all at once on a GPU.
-
-    Parts must not depend on each other. Returns the list of results, in the rows' order.
-    """
-    if array_module(x) is np:
-        return threads.run_blocks(work, len(x), x.size // max(len(x), 1))
-    return [work(slice(None))]
-
-
 @functools.cache
-def _import_cupy():
+def import_cupy():
+    """The module; ImportError where it is missing. For `array_module` and what compiles kernels."""
     import cupy
 
     return cupy

@@ -5,8 +5,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from tinyembed.arrays import device_module
+from tinyembed.arrays import device_module, device_name
 from tinyembed.command import Parser, add_device, add_json, count, folder, music, music_words, run
+from tinyembed.compiled import switch_on
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.experiments import Stage, check_split, less_than, run_majority
@@ -62,6 +63,7 @@ def main(argv=None):
         if getattr(options, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} 0: at least 1 is needed")
     xp = device_module(options.device)
+    switch_on(device_name(xp) == "cpu")
     say = (lambda *words: None) if options.json else print
     training_run, config = Run.open(options.run, needs=SETTINGS)
     model, trained = load_weights(training_run.weights_file)

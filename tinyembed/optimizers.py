@@ -2,9 +2,8 @@
 
 import math
 
-import numpy as np
-
-from tinyembed.arrays import array_module, fuse, in_blocks
+from tinyembed.arrays import array_module
+from tinyembed.formulas import in_place
 
 
 class Flat:
@@ -56,37 +55,12 @@ class Adam:
 
         For a graph that is recorded once and then replayed, numbers would be the first step's.
         """
-        xp = array_module(self.flat.values)
-        if xp is not np:
-            betas = (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2, self.eps)
-            _move(
-                self.flat.values, self.flat.grads, self.m, self.v, rate, inverse_correction, *betas
-            )
-            return
-
-        def move(block):
-            value, g, m, v = (a[block] for a in (self.flat.values, self.flat.grads, self.m, self.v))
-            s = xp.multiply(g, 1 - self.beta1)
-            m *= self.beta1
-            m += s  # m = beta1 m + (1 - beta1) g
-            xp.multiply(g, g, out=s)
-            s *= 1 - self.beta2
-            v *= self.beta2
-            v += s  # v = beta2 v + (1 - beta2) g^2
-            xp.multiply(v, inverse_correction, out=s)
-            xp.sqrt(s, out=s)
-            s += self.eps
-            xp.divide(m, s, out=s)
-            s *= rate
-            value -= s
-            g[...] = 0
-
-        in_blocks(move, self.flat.values)
+        betas = (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2, self.eps)
+        _move(self.flat.values, self.flat.grads, self.m, self.v, rate, inverse_correction, *betas)
 
 
-@fuse
+@in_place
 def _move(value, g, m, v, rate, inverse_correction, beta1, rest1, beta2, rest2, eps):
-    """The same in one pass, on the GPU: four arrays are read and written, nothing in between."""
     m *= beta1
     m += g * rest1
     v *= beta2

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from tinyembed.arrays import device_module
+from tinyembed.arrays import device_module, device_name
 from tinyembed.batches import CANDIDATES
 from tinyembed.command import (
     Parser,
@@ -20,6 +20,7 @@ from tinyembed.command import (
     music_words,
     run,
 )
+from tinyembed.compiled import switch_on
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
@@ -83,6 +84,7 @@ def main(argv=None):
     if options.batch_size < CANDIDATES:
         raise InputError(f"--batch-size {options.batch_size}: at least {CANDIDATES} are compared")
     xp = device_module(options.device)
+    switch_on(device_name(xp) == "cpu")
     say = (lambda *words: None) if options.json else print
     settings = {name: getattr(options, name) for name in SETTINGS}
     corpus = open_corpus(

@@ -41,12 +41,12 @@ def _pool():
     return ThreadPoolExecutor(workers() - 1, thread_name_prefix="tinyembed")
 
 
-def run_blocks(work, n_rows, row_size):
+def run_blocks(work, n_rows, row_size, size=None):
     """Call work(slice) for blocks of rows that together cover range(n_rows), on several threads.
 
-    row_size: elements a row. Returns the results in the order of the blocks.
+    row_size: elements a row; size: elements a block. Returns the results in the blocks' order.
     """
-    count = -(-n_rows * row_size // BLOCK)
+    count = -(-n_rows * row_size // (size or BLOCK))
     if count > 1:  # in fours, so that two or four threads have as much to do
         count = -(-count // 4) * 4
     height = max(1, -(-n_rows // max(count, 1)))

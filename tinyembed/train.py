@@ -21,6 +21,7 @@ from tinyembed.command import (
     positive,
     run,
 )
+from tinyembed.compiled import in_use, switch_on
 from tinyembed.errors import InputError
 from tinyembed.evaluation.reconstruction import (
     CHANCE,
@@ -94,6 +95,7 @@ def main(argv=None):
     if options.examples < options.batch_size:
         raise InputError(f"--examples {options.examples}: fewer than one --batch-size")
     xp = device_module(options.device)
+    switch_on(device_name(xp) == "cpu")
     use_tf32(xp, options.tf32)
     graph = not options.no_graph
     say = (lambda *words: None) if options.json else print
@@ -135,7 +137,7 @@ def main(argv=None):
 
     say(
         f"{settings['model']}, {settings['width']} width, on the {device_name(xp)}"
-        f"{' in TF32' if options.tf32 else ''}: "
+        f"{' in TF32' if options.tf32 else ''}{' with numba' if in_use() else ''}: "
         f"{len(trainer.examples):,} different examples in {len(trainer.pieces)} pieces; "
         f"{len(trainer.validation_pieces)} more for validation, "
         f"{int(corpus.piece_is_test.sum())} untouched for testing"

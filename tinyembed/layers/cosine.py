@@ -1,6 +1,7 @@
 """Losses by comparison: which of these directions is the right one? (equations 1 to 3)"""
 
-from tinyembed.arrays import array_module, matmul, one_kernel
+from tinyembed.arrays import array_module, matmul
+from tinyembed.formulas import in_place, one_kernel
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
 
 TINY = 1e-12  # keeps the length of an all-zero roll from dividing by zero
@@ -80,7 +81,7 @@ def _sum_of_products(x, y):
     return array_module(x).sum(x * y, axis=0)
 
 
-@one_kernel
+@in_place
 def _take_away(dr, along_r, r_inverse, r):
     dr -= along_r * r_inverse * r_inverse * r
 

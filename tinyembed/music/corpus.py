@@ -13,8 +13,8 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from tinyembed import cache as cached
 from tinyembed.errors import WorkError
-from tinyembed.music import cache as cached
 from tinyembed.music.midi import TICKS_PER_BEAT, read_midi
 from tinyembed.music.reading import find_pieces, read_pieces
 from tinyembed.music.roll import BEATS_PER_UNIT, beat_starts, n_units, ragged, unit_rolls

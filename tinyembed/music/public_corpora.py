@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from tinyembed.cache import cache_folder
 from tinyembed.errors import InputError
-from tinyembed.music.cache import cache_folder
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.fetch import File, fetch_files
 from tinyembed.music.midi import read_midi

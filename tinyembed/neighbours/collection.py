@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from tinyembed.cache import cache_folder
 from tinyembed.embedding import embed_piece, units_bar
 from tinyembed.errors import InputError
-from tinyembed.music.cache import cache_folder
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import TICKS_PER_BEAT, Piece
 from tinyembed.music.sources import open_corpus

@@ -1,0 +1,43 @@
+"""Functions of one float32, written so that a compiler works on eight or sixteen numbers at once.
+
+What compiled loops (compiled.py) call instead of NumPy's functions of the same names: there is no
+branch in them, and everything is float32. Not a number stays so.
+"""
+
+import numpy as np
+
+f32 = np.float32
+index = np.uint64  # a place in an array: with a sign, each would be asked if it counts from the end
+
+
+def minimum(a, b):
+    return a if (a <= b or a != a) else b
+
+
+def maximum(a, b):
+    return a if (a >= b or a != a) else b
+
+
+def sqrt(x):
+    return np.sqrt(x)
+
+
+def exp(x):
+    """e^x to 2e-7 of its value; beyond the range of float32 its smallest and largest numbers.
+
+    e^x = 2^n e^r with n a whole number and |r| <= ln(2) / 2, where seven terms of the series
+    suffice, their factors adjusted to the range (those of the Cephes library). ln(2) is taken away
+    in two parts, so that r keeps its last digits. 2^n is a float32 whose exponent is n.
+    """
+    x = minimum(maximum(x, f32(-87)), f32(88))
+    n = np.floor(x * f32(1.44269504) + f32(0.5))
+    r = x - n * f32(0.693359375) + n * f32(2.12194440e-4)
+    p = f32(1.3981999507e-3) + r * f32(1.9875691500e-4)
+    p = f32(4.1665795894e-2) + r * (f32(8.3334519073e-3) + r * p)
+    p = f32(5.0000001201e-1) + r * (f32(1.6666665459e-1) + r * p)
+    power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return (f32(1) + (r + r * r * p)) * power
+
+
+def tanh(x):
+    return f32(1) - f32(2) / (exp(f32(2) * x) + f32(1))
