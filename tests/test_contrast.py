@@ -6,11 +6,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from music import write_corpus
 
+from tinyembed.batches import draw_candidates
 from tinyembed.contrast import GIVEN, ExcerptContrast
 from tinyembed.errors import InputError
 from tinyembed.excerpts import PER_PIECE, ExcerptExamples, check_batch_size
 from tinyembed.layers.gradcheck import cast, complex_step, directional_error
-from tinyembed.models import MODELS
+from tinyembed.models import MODELS, Model
 from tinyembed.music.corpus import Corpus
 
 SPEC = MODELS["contrastive"]
@@ -60,6 +61,36 @@ def test_what_is_compared(length, seed):
         for n, start in enumerate(beat):
             if n != place:
                 assert hidden[row, n] == bool(heard & set(range(start, start + 4)))
+
+
+@given(others=st.integers(1, 30), seed=st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=20)
+def test_fewer_negatives(others, seed):
+    """Each target is compared with those drawn for it alone, where they share no beat with it."""
+    rng = np.random.default_rng(seed)
+    n = 4 * 9
+    beat, candidates = excerpt_beats(rng, 4, 9), draw_candidates(n, rng, others)
+    assert (candidates[:, 0] == np.arange(n)).all()
+    assert all(len(set(row)) == 1 + others for row in candidates.tolist())
+    layer = ExcerptContrast(9, 5, 0.1, rng)
+    right, hidden = layer._compared(beat)
+    _, more_hidden = layer._compared(beat, candidates)
+    for row, place in enumerate(right):
+        drawn = np.isin(np.arange(n), candidates[place])
+        np.testing.assert_array_equal(more_hidden[row], hidden[row] | ~drawn)
+
+
+def test_a_model_with_fewer_negatives(corpus, xp):
+    """Its loss falls with their number: there is less to be taken for the right one."""
+    losses = []
+    for negatives in (2, 20, None):
+        rng = np.random.default_rng(0)
+        model = Model("contrastive", "small", corpus.composers, rng, negatives=negatives)
+        model.to_device(xp)
+        examples = ExcerptExamples(corpus, model.spec, np.arange(corpus.n_pieces), seed=1)
+        batch = examples.batch(0, 128).to_device(xp)
+        losses.append(float(model.loss(batch, training=True)[0]["prediction"]))
+    assert losses[0] < losses[1] < losses[2]
 
 
 def test_a_perfect_memory_is_rewarded():
@@ -112,6 +143,10 @@ def test_batches_that_excerpts_do_not_fill():
         with pytest.raises(InputError, match="multiple of 64"):
             check_batch_size(SPEC, size)
     check_batch_size(MODELS["context"], 100)
+    check_batch_size(SPEC, 512, 511)
+    for spec, negatives in ((SPEC, 512), (SPEC, 0), (MODELS["context"], 4)):
+        with pytest.raises(InputError, match=r"^--negatives"):
+            check_batch_size(spec, 512, negatives)
 
 
 def test_single_precision_stays_single():

@@ -33,7 +33,7 @@ class Batch:
 
     input:      (N, 60, 96), the units, corrupted where the model denoises
     target:     (N, 60, 96), what the decoder must find; None for a model without one
-    candidates: (N, 5), members of the batch to compare with, the example itself first
+    candidates: (N, 5), members of the batch to compare with, the example itself first; or more
     composer:   (N,), the index of each unit's composer
     clean:      (N, 60, 96), the units before corruption
     beat:       (N,), the beat of the corpus at which each unit begins
@@ -179,12 +179,15 @@ class Examples:
         return draws
 
 
-def draw_candidates(n, rng):
-    """For each of n examples itself and four others, all different: (n, 5) integers."""
-    if n < CANDIDATES:
-        raise InputError(f"a batch of {n}: the loss compares {CANDIDATES} examples")
+def draw_candidates(n, rng, others=CANDIDATES - 1):
+    """For each of n examples itself and some others, all different: (n, 1 + others) integers."""
+    if n < 1 + others:
+        raise InputError(f"a batch of {n}: the loss compares {1 + others} examples")
     candidates = np.arange(n)[:, None]  # (n, 1)
-    for k in range(1, CANDIDATES):
+    if others >= CANDIDATES:  # shuffle all the others, and take the first
+        drawn = rng.random((n, n - 1)).argsort(axis=1)[:, :others]
+        return np.concatenate([candidates, drawn + (drawn >= candidates)], axis=1)
+    for k in range(1, 1 + others):
         drawn = rng.integers(n - k, size=n)  # a place among those not taken yet
         for taken in np.sort(candidates, axis=1).T:
             drawn += drawn >= taken

@@ -31,9 +31,10 @@ class ExcerptContrast(Layer):
         self.predict.weight.value *= START
         self.contrast = ContrastiveLoss(temperature)
 
-    def forward(self, h, beat, training=False):
+    def forward(self, h, beat, training=False, candidates=None):
         """h: (N, D), embeddings of E excerpts, N = E L; beat: (N,) integers, where each begins.
 
+        candidates: (N, K) integers, the units that each may be compared with; None for all.
         Returns the loss, a 0-d array, and a cache.
         """
         excerpts = h.reshape(-1, self.length, h.shape[1])  # (E, L, D)
@@ -41,11 +42,11 @@ class ExcerptContrast(Layer):
         given = array_module(h).stack(windows, axis=1)  # (E, L - 7, 7, D)
         change, cache = self.predict.forward(given.reshape(-1, GIVEN * h.shape[1]), training)
         last = given[:, :, -1].reshape(change.shape)  # (M, D), M = E (L - 7)
-        right, hidden = self._compared(beat)
+        right, hidden = self._compared(beat, candidates)
         loss, loss_cache = self.contrast.forward(last + change, h, right, hidden)
         return loss, (h.shape, cache, loss_cache)
 
-    def _compared(self, beat):
+    def _compared(self, beat, candidates=None):
         """Where each right answer stands, (M,), and which units are not compared, (M, N).
 
         As in the test, a candidate shares no beat with the right answer or the seven before it.
@@ -56,6 +57,10 @@ class ExcerptContrast(Layer):
         target = beat.reshape(-1, self.length)[:, GIVEN:].reshape(-1, 1)  # (M, 1)
         first = target - GIVEN * BEATS
         hidden = (beat > first - BEATS) & (beat < target + BEATS)  # (M, N)
+        if candidates is not None:
+            unseen = xp.ones(hidden.shape, bool)
+            unseen[xp.arange(len(right))[:, None], candidates[right]] = False
+            hidden = hidden | unseen
         return right, hidden & (place.ravel() != right[:, None])
 
     def backward(self, cache):

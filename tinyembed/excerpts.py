@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinyembed.batches import Draws, Examples, draw_candidates, random_stream
+from tinyembed.batches import CANDIDATES, Draws, Examples, draw_candidates, random_stream
 from tinyembed.errors import InputError
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
 
@@ -68,12 +68,21 @@ class ExcerptExamples(Examples):
         excerpt, place = np.divmod(chosen, self.length)
         start, key = np.divmod(excerpt, len(self.keys))
         beats, keys = self.starts[start] + self.steps[place], self.keys[key]
-        candidates = draw_candidates(len(chosen), random_stream(self.seed, "candidates", step))
+        others = self.spec.negatives or CANDIDATES - 1
+        rng = random_stream(self.seed, "candidates", step)
+        candidates = draw_candidates(len(chosen), rng, others)
         return Draws(beats, keys, candidates, self.corpus.composer_of(beats))
 
 
-def check_batch_size(spec, size):
-    """Raises InputError where a model that is shown excerpts cannot fill a batch of that size."""
+def check_batch_size(spec, size, negatives=None):
+    """Raises InputError where a model that is shown excerpts cannot fill a batch of that size.
+
+    negatives: how many units each prediction is compared with beside the right one; None for all.
+    """
+    if negatives is not None and not spec.excerpt:
+        raise InputError("--negatives: of --model contrastive; the others compare five candidates")
+    if negatives is not None and not 1 <= negatives < size:
+        raise InputError(f"--negatives {negatives}: 1 to {size - 1} others are in a batch")
     least = PER_PIECE * spec.excerpt
     if spec.excerpt and (size % least or size < 2 * least):
         raise InputError(

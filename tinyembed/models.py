@@ -1,6 +1,6 @@
 """The encoder, the decoder tied to it, the paper's seven models and an eighth in one table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinyembed.arrays import array_module, to_host
 from tinyembed.contrast import ExcerptContrast
@@ -30,6 +30,7 @@ class ModelSpec:
     excerpt:    units that stand together in a batch, each after the one before, for a model that
                 predicts the later from the earlier ones (contrast.py); 0 for single units
     temperature, batch_size: what to use where nobody says otherwise
+    negatives:  others of the batch to compare each prediction with; None for all of them
     head_share: the weight of the composers in the sum of the losses
     """
 
@@ -42,6 +43,7 @@ class ModelSpec:
     temperature: float = 1.0
     batch_size: int = 100
     head_share: float = 1.0
+    negatives: int | None = None
 
 
 MODELS = {
@@ -144,15 +146,15 @@ class Model(Layer):
 
     name: a key of MODELS; width: a key of WIDTHS; composers: class names, which a model without a
     head carries along unused; temperature: of the loss by comparison, None for the model's own;
-    rng: draws the first weights.
+    negatives: as in `ModelSpec`; rng: draws the first weights.
     """
 
-    def __init__(self, name, width, composers, rng, temperature=None):
+    def __init__(self, name, width, composers, rng, temperature=None, negatives=None):
         for what, value, table in (("model", name, MODELS), ("width", width, WIDTHS)):
             if value not in table:
                 raise InputError(f"--{what} {value}: choose one of {', '.join(table)}")
         self.name, self.width, self.composers = name, width, list(composers)
-        self.spec = MODELS[name]
+        self.spec = replace(MODELS[name], negatives=negatives)
         if self.spec.head is not None and len(self.composers) < 2:
             raise InputError(
                 f"--model {name}: tells composers apart, but the music is all of one; put each "
@@ -206,8 +208,9 @@ class Model(Layer):
             )
         if self.contrast:
             losses["prediction"], loss_caches["prediction"] = self.contrast.forward(
-                output.embedding, batch.beat, training
-            )
+                output.embedding, batch.beat, training,
+                batch.candidates if self.spec.negatives else None,
+            )  # fmt: skip
         if self.head:
             losses["composer"], loss_caches["composer"] = self.cross_entropy.forward(
                 output.logits, batch.composer

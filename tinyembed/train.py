@@ -41,7 +41,7 @@ EXAMPLES = 120_000  # some two minutes at `small` width on two cores
 # What makes a run what it is. On --resume these come from its config.json; the device may change.
 SETTINGS = (
     "model", "data", "any_meter", "splits", "split_seed", "width", "examples", "batch_size",
-    "seed", "learning_rate", "temperature",
+    "seed", "learning_rate", "temperature", "negatives",
 )  # fmt: skip
 
 
@@ -61,6 +61,12 @@ def build_parser():
         "--temperature",
         type=positive,
         help="divides the cosines to compare (default: 1, as in equation 2; contrastive: 0.1)",
+    )
+    parser.add_argument(
+        "--negatives",
+        type=count,
+        metavar="N",
+        help="contrastive: units that each prediction is compared with (default: the whole batch)",
     )
     add_seed(parser)
     parser.add_argument(
@@ -89,7 +95,7 @@ def main(argv=None):
     spec = MODELS[options.model]
     options.batch_size = options.batch_size or spec.batch_size
     options.temperature = options.temperature or spec.temperature
-    check_batch_size(spec, options.batch_size)
+    check_batch_size(spec, options.batch_size, options.negatives)
     if options.batch_size < CANDIDATES:
         raise InputError(f"--batch-size {options.batch_size}: at least {CANDIDATES} are compared")
     if options.examples < options.batch_size:
@@ -105,7 +111,9 @@ def main(argv=None):
     out = options.out or f"runs/{options.model}"
     settings = {name: getattr(options, name) for name in SETTINGS}
     if options.resume:
-        training_run, config = Run.open(out, needs=(*SETTINGS, "corpus"))
+        needs = [name for name in SETTINGS if name != "negatives"]  # older runs have none
+        training_run, config = Run.open(out, needs=[*needs, "corpus"])
+        config.setdefault("negatives", None)
         refuse_other_settings(settings, config, argv)
         settings = {name: config[name] for name in SETTINGS}
     else:

@@ -44,8 +44,8 @@ class Trainer:
     """One model, its examples, and how far it has come.
 
     run: the `Run` to write to; config: its settings (model, width, examples, batch_size, seed,
-    learning_rate, temperature); corpus: a `Corpus`; xp: numpy or cupy; graph: whether a GPU
-    records its step and replays it (see graphs.py).
+    learning_rate, temperature, negatives); corpus: a `Corpus`; xp: numpy or cupy; graph: whether a
+    GPU records its step and replays it (see graphs.py).
     Raises WorkError where the memory does not suffice.
     """
 
@@ -60,6 +60,7 @@ class Trainer:
             corpus.composers,
             random_stream(seed, "weights"),
             config["temperature"],
+            config.get("negatives"),
         )
         self.steps = -(-config["examples"] // config["batch_size"])
         self.examples, validation = (

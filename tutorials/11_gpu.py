@@ -224,7 +224,7 @@ assert counts["launches"] == 1
 #
 # Now the real thing: the context model at `small` width, 100 units of real music, forward,
 # backward, Adam. All its elementwise formulas carry a decorator, `@fuse`
-# ([arrays.py](../tinyembed/arrays.py)). To count both ways we put a switch into `cupy.fuse`.
+# ([formulas.py](../tinyembed/formulas.py)). To count both ways we put a switch into `cupy.fuse`.
 # Predict both numbers: 14 layers, forward and backward, and Adam.
 
 # %%
