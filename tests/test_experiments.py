@@ -148,7 +148,7 @@ def test_ties_among_candidates_count_half():
 def test_the_gradient_of_the_predictor(shortcut):
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((50, 6))
-    network = cast(Predictor(rows, shortcut, shortcut, rng), float)
+    network = cast(Predictor(rows.shape[1], rows, shortcut, shortcut, rng), float)
     x, target = rng.standard_normal((7, 3, 6)), rng.standard_normal((3, 6))
     y, cache = network.forward(x)
     _, loss_cache = CosineLoss().forward(y, target)

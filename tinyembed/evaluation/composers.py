@@ -23,7 +23,7 @@ def train_classifier(train, validation, n_composers, seed, xp, steps=STEPS, prog
     embeddings, composers = train
     rng = random_stream(seed, "classifier weights")
     network = Sequential(
-        standardize=Standardize(embeddings),
+        standardize=Standardize(embeddings.shape[1], embeddings),
         head=build_head((HEAD_HIDDEN,), n_composers, rng, embeddings.shape[1]),
     ).to_device(xp)
     loss = SoftmaxCrossEntropy()

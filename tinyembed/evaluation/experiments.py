@@ -125,14 +125,16 @@ def train_predictor(stage, embeddings, xp, steps, recipe=prediction.RECIPE, prog
     return prediction.train_predictor(*pairs, stage.seed, xp, steps, recipe, progress)
 
 
-def run_prediction(stage, embeddings, xp, steps=prediction.STEPS, progress=None):
+def run_prediction(
+    stage, embeddings, xp, steps=prediction.STEPS, progress=None, recipe=prediction.RECIPE
+):
     """Train the LSTM, predict, rank; and rank the last unit repeated, and the mean embedding.
 
     embeddings: from `Stage.embed`. Returns arrays over the test sequences (rank, rank_same_piece,
     and both with repetition_ and mean_ before) and seconds and validation_loss, numbers.
     """
     began = time.perf_counter()
-    network, loss = train_predictor(stage, embeddings, xp, steps, progress=progress)
+    network, loss = train_predictor(stage, embeddings, xp, steps, recipe, progress)
     trained = time.perf_counter()
     test = xp.asarray(embeddings["test"])
     sequences = stage.test.sequences()

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
-from tinyembed.arrays import array_module, to_device
+from tinyembed.arrays import array_module, ones, to_device, zeros
 from tinyembed.errors import WorkError
 from tinyembed.graphs import Replayed, own_stream
 from tinyembed.layers.layer import Layer
@@ -28,10 +28,12 @@ class Standardize(Layer):
 
     buffers = ("mean", "inverse_std")
 
-    def __init__(self, rows):
-        """rows: (R, D), what to take mean and variance over."""
-        self.mean = rows.mean(axis=0)
-        self.inverse_std = 1 / (rows.std(axis=0) + 1e-6)
+    def __init__(self, size, rows):
+        """size: D; rows: (R, D), what to take mean and variance over, or None to change nothing."""
+        self.mean, self.inverse_std = zeros(size), ones(size)
+        if rows is not None:
+            self.mean = rows.mean(axis=0)
+            self.inverse_std = 1 / (rows.std(axis=0) + 1e-6)
 
     def forward(self, x, training=False):
         """x: (..., D) -> the same shape."""

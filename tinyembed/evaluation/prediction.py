@@ -38,6 +38,7 @@ class Recipe:
     warm_up:     steps for the shortcut alone, for each one for everything that comes after; in
                  batches of 400, with twice as many of a piece
     rate:        of Adam, at its peak, once the LSTM joins
+    standardize: whether each of an embedding's numbers is brought to mean 0 and variance 1 first
     """
 
     shortcut: bool = True
@@ -46,6 +47,7 @@ class Recipe:
     per_piece: int = 10
     warm_up: int = 2
     rate: float = 3e-4
+    standardize: bool = True
 
     def describe(self):
         """The same for readers of a report."""
@@ -81,7 +83,8 @@ def train_predictor(train, validation, seed, xp, steps=STEPS, recipe=RECIPE, pro
             "no training piece has eight units of four beats one after the other (32 beats)"
         )
     rng = random_stream(seed, "lstm weights")
-    network = Predictor(embeddings, recipe.shortcut, recipe.recall, rng)
+    rows = embeddings if recipe.standardize else None
+    network = Predictor(embeddings.shape[1], rows, recipe.shortcut, recipe.recall, rng)
     network.to_device(xp)
     loss = CosineLoss() if recipe.temperature is None else BatchCosineLoss(recipe.temperature)
     looked_at, rows, of = validation if len(validation[1]) else train

@@ -88,13 +88,12 @@ class Shortcut(Layer):
 class Predictor(Layer):
     """Three LSTM layers and a linear output, plus the shortcut: (7, N, D) -> (N, D).
 
-    rows: (R, D), training rows to standardize the inputs by; shortcut: whether there is one;
-    recall: whether it has a `Recall`.
+    size: D; rows: (R, D), training rows to standardize the inputs by, or None to take them as they
+    are; shortcut: whether there is one; recall: whether it has a `Recall`.
     """
 
-    def __init__(self, rows, shortcut, recall, rng):
-        size = rows.shape[1]
-        self.standardize = Standardize(rows)
+    def __init__(self, size, rows, shortcut, recall, rng):
+        self.standardize = Standardize(size, rows)
         self.lstm = Sequential(
             lstm1=Lstm(size, UNITS, rng=rng),
             lstm2=Lstm(UNITS, UNITS, rng=rng),

@@ -1,0 +1,141 @@
+"""The rows of the table of ablations: what differs from the model as it is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyembed.batches import Examples, random_stream
+from tinyembed.excerpts import ExcerptExamples
+from tinyembed.music.duplicates import unique_units
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training, or another use of one.
+
+    says: what is different, for readers; model, width, temperature, batch_size, negatives: as in
+    `tinyembed.train`, None for the model's own; examples: (corpus, spec, pieces, seed) -> what is
+    shown in training, where that differs; trained_as: the row whose training this one uses;
+    change: of the embeddings, before the LSTM and the classifier; predictor: of the LSTM's recipe,
+    what differs; without_lstm: whether the shortcut past it predicts alone.
+    """
+
+    says: str
+    model: str = "contrastive"
+    width: str = "small"
+    temperature: float | None = None
+    batch_size: int | None = None
+    negatives: int | None = None
+    examples: Callable | None = None
+    trained_as: str | None = None
+    change: Callable = lambda e: e
+    predictor: tuple = ()
+    without_lstm: bool = False
+
+
+def dropping(kind, share):
+    """Examples of a kind whose input loses each onset with this probability."""
+
+    class Dropping(kind):
+        def make(self, chosen, step=0):
+            batch = super().make(chosen, step)
+            rng = random_stream(self.seed, "corruption", step)
+            stays = rng.random(batch.clean.shape, np.float32) >= share
+            batch.input = batch.clean * stays
+            return batch
+
+    return Dropping
+
+
+def in_one_key(kind):
+    """Examples of a kind as they are written, in no other key."""
+    return lambda corpus, spec, pieces, seed: kind(corpus, spec, pieces, seed, keys=(0,))
+
+
+class OftenAsTheyCome(Examples):
+    """Every occurrence of a unit is an example, so that what is repeated is seen more often."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        n = len(self.units.occurrence_beat)
+        self.units = type(self.units)(
+            self.units.occurrence_beat, self.units.occurrence_key, np.arange(n + 1)
+        )
+
+
+class DifferentExcerpts(ExcerptExamples):
+    """Excerpts without those that an earlier one equals, note by note and up to the key."""
+
+    def __init__(self, corpus, spec, pieces, seed=0):
+        super().__init__(corpus, spec, pieces, seed)
+        units = unique_units(corpus, corpus.unit_beats(pieces))
+        first = np.full(corpus.n_beats, -1)  # the roll at each beat in the key as it is written
+        lowest = np.repeat(np.arange(len(units)), np.diff(units.group_start))
+        for key in sorted(set(units.occurrence_key.tolist()), key=abs, reverse=True):
+            here = units.occurrence_key == key  # 0 comes last and stays
+            first[units.occurrence_beat[here]] = lowest[here]
+        rolls = first[self.starts[:, None] + self.steps]  # (starts, L)
+        _, kept = np.unique(rolls, axis=0, return_index=True)
+        self.starts = self.starts[np.sort(kept)]
+        _, counts = np.unique(corpus.beat_piece[self.starts], return_counts=True)
+        self.first, self.counts = np.cumsum(counts) - counts, counts
+        self.share = counts / counts.sum()
+
+
+def of_length_one(e):
+    return e / np.maximum(np.linalg.norm(e, axis=1, keepdims=True), 1e-9)
+
+
+def excerpts(says, examples):
+    return Row(says, examples=examples)
+
+
+def context(says, **different):
+    return Row(says, model="context", **different)
+
+
+def note_drop(says, share):
+    return Row(says, model="note_drop", examples=dropping(Examples, share))
+
+
+def other_use(says, change=lambda e: e, without_lstm=False, **predictor):
+    return Row(
+        says, trained_as="base", change=change, without_lstm=without_lstm,
+        predictor=tuple(predictor.items()),
+    )  # fmt: skip
+
+
+ROWS = {
+    "base": Row("**as it is**: `small` width, temperature 0.1, batches of 512, all compared"),
+    "width=paper": Row("`paper` width", width="paper"),
+    "temperature=0.03": Row("temperature 0.03", temperature=0.03),
+    "temperature=0.05": Row("0.05", temperature=0.05),
+    "temperature=0.2": Row("0.2", temperature=0.2),
+    "temperature=0.5": Row("0.5", temperature=0.5),
+    "temperature=1": Row("1, the paper's", temperature=1.0),
+    "negatives=4": Row("compared with 4 others, as in the paper", negatives=4),
+    "negatives=16": Row("with 16", negatives=16),
+    "negatives=64": Row("with 64", negatives=64),
+    "batch=128": Row("batches of 128, all compared, four times as many steps", batch_size=128),
+    "batch=256": Row("of 256, twice as many", batch_size=256),
+    "batch=1024": Row("of 1,024, half as many", batch_size=1024),
+    "keys=1": excerpts("no transposition", in_one_key(ExcerptExamples)),
+    "duplicates=removed": excerpts("equal excerpts only once", DifferentExcerpts),
+    "corruption=0.25": excerpts("a quarter of the onsets dropped", dropping(ExcerptExamples, 0.25)),
+    "corruption=0.5": excerpts("half of them", dropping(ExcerptExamples, 0.5)),
+    "lstm=raw": other_use("embeddings not standardized before the LSTM", standardize=False),
+    "lstm=length-one": other_use("but brought to length 1", of_length_one, standardize=False),
+    "lstm=none": other_use("the shortcut past the LSTM alone", without_lstm=True),
+    "lstm=alone": other_use(
+        "the LSTM without a shortcut", shortcut=False, recall=False, warm_up=0, rate=1e-3
+    ),
+    "context": context("**the context model**: five candidates at temperature 1"),
+    "context,temperature=0.1": context("temperature 0.1", temperature=0.1),
+    "context,keys=1": context("no transposition", examples=in_one_key(Examples)),
+    "context,duplicates=kept": context("repeated units as often", examples=OftenAsTheyCome),
+    "note_drop,corruption=0": note_drop("**the note-drop model**: no onset dropped", 0.0),
+    "note_drop,corruption=0.25": note_drop("a quarter of the onsets", 0.25),
+    "note_drop,corruption=0.5": note_drop("half of them, as in the paper", 0.5),
+    "note_drop,corruption=0.75": note_drop("three quarters", 0.75),
+}
