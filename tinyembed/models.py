@@ -31,7 +31,6 @@ class ModelSpec:
                 predicts the later from the earlier ones (contrast.py); 0 for single units
     temperature, batch_size: what to use where nobody says otherwise
     negatives:  others of the batch to compare each prediction with; None for all of them
-    head_share: the weight of the composers in the sum of the losses
     """
 
     title: str
@@ -42,7 +41,6 @@ class ModelSpec:
     excerpt: int = 0
     temperature: float = 1.0
     batch_size: int = 100
-    head_share: float = 1.0
     negatives: int | None = None
 
 
@@ -56,7 +54,7 @@ MODELS = {
     "regularized": ModelSpec("Regularized", "4.4", context=(-1, 1), head=(HEAD_HIDDEN,)),
     "contrastive": ModelSpec(
         "Contrastive", None, context=(), head=(HEAD_HIDDEN,), excerpt=16,
-        temperature=0.1, batch_size=512, head_share=0.1,
+        temperature=0.1, batch_size=512,
     ),
 }  # fmt: skip
 PAPER_MODELS = tuple(name for name, spec in MODELS.items() if spec.section)
@@ -198,7 +196,7 @@ class Model(Layer):
 
         Returns {"reconstruction": equation 3, "prediction": contrast.py, "composer":
         cross-entropy}, those that this model has, each a 0-d array; what is minimized is their sum
-        (section 4.4), the last with its share.
+        (section 4.4).
         """
         output, cache = self.forward(batch.input, training)
         losses, loss_caches = {}, {}
@@ -215,7 +213,6 @@ class Model(Layer):
             losses["composer"], loss_caches["composer"] = self.cross_entropy.forward(
                 output.logits, batch.composer
             )
-            losses["composer"] = losses["composer"] * self.spec.head_share
         return losses, (cache, loss_caches)
 
     def loss_backward(self, cache):
@@ -227,8 +224,7 @@ class Model(Layer):
         if self.contrast:
             doutput.embedding = self.contrast.backward(loss_caches["prediction"])
         if self.head:
-            dlogits = self.cross_entropy.backward(loss_caches["composer"])
-            doutput.logits = dlogits * self.spec.head_share
+            doutput.logits = self.cross_entropy.backward(loss_caches["composer"])
         self.backward(doutput, cache)
 
     def encode(self, rolls, batch_size=1000):
