@@ -75,11 +75,13 @@ def formula(of, arrays):
     first = parts[0]
     work, makes = _compiled(of, kinds, loops.BY_COLUMN if first.ndim == 2 else loops.FLAT)
     out = np.empty_like(first) if makes else first
-    size = max(SMALL, -(-first.size // threads.workers()))
-    threads.run_blocks(
-        lambda block: work(*_cut(kinds, parts, block), out[block]),
-        len(first), first.size // len(first), size,
-    )  # fmt: skip
+    if first.size <= SMALL:
+        work(*parts, out)
+    else:
+        threads.run_blocks(
+            lambda block: work(*_cut(kinds, parts, block), out[block]),
+            len(first), first.size // len(first), -(-first.size // threads.workers()),
+        )  # fmt: skip
     return out.reshape(arrays[0].shape) if makes else None
 
 
@@ -90,6 +92,8 @@ def column_sums(of, arrays):
         return NotImplemented
     rows, columns = arrays[0].shape
     work, _ = _compiled(of, kinds, loops.SUMS)
+    if rows * columns <= SUMMED:
+        return work(*parts, np.zeros(columns)).astype(np.float32)
     sums = threads.run_blocks(
         lambda block: work(*_cut(kinds, parts, block), np.zeros(columns)), rows, columns, SUMMED
     )
@@ -108,15 +112,16 @@ def _seen(arrays, flat=True):
     first, kinds, parts = arrays[0], "", []
     if not _on or first.size == 0:
         return None, None
+    whole = first.shape
     for a in arrays:
-        shape = np.shape(a)
-        if shape == first.shape:
+        shape = a.shape if isinstance(a, np.ndarray) else ()
+        if shape == whole:
             kind = "m"
-        elif np.size(a) == 1:
+        elif not shape or a.size == 1:
             kind, a = "s", _number(a)
-        elif shape == first.shape[-1:]:
+        elif shape == whole[-1:]:
             kind = "r"
-        elif shape == (*first.shape[:-1], 1):
+        elif shape == (*whole[:-1], 1):
             kind, a = "c", a.reshape(-1)
         else:
             return None, None
