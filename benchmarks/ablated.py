@@ -65,19 +65,15 @@ class OftenAsTheyCome(Examples):
 
 
 class DifferentExcerpts(ExcerptExamples):
-    """Excerpts without those that an earlier one equals, note by note and up to the key."""
+    """Excerpts without those that an earlier one equals, note by note, as they are written."""
 
     def __init__(self, corpus, spec, pieces, seed=0):
         super().__init__(corpus, spec, pieces, seed)
-        units = unique_units(corpus, corpus.unit_beats(pieces))
-        first = np.full(corpus.n_beats, -1)  # the roll at each beat in the key as it is written
-        lowest = np.repeat(np.arange(len(units)), np.diff(units.group_start))
-        for key in sorted(set(units.occurrence_key.tolist()), key=abs, reverse=True):
-            here = units.occurrence_key == key  # 0 comes last and stays
-            first[units.occurrence_beat[here]] = lowest[here]
-        rolls = first[self.starts[:, None] + self.steps]  # (starts, L)
-        _, kept = np.unique(rolls, axis=0, return_index=True)
-        self.starts = self.starts[np.sort(kept)]
+        units = unique_units(corpus, corpus.unit_beats(pieces), keys=(0,))
+        roll = np.full(corpus.n_beats, -1)  # a number for what sounds from each beat on
+        roll[units.occurrence_beat] = np.repeat(np.arange(len(units)), np.diff(units.group_start))
+        _, first = np.unique(roll[self.starts[:, None] + self.steps], axis=0, return_index=True)
+        self.starts = self.starts[np.sort(first)]
         _, counts = np.unique(corpus.beat_piece[self.starts], return_counts=True)
         self.first, self.counts = np.cumsum(counts) - counts, counts
         self.share = counts / counts.sum()

@@ -1,0 +1,106 @@
+"""What the ablations change, and that a table of them is made, stopped and gone on with."""
+
+import json
+
+import numpy as np
+import pytest
+from music import write_corpus
+
+from benchmarks import ablations
+from benchmarks.ablated import (
+    ROWS,
+    DifferentExcerpts,
+    OftenAsTheyCome,
+    dropping,
+    in_one_key,
+    of_length_one,
+)
+from tinyembed.batches import Examples
+from tinyembed.errors import InputError
+from tinyembed.excerpts import ExcerptExamples
+from tinyembed.models import MODELS
+from tinyembed.music.corpus import Corpus
+
+SPEC = MODELS["contrastive"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Music in which one piece stands twice."""
+    folder = write_corpus(tmp_path_factory.mktemp("music"), composers=2, pieces=8, beats=100)
+    first = sorted(folder.rglob("*.mid"))[0]
+    (first.parent / "again.mid").write_bytes(first.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(folder):
+    return Corpus.from_folder(folder, progress=False)
+
+
+def test_equal_excerpts_once(corpus):
+    pieces = np.arange(corpus.n_pieces)
+    every, once = (kind(corpus, SPEC, pieces) for kind in (ExcerptExamples, DifferentExcerpts))
+    seen = {}
+    for start in every.starts:
+        seen.setdefault(corpus.rolls(start + every.steps).tobytes(), start)
+    assert len(seen) < len(every.starts)
+    np.testing.assert_array_equal(once.starts, sorted(seen.values()))
+    assert once.batch(0, 128).input.shape == (128, 60, 96)
+
+
+@pytest.mark.parametrize("kind, spec", [(Examples, "note_drop"), (ExcerptExamples, "contrastive")])
+def test_dropping(corpus, kind, spec):
+    for share in (0.0, 0.5, 0.75):
+        examples = dropping(kind, share)(corpus, MODELS[spec], [0, 1, 2])
+        batch = examples.batch(0, 256)
+        assert (batch.input <= batch.clean).all()
+        assert batch.input.sum() / batch.clean.sum() == pytest.approx(1 - share, abs=0.05)
+        assert batch.input.dtype == np.float32
+        assert (share == 0) == np.array_equal(batch.input, batch.clean)
+
+
+@pytest.mark.parametrize("kind, spec", [(Examples, "context"), (ExcerptExamples, "contrastive")])
+def test_in_one_key(corpus, kind, spec):
+    examples = in_one_key(kind)(corpus, MODELS[spec], np.arange(4), 0)
+    assert (examples.draw(examples.choose(0, 128), 0).keys == 0).all()
+
+
+def test_as_often_as_they_come(corpus):
+    spec, pieces = MODELS["context"], np.arange(corpus.n_pieces)
+    often, once = (kind(corpus, spec, pieces) for kind in (OftenAsTheyCome, Examples))
+    assert len(often) == len(often.units.occurrence_beat) > len(once)
+    first, second = often.draw(np.arange(9), 0), often.draw(np.arange(9), 1)
+    np.testing.assert_array_equal(first.beats, second.beats)  # nothing is left to draw
+
+
+def test_length_one():
+    e = np.random.default_rng(0).standard_normal((5, 3))
+    np.testing.assert_allclose(np.linalg.norm(of_length_one(e), axis=1), 1)
+    assert (of_length_one(np.zeros((1, 3))) == 0).all()
+
+
+def test_a_table(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ablations, "RESULTS", tmp_path)
+    rows = ["base", "lstm=none", "negatives=4", "note_drop,corruption=0"]
+    words = ["--data", str(folder), "--examples", "1024", "--lstm-steps", "2", "--json"]
+    words += ["--classifier-steps", "2", "--out", str(tmp_path / "out"), "--only"]
+    assert ablations.main([*words, *rows[:2]]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["rows"]) == rows[:2]
+    assert found["rows"]["base"]["accuracy"] == found["rows"]["lstm=none"]["accuracy"]
+    files = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert ablations.main([*words, *rows]) == 0  # what is there stays as it is
+    again = json.loads(capsys.readouterr().out)
+    assert list(again["rows"]) == sorted(rows, key=list(ROWS).index)
+    assert again["rows"]["base"] == found["rows"]["base"]
+    assert files == {p: p.stat().st_mtime_ns for p in files}
+    assert "| with 64 |" not in ablations.table(again)
+    assert ablations.table(again).count("\n") == 1 + len(rows)
+    assert json.loads((tmp_path / "ablations.json").read_text()) == again
+    with pytest.raises(InputError, match=r"--only nothing: choose among base"):
+        ablations.main([*words, "nothing"])
+
+
+def test_every_row_differs_from_the_first():
+    assert len({str(row).replace(row.says, "") for row in ROWS.values()}) == len(ROWS)
