@@ -8,7 +8,6 @@ from music import write_corpus
 
 from benchmarks import ablations
 from benchmarks.ablated import (
-    ROWS,
     DifferentExcerpts,
     OftenAsTheyCome,
     dropping,
@@ -82,17 +81,17 @@ def test_length_one():
 
 def test_a_table(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ablations, "RESULTS", tmp_path)
-    rows = ["base", "lstm=none", "negatives=4", "note_drop,corruption=0"]
+    rows = ["base", "lstm=none"]
     words = ["--data", str(folder), "--examples", "1024", "--lstm-steps", "2", "--json"]
     words += ["--classifier-steps", "2", "--out", str(tmp_path / "out"), "--only"]
-    assert ablations.main([*words, *rows[:2]]) == 0
+    assert ablations.main([*words, "base"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found["rows"]) == rows[:2]
-    assert found["rows"]["base"]["accuracy"] == found["rows"]["lstm=none"]["accuracy"]
+    assert list(found["rows"]) == ["base"]
     files = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert ablations.main([*words, *rows]) == 0  # what is there stays as it is
     again = json.loads(capsys.readouterr().out)
-    assert list(again["rows"]) == sorted(rows, key=list(ROWS).index)
+    assert list(again["rows"]) == rows
+    assert again["rows"]["base"]["accuracy"] == again["rows"]["lstm=none"]["accuracy"]
     assert again["rows"]["base"] == found["rows"]["base"]
     assert files == {p: p.stat().st_mtime_ns for p in files}
     assert "| with 64 |" not in ablations.table(again)
@@ -100,7 +99,3 @@ def test_a_table(folder, tmp_path, monkeypatch, capsys):
     assert json.loads((tmp_path / "ablations.json").read_text()) == again
     with pytest.raises(InputError, match=r"--only nothing: choose among base"):
         ablations.main([*words, "nothing"])
-
-
-def test_every_row_differs_from_the_first():
-    assert len({str(row).replace(row.says, "") for row in ROWS.values()}) == len(ROWS)
