@@ -64,10 +64,11 @@ def check_replaceable(option, path, is_ours):
         raise InputError(f"{option}: is there and not a file of this command; choose another name")
 
 
-def save_arrays(path, arrays, **extra):
+def save_arrays(path, arrays, compressed=False, **extra):
     """An .npz without pickle: arrays by name, and JSON values under theirs."""
     encoded = {name: np.array(json.dumps(value)) for name, value in extra.items()}
-    write_atomically(path, lambda file: np.savez(file, **arrays, **encoded))
+    save = np.savez_compressed if compressed else np.savez
+    write_atomically(path, lambda file: save(file, **arrays, **encoded))
 
 
 def load_arrays(path):
@@ -203,7 +204,8 @@ def digest(path):
 def save_weights(path, model, matrices=np.float32, **about):
     """Write a weight file: the model's state, and how to build the model that it fits.
 
-    matrices: the type to store them in; np.float16 halves the file. The few vectors stay exact.
+    matrices: the type to store them in; np.float16 halves the file, which is then compressed, too.
+    The few vectors stay exact.
     """
     config = {
         "model": model.name,
@@ -216,7 +218,7 @@ def save_weights(path, model, matrices=np.float32, **about):
     for name, array in state.items():
         if array.ndim > 1 and array.dtype.kind == "f":
             state[name] = array.astype(matrices)
-    save_arrays(path, state, config=config)
+    save_arrays(path, state, compressed=matrices == np.float16, config=config)
 
 
 def load_weights(path):
