@@ -57,7 +57,8 @@ def _head(weights, name, summary):
     yield f"# {weights.name}: {spec.title}, {summary['width']} width"
     which = f"the one of the paper's section {spec.section}" if spec.section else "our eighth"
     yield _paragraph(
-        f'`tinyembed.load("{name}")` gives this model: {which}, trained on piano music. It turns four beats of music into 100 numbers. "
+        f'`tinyembed.load("{name}")` gives this model: {which}, trained on piano music. '
+        "It turns four beats of music into 100 numbers. "
         "Matrices are stored in float16, vectors in float32, and it runs in float32."
     )
     yield f"SHA-256: `{digest(weights)}`"
