@@ -277,10 +277,10 @@ def test_without_music21_only_the_scores_are_left_out(song, weights, tmp_path):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A folder of weights in place of the package's, with two models in it."""
+    """A folder of weights in place of the package's, with three models in it."""
     monkeypatch.setattr(embedding, "WEIGHTS", tmp_path / "weights")
     (tmp_path / "weights").mkdir()
-    for seed, name in enumerate(("context", "regularized")):
+    for seed, name in enumerate(("contrastive", "context", "regularized")):
         save_weights(
             tmp_path / "weights" / f"{name}.npz", make_model(name, seed), matrices=np.float16
         )
@@ -288,12 +288,13 @@ def package(tmp_path, monkeypatch):
 
 
 def test_models_of_the_package(package, monkeypatch, song):
-    assert load().name == load("context").name == "context"
+    assert load().name == load("contrastive").name == "contrastive"
+    assert load("context").name == "context"
     assert load("regularized").name == "regularized"
     rows = embed(song, device="cpu")
     np.testing.assert_array_equal(rows, embed(song, load()))
     assert np.abs(rows - embed(song, "regularized", device="cpu")).max() > 0.01
-    with pytest.raises(InputError, match="contxt: no such model; choose one of context, regul"):
+    with pytest.raises(InputError, match="contxt: no such model; choose one of context, contr"):
         load("contxt")
     monkeypatch.chdir(package)
     save_weights(package / "named.npz", make_model("forward"))
@@ -322,7 +323,7 @@ def test_weights_in_half_the_bytes_are_loaded_as_float32(package, model):
 def test_weights_that_changed_are_loaded_again(package, song):
     before = embed(song, device="cpu")
     np.testing.assert_array_equal(embed(song, device="cpu"), before)
-    save_weights(package / "weights" / "context.npz", make_model("context", 7))
+    save_weights(package / "weights" / "contrastive.npz", make_model("contrastive", 7))
     assert np.abs(embed(song, device="cpu") - before).max() > 0.01
 
 
@@ -390,7 +391,7 @@ def test_foreign_weight_files(tmp_path, model):
 def test_the_weights_that_come_with_the_package():
     """Under 4 MB in all, each model with a card that describes this very file."""
     files = sorted(embedding.WEIGHTS.glob("*.npz"))
-    assert {"context", "regularized"} <= {path.stem for path in files}
+    assert {"contrastive", "context", "regularized"} <= {path.stem for path in files}
     assert sum(path.stat().st_size for path in files) < 4_000_000
     for path in files:
         model, about = load_weights(path)

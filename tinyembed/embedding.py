@@ -26,7 +26,7 @@ from tinyembed.music.roll import (
 from tinyembed.runs import Run, load_weights
 
 WEIGHTS = Path(__file__).with_name("weights")  # NAME.npz, and NAME.md that says how it was made
-DEFAULT = "context"
+DEFAULT = "contrastive"
 # Units are encoded in blocks of one size, the last one filled with silence: BLAS adds up in
 # another order for a product of another size, and a row would then change in its last bit with
 # the company it is in. 32 is also fastest on a CPU. A GPU wants more at once, but not many more
@@ -68,8 +68,8 @@ def weight_file(which=None):
 def load(which=None):
     """A trained `Model`, on the CPU.
 
-    which: "context" (the default) or "regularized", which come with the package; the folder of
-    a run, such as "runs/context"; or the path of a weight file. A folder that is called like a
+    which: "contrastive" (the default), "context" or "regularized", which come with the package; the
+    folder of a run, such as "runs/context"; or the path of a weight file. A folder that is called like a
     model of the package is had as "./context".
     Raises InputError where there is no such model, or the file is damaged or not one of ours.
     """
