@@ -69,8 +69,8 @@ def load(which=None):
     """A trained `Model`, on the CPU.
 
     which: "contrastive" (the default), "context" or "regularized", which come with the package; the
-    folder of a run, such as "runs/context"; or the path of a weight file. A folder that is called like a
-    model of the package is had as "./context".
+    folder of a run, such as "runs/context"; or the path of a weight file. A folder that is called
+    like a model of the package is had as "./context".
     Raises InputError where there is no such model, or the file is damaged or not one of ours.
     """
     return _read(weight_file(which))
