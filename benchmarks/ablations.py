@@ -25,7 +25,7 @@ from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.experiments import Stage, run_composers, run_prediction
 from tinyembed.evaluation.results import KINDS, Answers
 from tinyembed.models import MODELS
-from tinyembed.music.sources import open_corpus
+from tinyembed.music.sources import open_corpus, spelled
 from tinyembed.runs import Run, load_arrays, load_weights, save_arrays, write_json
 from tinyembed.trainer import Trainer, fingerprint
 
@@ -145,7 +145,7 @@ def collect(options, corpus):
                     getattr(answers, task).append(load_arrays(file))
                 answers.pieces.append(replace(stage, test=stage.validation).target_pieces())
             each.append(numbers(one, corpus))
-        words = ["--data", options.data, "--only", name, "--seeds", str(len(seeds))]
+        words = ["--data", spelled(options.data), "--only", name, "--seeds", len(seeds)]
         rows[name] = {
             "says": row.says,
             "command": shlex.join(["python", "-m", "benchmarks.ablations", *map(str, words)]),
