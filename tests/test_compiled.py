@@ -6,6 +6,8 @@ import os
 import stat
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -305,6 +307,28 @@ def test_several_processes_at_once(tmp_path):
     settings = {"cwd": HERE, "stdout": subprocess.PIPE, "env": {**os.environ, **environment}}
     running = [subprocess.Popen(command, text=True, **settings) for _ in range(3)]
     assert all(process.communicate()[0].splitlines() == SAID for process in running)
+
+
+def test_loops_that_several_threads_want_first(numba, tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYEMBED_CACHE", str(tmp_path))
+    image = np.ones((8, 4, 4), np.float32)
+
+    def lay_out(n, columns, out):
+        columns(image[n : n + 1], out[n : n + 1], 1, 1, 1, 0, 0)
+
+    written, write = [], Path.write_text
+
+    def write_slowly(path, text):
+        written.append(path)
+        time.sleep(0.05)  # so that all threads come while the first one writes
+        return write(path, text)
+
+    monkeypatch.setattr(Path, "write_text", write_slowly)
+    columns = compiled.compile_loops(inspect.unwrap(patches._columns))
+    out = np.empty((8, 4, 4, 1, 1), np.float32)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lay_out, range(8), [columns] * 8, [out] * 8))
+    assert (out == 1).all() and len(written) == 1
 
 
 def test_a_cache_that_cannot_be_written_to(tmp_path):

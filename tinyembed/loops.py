@@ -27,6 +27,7 @@ import os
 import re
 import sys
 import textwrap
+import threading
 import types
 
 from tinyembed import scalars
@@ -145,14 +146,14 @@ class _OfNumbers(ast.NodeTransformer):
 
     def visit_Assign(self, node):
         target = node.targets[0]
-        if isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == MODULE_OF:
+        if (
+            isinstance(node.value, ast.Call)
+            and getattr(node.value.func, "id", "") == "array_module"
+        ):
             return None  # xp = array_module(x)
         if isinstance(target, ast.Subscript):  # x[...] = 0
             target = target.value
         return ast.Assign([target], self.visit(node.value))
-
-
-MODULE_OF = "array_module"
 
 
 def _source(function, name):
@@ -168,8 +169,16 @@ def _functions():
     return "".join(_source(getattr(scalars, name), name) for name in names)
 
 
+_one_at_a_time = threading.Lock()  # loops may be wanted first by several threads at once
+
+
 def load(title, text):
     """The `loops` of a text: imported from its file, which is written where it is missing."""
+    with _one_at_a_time:
+        return _load(title, text)
+
+
+def _load(title, text):
     text = _functions() + text
     source = HEAD.format(title=title, cache=True) + text
     name = f"{title}_{hashlib.sha256(source.encode()).hexdigest()[:12]}"
