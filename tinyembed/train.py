@@ -95,7 +95,8 @@ def main(argv=None):
     spec = MODELS[options.model]
     options.batch_size = options.batch_size or spec.batch_size
     options.temperature = options.temperature or spec.temperature
-    check_batch_size(spec, options.batch_size, options.negatives)
+    # On --resume it is the run that says which model; what is asked otherwise is refused below.
+    check_batch_size(spec, options.batch_size, None if options.resume else options.negatives)
     if options.batch_size < CANDIDATES:
         raise InputError(f"--batch-size {options.batch_size}: at least {CANDIDATES} are compared")
     if options.examples < options.batch_size:
