@@ -15,9 +15,16 @@ from benchmarks.machine import finish, positive, read_options, sgemm_gflops
 from benchmarks.step import random_batch
 from tinyembed import arrays
 from tinyembed.command import Parser, add_width, run
-from tinyembed.layers import conv, cosine, dense
+from tinyembed.layers import conv, cosine, dense, first_conv
 from tinyembed.models import Model
 from tinyembed.optimizers import Adam, Flat
+
+PRODUCTS = [
+    (module, name)
+    for module in (conv, cosine, dense, first_conv)
+    for name in ("matmul", "add_matmul")
+    if hasattr(module, name)
+]
 
 
 def main(argv=None):
@@ -53,8 +60,7 @@ def profile(width, steps):
             clock.watch(layer, f"{part} {name}")
     clock.watch(model.candidate_loss, "loss")
     clock.watch(optimizer, "Adam", ("step",))
-    for module in (conv, cosine, dense):
-        module.matmul = clock.product
+    clock.watch_products()
     totals = []
     try:
         for step in range(steps + 3):  # the first ones warm up
@@ -67,8 +73,7 @@ def profile(width, steps):
             optimizer.step(1e-3)
             totals.append(time.perf_counter() - began)
     finally:
-        for module in (conv, cosine, dense):
-            module.matmul = arrays.matmul
+        clock.leave_products()
     rows = []
     for name in clock.steps[0]:
         every = np.array([step[name] for step in clock.steps])  # (steps, 3)
@@ -98,14 +103,27 @@ class Clock:
 
         return timed
 
-    def product(self, a, b, out=None):
-        """What layers call instead of `matmul`."""
-        began = time.perf_counter()
-        result = arrays.matmul(a, b, out)
-        entry = self.steps[-1][self.inside]
-        entry[1] += time.perf_counter() - began
-        entry[2] += 2 * a.shape[0] * a.shape[1] * b.shape[1] / 1e9
-        return result
+    def watch_products(self):
+        """Time every matrix product of the layers from now on."""
+        for module, name in PRODUCTS:
+            setattr(module, name, self._product(getattr(arrays, name)))
+
+    def leave_products(self):
+        """And no longer."""
+        for module, name in PRODUCTS:
+            setattr(module, name, getattr(arrays, name))
+
+    def _product(self, multiply):
+        def timed(*matrices):  # a, b, or total, a, b
+            began = time.perf_counter()
+            result = multiply(*matrices)
+            entry = self.steps[-1][self.inside]
+            entry[1] += time.perf_counter() - began
+            a, b = matrices[-2:]
+            entry[2] += 2 * a.shape[0] * a.shape[1] * b.shape[1] / 1e9
+            return result
+
+        return timed
 
 
 def table(rows, total):

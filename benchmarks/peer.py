@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from tinyembed.layers.batchnorm import BatchNorm
+from tinyembed.layers.batchnorm_elu import BatchNormElu
 from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d
 from tinyembed.layers.dense import Dense, TiedDense
 from tinyembed.layers.elu import Elu
@@ -49,6 +50,8 @@ class Peer(torch.nn.Module):
         if isinstance(ours, BatchNorm):
             norm = Norm(ours)
             norm.gamma, norm.beta = self._parameter(ours.gamma), self._parameter(ours.beta)
+            if isinstance(ours, BatchNormElu):
+                return torch.nn.Sequential(norm, torch.nn.ELU())
             return norm
         if isinstance(ours, Elu):
             return torch.nn.ELU()

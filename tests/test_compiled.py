@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tinyembed import compiled, loops, optimizers, scalars, threads
 from tinyembed.batches import Batch, draw_candidates
 from tinyembed.formulas import fuse, in_place, mean_rows, sum_rows
-from tinyembed.layers import batchnorm, conv, cosine, elu, lstm, patches
+from tinyembed.layers import batchnorm, batchnorm_elu, conv, cosine, elu, lstm, patches
 from tinyembed.layers.batchnorm import BatchNorm
 from tinyembed.layers.lstm import Lstm
 from tinyembed.models import Model
@@ -31,11 +31,14 @@ FORMULAS = [
     (elu._elu, "m"),
     (elu._elu_gradient, "mm"),
     (batchnorm._scale_and_shift, "mrr"),
-    (batchnorm._sum_of_multiples, "mrmrr"),
+    (batchnorm._sum_of_multiples, "mmrrr"),
     (batchnorm._mean, "m"),
-    (batchnorm._sum, "m"),
     (batchnorm._mean_of_squares, "mr"),
-    (batchnorm._sum_of_products, "mmr"),
+    (batchnorm._sums, "mmr"),
+    (batchnorm_elu._scale_shift_elu, "mrr"),
+    (batchnorm_elu._sums_through_elu, "mmmr"),
+    (batchnorm_elu._multiples_through_elu, "mmmrrr"),
+    (batchnorm_elu._multiple_through_elu, "mmr"),
     (conv.add_bias, "mr"),
     (cosine._take_away, "mccm"),
     (optimizers._move, "mmMMssssss+"),
@@ -73,8 +76,8 @@ def test_a_formula_is_what_it_says(numba, formula, kinds):
         expected = inspect.unwrap(formula)(*apart)
         if formula in (batchnorm._mean, batchnorm._mean_of_squares):
             expected = expected.mean(axis=0)
-        elif formula in (batchnorm._sum, batchnorm._sum_of_products):
-            expected = expected.sum(axis=0)
+        elif formula in (batchnorm._sums, batchnorm_elu._sums_through_elu):
+            expected = np.stack(expected).sum(axis=1)
         if expected is not None:
             assert found.shape == expected.shape and found.dtype == np.float32
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
@@ -86,7 +89,7 @@ def test_a_formula_is_what_it_says(numba, formula, kinds):
 
 def test_every_formula_of_the_package_is_tried():
     tried = {formula for formula, _ in FORMULAS}
-    for module in (batchnorm, conv, cosine, elu, lstm, optimizers):
+    for module in (batchnorm, batchnorm_elu, conv, cosine, elu, lstm, optimizers):
         text = Path(module.__file__).read_text().split("\n")
         for above, line in itertools.pairwise(text):
             if above in ("@fuse", "@in_place", "@sum_rows", "@mean_rows"):
@@ -141,7 +144,7 @@ def test_writing_into_an_argument(numba):
 def test_what_is_not_a_number_stays_so(numba):
     x = np.array([np.nan, np.inf, -np.inf, 1024, -1024], np.float32)
     np.testing.assert_array_equal(elu._elu(x), [np.nan, np.inf, -1, 1024, -1])
-    assert np.isnan(batchnorm._sum(x[:1, None])).all()
+    assert np.isnan(batchnorm._mean(x[:1, None])).all()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -149,7 +152,7 @@ def test_blocks_on_threads_give_the_same(numba, monkeypatch, n):
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, 501, 7)).astype(np.float32)
     scale = rng.standard_normal(7).astype(np.float32)
-    expected = batchnorm._scale_and_shift(x, scale, scale), batchnorm._sum_of_products(x, y, scale)
+    expected = batchnorm._scale_and_shift(x, scale, scale), batchnorm._sums(x, y, scale)
     found = []
     monkeypatch.setattr(compiled, "SMALL", 64)
     monkeypatch.setattr(compiled, "SUMMED", 64)
@@ -158,7 +161,7 @@ def test_blocks_on_threads_give_the_same(numba, monkeypatch, n):
         threads._pool.cache_clear()
         monkeypatch.setenv("OPENBLAS_NUM_THREADS", threads_)
         np.testing.assert_array_equal(batchnorm._scale_and_shift(x, scale, scale), expected[0])
-        found.append(batchnorm._sum_of_products(x, y, scale))
+        found.append(batchnorm._sums(x, y, scale))
     threads.workers.cache_clear()
     threads._pool.cache_clear()
     np.testing.assert_array_equal(*found)

@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 
 from tinyembed.arrays import to_host
 from tinyembed.layers.batchnorm import BatchNorm
+from tinyembed.layers.batchnorm_elu import BatchNormElu
 from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d
 from tinyembed.layers.dense import Dense, TiedDense
 from tinyembed.layers.elu import Elu
@@ -62,10 +63,10 @@ def dense_cases(draw, tied=False):
 
 
 @st.composite
-def norm_cases(draw):
+def norm_cases(draw, kind=BatchNorm):
     rng = np.random.default_rng(draw(seeds))
     shape = (draw(st.integers(3, 5)), *draw(st.lists(small, max_size=2)), draw(small))
-    layer = BatchNorm(shape[-1])
+    layer = kind(shape[-1])
     for name in ("gamma", "beta"):
         setattr(layer, name, Parameter(rng.standard_normal(shape[-1]).astype(np.float32)))
     layer.running_mean[...] = rng.standard_normal(shape[-1])
@@ -110,6 +111,7 @@ CASES = {
     "dense": dense_cases(),
     "tied_dense": dense_cases(tied=True),
     "batch_norm": norm_cases(),
+    "batch_norm_elu": norm_cases(BatchNormElu),
     "elu": elu_cases(),
     "stack": stack_cases(),
 }
@@ -261,6 +263,27 @@ def test_complex_input_leaves_the_running_statistics_alone(xp):
     layer.forward(xp.ones((4, 3), complex), True)
     equal(layer.running_mean, np.zeros(3))
     equal(layer.running_var, np.ones(3))
+
+
+@given(case=norm_cases(BatchNormElu), training=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_batch_norm_and_elu_in_one_are_the_two(xp, case, training):
+    one, x, rng = case
+    one = cast(one, float).to_device(xp)
+    norm = cast(BatchNorm(x.shape[-1]), float).to_device(xp)
+    for name in ("gamma", "beta"):
+        setattr(norm, name, Parameter(getattr(one, name).value.copy()))
+    for name in norm.buffers:
+        setattr(norm, name, getattr(one, name).copy())
+    two, x, dy = Sequential(norm=norm, elu=Elu()), xp.asarray(x), rng.standard_normal(x.shape)
+    found, expected = [], []
+    for layer, into in ((one, found), (two, expected)):
+        y, cache = layer.forward(x, training)
+        into += [y, layer.backward(xp.asarray(dy), cache)]
+        into += [p.grad for p in layer.parameters()]
+        into += [getattr(*where) for where in layer.named_buffers().values()]
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(to_host(a), to_host(b), rtol=1e-12, atol=1e-12)
 
 
 def test_a_tied_weight_is_one_parameter_listed_once():

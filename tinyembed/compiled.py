@@ -86,18 +86,21 @@ def formula(of, arrays):
 
 
 def column_sums(of, arrays):
-    """The sums of a formula's values over the rows of (R, C) arrays, (C,), or NotImplemented."""
+    """The sums of a formula's values over the rows of (R, C) arrays, (C,), or NotImplemented.
+
+    One row for each result of a formula that has several: (K, C).
+    """
     kinds, parts = _seen(arrays, flat=False)
     if kinds is None or arrays[0].ndim != 2:
         return NotImplemented
     rows, columns = arrays[0].shape
-    work, _ = _compiled(of, kinds, loops.SUMS)
-    if rows * columns <= SUMMED:
-        return work(*parts, np.zeros(columns)).astype(np.float32)
+    work, results = _compiled(of, kinds, loops.SUMS)
     sums = threads.run_blocks(
-        lambda block: work(*_cut(kinds, parts, block), np.zeros(columns)), rows, columns, SUMMED
-    )
-    return sum(sums).astype(np.float32)
+        lambda block: work(*_cut(kinds, parts, block), np.zeros((results, columns))),
+        rows, columns, SUMMED,
+    )  # fmt: skip
+    total = sum(sums).astype(np.float32)
+    return total if results > 1 else total[0]
 
 
 _compiled = functools.cache(loops.compile_formula)

@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 
-from tinyembed import compiled, threads
+from tinyembed import compiled, loops, threads
 from tinyembed.arrays import array_module, import_cupy
 
 GROUP = 32  # rows that are added up at a time
@@ -94,29 +94,48 @@ def one_kernel(formula):
 def sum_rows(formula):
     """Make an elementwise formula one of column sums: (R, C) arrays and (C,) arrays to (C,).
 
-    As with `fuse`, the CPU stores no more of the formula's values than a block at a time, and the
-    GPU none of them.
+    A formula with several results has as many sums, in one pass on the CPU. As with `fuse`, the CPU
+    stores no more of the formula's values than a block at a time, and the GPU none of them.
     """
-    kernel = None
+    kernels = None
 
     @functools.wraps(formula)
     def summed(*arrays):
-        nonlocal kernel
+        nonlocal kernels
         first = arrays[0]
         if array_module(first) is not np:
-            if kernel is None:
-                cupy = import_cupy()
-                kernel = cupy.fuse(kernel_name=formula.__name__)(
-                    lambda *parts: cupy.sum(formula(*parts), axis=0)
-                )
-            return kernel(*arrays)
+            if kernels is None:
+                kernels = _sum_kernels(formula)
+            sums = [kernel(*arrays) for kernel in kernels]
+            return sums if len(sums) > 1 else sums[0]
         done = compiled.column_sums(formula, arrays)
         if done is not NotImplemented:
             return done
         cut = _cutter(arrays)
-        return sum(in_blocks(lambda block: _sum_in_groups(formula(*cut(block))), first))
+
+        def work(block):
+            values = formula(*cut(block))
+            if isinstance(values, tuple):
+                return np.stack([_sum_in_groups(v) for v in values])
+            return _sum_in_groups(values)
+
+        return sum(in_blocks(work, first))
 
     return summed
+
+
+def _sum_kernels(formula):
+    """A kernel for each result of a formula, since a kernel ends in one sum."""
+    cupy = import_cupy()
+    fuse_as = cupy.fuse(kernel_name=formula.__name__)
+    count = loops.count_results(formula)
+    if count == 1:
+        return [fuse_as(lambda *parts: cupy.sum(formula(*parts), axis=0))]
+
+    def kernel(k):
+        return fuse_as(lambda *parts: cupy.sum(formula(*parts)[k], axis=0))
+
+    return [kernel(k) for k in range(count)]
 
 
 def mean_rows(formula):

@@ -65,17 +65,18 @@ SUMS = """
 @fast
 def loops({parameters}, TOTAL):
     ROWS, COLUMNS = {first}.shape
-    OUT = np.empty(COLUMNS, np.float32)
+    OUT = np.empty(TOTAL.shape, np.float32)
     for START in range(0, ROWS, {group}):
         OUT[:] = 0
         for I in range(START, min(START + {group}, ROWS)):
             for J in range(COLUMNS):
                 {body}
-        for J in range(COLUMNS):
-            TOTAL[J] += OUT[J]
+        for K in range(len(OUT)):
+            for J in range(COLUMNS):
+                TOTAL[K, J] += OUT[K, J]
     return TOTAL
 """
-RESULT = {BY_COLUMN: "OUT[I, J] = ", FLAT: "OUT[I] = ", SUMS: "OUT[J] += "}
+RESULT = {BY_COLUMN: "OUT[I, J] = ", FLAT: "OUT[I] = ", SUMS: "OUT[{k}, J] += "}
 
 # What an array of a kind has for the number at hand: m has as many as the whole, r one a column,
 # c one a row, s one for all.
@@ -83,13 +84,13 @@ PLACE = {"m": "{}_[I, J]", "r": "{}_[J]", "c": "{}_[I]", "s": "{}_"}
 
 
 def compile_formula(formula, kinds, template):
-    """The loops of an elementwise formula, and whether it has a result.
+    """The loops of an elementwise formula, and how many results it has: more than one for SUMS.
 
     kinds: a letter of PLACE for each parameter; template: BY_COLUMN; FLAT, for m and s alone; or
     SUMS of columns.
     """
-    text, makes = write_out(formula, kinds, template)
-    return load(f"{formula.__name__}_{kinds}", text), makes
+    text, results = write_out(formula, kinds, template)
+    return load(f"{formula.__name__}_{kinds}", text), results
 
 
 def compile_loops(function):
@@ -98,8 +99,8 @@ def compile_loops(function):
 
 
 def write_out(formula, kinds, template):
-    """The text of a formula's loops, and whether it has a result."""
-    function = ast.parse(textwrap.dedent(inspect.getsource(formula))).body[0]
+    """The text of a formula's loops, and how many results it has."""
+    function = _parsed(formula)
     names = [argument.arg for argument in function.args.args]
     place = {name: PLACE[kind].format(name) for name, kind in zip(names, kinds, strict=True)}
     if template is FLAT:
@@ -107,7 +108,10 @@ def write_out(formula, kinds, template):
     lines, changed = [f"{name} = {text}" for name, text in place.items()], {}
     for statement in function.body:
         if isinstance(statement, ast.Return):
-            lines.append(RESULT[template] + ast.unparse(_OfNumbers().visit(statement.value)))
+            lines += [
+                RESULT[template].format(k=k) + ast.unparse(_OfNumbers().visit(value))
+                for k, value in enumerate(_results(statement.value))
+            ]
         elif not isinstance(statement, ast.Expr):  # which is the docstring
             lines += _line(statement)
             changed |= dict.fromkeys(_target(statement) & set(names))
@@ -119,7 +123,26 @@ def write_out(formula, kinds, template):
         group=GROUP,
         body=("\n" + indent).join(lines),
     )
-    return text, isinstance(function.body[-1], ast.Return)
+    return text, _count(function)
+
+
+def count_results(formula):
+    """How many results a formula has: none where it writes into its arguments."""
+    return _count(_parsed(formula))
+
+
+def _parsed(formula):
+    return ast.parse(textwrap.dedent(inspect.getsource(formula))).body[0]
+
+
+def _count(function):
+    last = function.body[-1]
+    return len(_results(last.value)) if isinstance(last, ast.Return) else 0
+
+
+def _results(value):
+    """What a formula returns: one expression, or as many as its tuple has."""
+    return value.elts if isinstance(value, ast.Tuple) else [value]
 
 
 def _line(statement):

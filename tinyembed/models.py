@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, replace
 
-from tinyembed.arrays import array_module, to_host
+from tinyembed.arrays import array_module, on_gpu, to_host
 from tinyembed.contrast import ExcerptContrast
 from tinyembed.errors import InputError
-from tinyembed.layers.batchnorm import BatchNorm
+from tinyembed.layers.batchnorm_elu import BatchNormElu
 from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d
 from tinyembed.layers.cosine import CandidateCosineLoss
 from tinyembed.layers.dense import Dense, TiedDense
 from tinyembed.layers.elu import Elu
+from tinyembed.layers.first_conv import FirstConv2d
 from tinyembed.layers.layer import Layer, Reshape, Sequential
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
 
@@ -90,18 +91,15 @@ def build_encoder(width, rng):
     for i, (out, (kernel, stride, padding)) in enumerate(
         zip(width.conv, GEOMETRY, strict=True), start=1
     ):
-        layers[f"conv{i}"] = Conv2d(
-            channels, out, kernel, stride, padding, bias=False, input_gradient=i > 1, rng=rng
-        )
-        layers[f"conv_norm{i}"] = BatchNorm(out)
-        layers[f"conv_elu{i}"] = Elu()
+        conv = FirstConv2d if i == 1 else Conv2d
+        layers[f"conv{i}"] = conv(channels, out, kernel, stride, padding, bias=False, rng=rng)
+        layers[f"conv_norm{i}"] = BatchNormElu(out)
         channels = out
     features = LAST_IMAGE[0] * LAST_IMAGE[1] * channels
     layers["flatten"] = Reshape(features)
     for i, out in enumerate(width.dense, start=1):
         layers[f"dense{i}"] = Dense(features, out, bias=False, rng=rng)
-        layers[f"dense_norm{i}"] = BatchNorm(out)
-        layers[f"dense_elu{i}"] = Elu()
+        layers[f"dense_norm{i}"] = BatchNormElu(out)
         features = out
     return Sequential(**layers)
 
@@ -116,16 +114,14 @@ def build_decoder(encoder, width):
     for i in (3, 2, 1):
         dense = getattr(encoder, f"dense{i}")
         layers[f"dense{i}"] = TiedDense(dense)
-        layers[f"dense_norm{i}"] = BatchNorm(dense.weight.value.shape[0])
-        layers[f"dense_elu{i}"] = Elu()
+        layers[f"dense_norm{i}"] = BatchNormElu(dense.weight.value.shape[0])
     layers["unflatten"] = Reshape(*LAST_IMAGE, width.conv[-1])
     for i in (4, 3, 2, 1):
         conv = getattr(encoder, f"conv{i}")
         layers[f"conv{i}"] = TiedConvTranspose2d(conv, bias=i == 1)
         if i > 1:
-            layers[f"conv_norm{i}"] = BatchNorm(conv.in_channels)
-        layers[f"conv_elu{i}"] = Elu()
-    return Sequential(**layers)
+            layers[f"conv_norm{i}"] = BatchNormElu(conv.in_channels)
+    return Sequential(**layers, elu=Elu())
 
 
 def build_head(hidden, n_composers, rng, features=EMBEDDING):
@@ -227,9 +223,14 @@ class Model(Layer):
             doutput.logits = self.cross_entropy.backward(loss_caches["composer"])
         self.backward(doutput, cache)
 
-    def encode(self, rolls, batch_size=1000):
-        """The embeddings of units, in evaluation mode: (N, 60, 96) -> (N, 100)."""
+    def encode(self, rolls, batch_size=None):
+        """The embeddings of units, in evaluation mode: (N, 60, 96) -> (N, 100).
+
+        batch_size: how many at once; by default what suits the machine, 1,000 on a GPU, 250 on a
+        CPU: from larger batches come arrays that the system hands out anew each time (memory.py).
+        """
         xp = array_module(rolls)
+        batch_size = batch_size or (1000 if on_gpu(rolls) else 250)
         parts = [
             self.encoder.forward(rolls[i : i + batch_size, ..., None])[0]
             for i in range(0, len(rolls), batch_size)

@@ -25,17 +25,19 @@ class BatchNorm(Layer):
     def forward(self, x, training=False):
         """x: (..., channels) -> y: the same shape."""
         rows = x.reshape(-1, x.shape[-1])  # (R, C): every position of every example
+        mean, inverse_std, scale, shift = self.statistics(rows, training)  # (C,) each
+        y = _scale_and_shift(rows, scale, shift)
+        return y.reshape(x.shape), (rows, mean, inverse_std, training)
+
+    def statistics(self, rows, training):
+        """The mean, 1 / sqrt(var + eps), and the scale and shift that make y of x, (C,) each."""
         if training:
-            mean = _mean(rows)  # (C,)
-            var = _mean_of_squares(rows, mean)  # (C,)
+            mean = _mean(rows)
+            var = _mean_of_squares(rows, mean)
             self._update_running(mean, var, len(rows))
         else:
             mean, var = self.running_mean, self.running_var
-        inverse_std, scale, shift = _normalizer(
-            mean, var, self.gamma.value, self.beta.value, self.eps
-        )  # (C,) each
-        y = _scale_and_shift(rows, scale, shift)
-        return y.reshape(x.shape), (rows, mean, inverse_std, training)
+        return mean, *_normalizer(mean, var, self.gamma.value, self.beta.value, self.eps)
 
     def _update_running(self, mean, var, count):
         if mean.dtype.kind == "c":  # a complex step differentiates; it must not leave a trace
@@ -46,28 +48,25 @@ class BatchNorm(Layer):
     def backward(self, dy, cache):
         rows, mean, inverse_std, training = cache
         drows = dy.reshape(rows.shape)  # (R, C)
-        dbeta = _sum(drows)
-        products = _sum_of_products(drows, rows, mean)
-        # The batch's mean and variance depend on x too. Through them, each channel's gradient
-        # loses its mean and its component along the normalized values.
-        scale, times_rows, constant = _backward(
-            self.beta.grad, self.gamma.grad, dbeta, products, self.gamma.value, mean, inverse_std,
-            len(rows),
-        )  # fmt: skip
-        if training:
-            dx = _sum_of_multiples(drows, scale, rows, times_rows, constant)
-        else:
-            dx = drows * scale
+        terms = self.gradient_terms(*_sums(drows, rows, mean), mean, inverse_std, len(rows))
+        dx = _sum_of_multiples(drows, rows, *terms) if training else drows * terms[0]
         return dx.reshape(dy.shape)
+
+    def gradient_terms(self, dbeta, products, mean, inverse_std, count):
+        """Add to the gradients; returns a, b and c of dx = a dy + b x + c, (C,) each.
+
+        The batch's mean and variance depend on x too. Through them, each channel's gradient loses
+        its mean and its component along the normalized values. In evaluation dx is a dy alone.
+        dbeta, products: the sums over the rows of dy and of dy (x - mean); count: how many rows.
+        """
+        return _gradient_terms(
+            self.beta.grad, self.gamma.grad, dbeta, products, self.gamma.value, mean, inverse_std,
+            count,
+        )  # fmt: skip
 
 
 @mean_rows
 def _mean(x):
-    return x
-
-
-@sum_rows
-def _sum(x):
     return x
 
 
@@ -78,8 +77,8 @@ def _mean_of_squares(x, mean):
 
 
 @sum_rows
-def _sum_of_products(dy, x, mean):
-    return dy * (x - mean)
+def _sums(dy, x, mean):
+    return dy, dy * (x - mean)
 
 
 @one_kernel
@@ -96,7 +95,7 @@ def _follow(running_mean, running_var, mean, var, unbiased, momentum):
 
 
 @one_kernel
-def _backward(beta_grad, gamma_grad, dbeta, products, gamma, mean, inverse_std, count):
+def _gradient_terms(beta_grad, gamma_grad, dbeta, products, gamma, mean, inverse_std, count):
     dgamma = products * inverse_std
     beta_grad += dbeta
     gamma_grad += dgamma
@@ -111,5 +110,5 @@ def _scale_and_shift(x, scale, shift):
 
 
 @fuse
-def _sum_of_multiples(a, times_a, b, times_b, constant):
-    return a * times_a + b * times_b + constant
+def _sum_of_multiples(dy, x, times_dy, times_x, constant):
+    return dy * times_dy + x * times_x + constant

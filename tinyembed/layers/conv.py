@@ -18,16 +18,13 @@ class Conv2d(Layer):
     in_channels, out_channels: C and M; kernel_size, stride, padding: (height, width) each.
     weight: (kh * kw * C, M), its rows ordered by kernel row, kernel column, channel.
     bias: (M,), or None where batch norm follows, which would subtract it again.
-    input_gradient: False where nobody asks for dx, below a network's first layer.
     """
 
     def __init__(
-        self, in_channels, out_channels, kernel_size, stride, padding=(0, 0), bias=True,
-        input_gradient=True, *, rng,
-    ):  # fmt: skip
+        self, in_channels, out_channels, kernel_size, stride, padding=(0, 0), bias=True, *, rng
+    ):
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.input_gradient = input_gradient
         fan_in = kernel_size[0] * kernel_size[1] * in_channels
         self.weight = Parameter(normal(rng, fan_in, out_channels, std=fan_in**-0.5))
         self.bias = Parameter(zeros(out_channels)) if bias else None
@@ -42,13 +39,19 @@ class Conv2d(Layer):
 
     def backward(self, dy, cache):
         patches, shape = cache
-        add_matmul(self.weight.grad, flat(patches).T, flat(dy))  # (kh*kw*C, M)
-        if self.bias is not None:
-            self.bias.grad += flat(dy).sum(axis=0)
-        if not self.input_gradient:
-            return None
+        self.add_gradients(dy, patches)
         dpatches = matmul(flat(dy), self.weight.value.T).reshape(patches.shape)
         return fold(dpatches, shape, self.kernel_size, self.stride, self.padding)
+
+    def add_gradients(self, dy, patches):
+        """To those of weight and bias. dy: (N, Ho, Wo, M); patches: (N, Ho, Wo, kh*kw*C)."""
+        add_matmul(self.weight.grad, flat(patches).T, flat(dy))  # (kh*kw*C, M)
+        self.add_bias_gradient(dy)
+
+    def add_bias_gradient(self, dy):
+        """To that of the bias, if there is one."""
+        if self.bias is not None:
+            self.bias.grad += flat(dy).sum(axis=0)
 
 
 class TiedConvTranspose2d(Layer):

@@ -55,7 +55,8 @@ def layer_errors(layer, x, dy, training=True):
 
     layer: any layer; x: an input; dy: an upstream gradient, of the output's shape. dy must not be
     uniform: after softmax or batch norm the sum of all outputs is constant, so that its gradient
-    is 0 and a wrong backward would pass. Returns {"x" or a parameter's name: relative error}.
+    is 0 and a wrong backward would pass. Returns {"x" or a parameter's name: relative error},
+    without x where the layer's backward returns None, as a network's first layer's does.
     """
     cast(layer, float)
     named = layer.named_parameters()
@@ -65,7 +66,7 @@ def layer_errors(layer, x, dy, training=True):
     def loss_of(x):
         return (layer.forward(x, training)[0] * dy).sum()
 
-    errors = {"x": relative_error(dx, complex_step(loss_of, x))}
+    errors = {} if dx is None else {"x": relative_error(dx, complex_step(loss_of, x))}
     for name, parameter in named.items():
         real = parameter.value
 

@@ -20,15 +20,16 @@ def columns(x, kernel_size, stride, padding):
     if on_gpu(x):
         _COLUMNS(x, h, w, c, ho, wo, kh, kw, sh, sw, ph, pw, patches)
         return patches.reshape(n, ho, wo, kh * kw * c)
-    if takes(x):
-        rows = x.reshape(n, h, w * c)
-        in_blocks(lambda b: _columns(rows[b], patches[b], c, sh, sw, ph, pw), patches)
-        return patches.reshape(n, ho, wo, kh * kw * c)
-
-    if _tiles(kernel_size, stride, padding, (h, w)):  # nothing overlaps: a change of order
+    if tiles(kernel_size, stride, padding, (h, w)):  # nothing overlaps: a change of order
 
         def lay_out(block):
             patches[block] = x[block].reshape(-1, ho, kh, wo, kw * c).swapaxes(2, 3)
+
+    elif takes(x):
+        rows = x.reshape(n, h, w * c)
+
+        def lay_out(block):
+            _columns(rows[block], patches[block], c, sh, sw, ph, pw)
 
     else:
 
@@ -51,15 +52,16 @@ def fold(patches, shape, kernel_size, stride, padding):
     y = array_module(patches).empty(shape, patches.dtype)
     if on_gpu(patches):
         return _FOLD(patches, h, w, c, ho, wo, kh, kw, *stride, *padding, y)
-    if takes(patches):
-        rows = y.reshape(n, h, w * c)
-        in_blocks(lambda b: _fold(patches[b], rows[b], c, *stride, *padding), patches)
-        return y
-
-    if _tiles(kernel_size, stride, padding, (h, w)):
+    if tiles(kernel_size, stride, padding, (h, w)):
 
         def add_up(block):
             y[block].reshape(-1, ho, kh, wo, kw * c)[...] = patches[block].swapaxes(2, 3)
+
+    elif takes(patches):
+        rows = y.reshape(n, h, w * c)
+
+        def add_up(block):
+            _fold(patches[block], rows[block], c, *stride, *padding)
 
     else:
 
@@ -102,14 +104,15 @@ def _meetings(ho, wo, c, kernel_size, stride):
             yield in_patches, (slice(None), rows, groups, slice(width))
 
 
-def _tiles(kernel_size, stride, padding, size):
+def tiles(kernel_size, stride, padding, size):
     """Whether the patches cover the image once, like tiles."""
     fits = all(length % kernel == 0 for length, kernel in zip(size, kernel_size, strict=True))
     return fits and kernel_size == stride and not any(padding)
 
 
-# Both once more as loops, for numba. A kernel's row, kw * c numbers, is one run of the image's row,
-# but for what lies in the padding.
+# Both once more as loops, for numba, but for tiles, which NumPy lays out as fast. A kernel's row,
+# kw * c numbers, is one run of the image's row, but for what lies in the padding. To cut both runs
+# out first makes them twice as fast as to count places from the image's left.
 
 
 @compile_loops
@@ -124,16 +127,19 @@ def _columns(image, patches, c, sh, sw, ph, pw):
                 last = max(first, min(run, width - start))
                 for i in range(kh):
                     row = top * sh - ph + i
+                    patch = patches[n, top, left, i]
                     if row < 0 or row >= height:
                         for k in range(run):
-                            patches[n, top, left, i, k] = 0
+                            patch[index(k)] = 0
                     else:
                         for k in range(first):
-                            patches[n, top, left, i, k] = 0
-                        for k in range(first, last):
-                            patches[n, top, left, i, k] = image[n, row, index(start + k)]
+                            patch[index(k)] = 0
+                        inside = patch[first:last]
+                        seen = image[n, row, start + first : start + last]
+                        for k in range(seen.size):
+                            inside[index(k)] = seen[index(k)]
                         for k in range(last, run):
-                            patches[n, top, left, i, k] = 0
+                            patch[index(k)] = 0
 
 
 @compile_loops
@@ -143,14 +149,18 @@ def _fold(patches, image, c, sh, sw, ph, pw):
     for n in range(examples):
         for row in range(height):
             for k in range(width):
-                image[n, row, k] = 0
+                image[n, row, index(k)] = 0
             for i in range(kh):
                 top = (row + ph - i) // sh
                 if top >= 0 and top < ho and top * sh == row + ph - i:
                     for left in range(wo):
                         start = (left * sw - pw) * c
-                        for k in range(max(0, -start), min(run, width - start)):
-                            image[n, row, index(start + k)] += patches[n, top, left, i, k]
+                        first = max(0, -start)
+                        last = max(first, min(run, width - start))
+                        inside = patches[n, top, left, i, first:last]
+                        seen = image[n, row, start + first : start + last]
+                        for k in range(seen.size):
+                            seen[index(k)] += inside[index(k)]
 
 
 # And for a GPU, where each of the slices above would be a kernel: 85 fewer in a step.

@@ -1,0 +1,116 @@
+"""The convolution of sparse images: the same numbers as any convolution's, by another way."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyembed.layers.conv import Conv2d, flat
+from tinyembed.layers.first_conv import SPARSE, FirstConv2d, sounding_patches
+from tinyembed.layers.gradcheck import cast, layer_errors
+from tinyembed.layers.patches import columns
+
+small = st.integers(1, 3)
+
+
+@st.composite
+def cases(draw):
+    """A FirstConv2d of float64, images with more or fewer zeros, and an rng."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, c, m, kh, kw, ho, wo = (draw(small) for _ in range(7))
+    conv = FirstConv2d(c, m, (kh, kw), (kh, kw), bias=draw(st.booleans()), rng=rng)
+    shape = n, ho * kh, wo * kw, c
+    share = draw(st.sampled_from([0, SPARSE / 4, SPARSE, 0.5, 1]))
+    x = rng.standard_normal(shape) * (rng.random(shape) < share)
+    return cast(conv, float), x, rng
+
+
+def is_sparse(cache):
+    return cache[0] is not None
+
+
+@given(case=cases())
+@settings(max_examples=60, deadline=None)
+def test_it_is_a_convolution(case):
+    conv, x, rng = case
+    other = Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, rng=rng)
+    other.weight, other.bias = conv.weight, conv.bias
+    expected, _ = other.forward(x)
+    y, _ = conv.forward(x)
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+    assert is_sparse(conv.forward(x)[1]) == (np.count_nonzero(x) <= SPARSE * x.size)
+
+
+@given(case=cases())
+@settings(max_examples=40, deadline=None)
+def test_its_gradients_are_those_of_forward(case):
+    conv, x, rng = case
+    y, cache = conv.forward(x)
+    assert conv.backward(rng.standard_normal(y.shape), cache) is None
+    errors = layer_errors(conv, x, rng.standard_normal(y.shape))
+    assert set(errors) == set(conv.named_parameters())
+    assert max(errors.values()) < 1e-10, errors
+
+
+@given(case=cases())
+@settings(max_examples=20, deadline=None)
+def test_backward_adds(case):
+    conv, x, rng = case
+    y, cache = conv.forward(x)
+    dy = rng.standard_normal(y.shape)
+    conv.backward(dy, cache)
+    once = [p.grad.copy() for p in conv.parameters()]
+    conv.backward(dy, cache)
+    for grad, p in zip(once, conv.parameters(), strict=True):
+        np.testing.assert_array_equal(2 * grad, p.grad)
+
+
+def test_kernels_that_overlap_go_the_common_way():
+    rng = np.random.default_rng(0)
+    conv = cast(FirstConv2d(1, 2, (2, 4), (2, 2), rng=rng), float)
+    x = np.zeros((2, 4, 8, 1))
+    x[1, 2, 3] = 1  # seen by two kernels
+    y, cache = conv.forward(x)
+    assert not is_sparse(cache) and np.count_nonzero(y) == 4
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, complex])
+def test_the_dtype_stays(dtype):
+    rng = np.random.default_rng(0)
+    conv = cast(FirstConv2d(1, 4, (12, 6), (12, 6), bias=False, rng=rng), np.float32)
+    x = (rng.random((3, 60, 96, 1)) < 20 / 5760).astype(dtype)
+    y, cache = conv.forward(x)
+    assert is_sparse(cache) and y.shape == (3, 5, 16, 4) and y.dtype == dtype
+    if dtype == np.float32:
+        conv.backward(y, cache)
+        assert conv.weight.grad.dtype == np.float32
+
+
+def test_what_is_not_a_number_is_not_hidden():
+    rng = np.random.default_rng(0)
+    conv = FirstConv2d(1, 4, (12, 6), (12, 6), bias=False, rng=rng)
+    x = np.zeros((2, 60, 96, 1), np.float32)
+    x[1, 30, 40] = np.nan
+    y, _ = conv.forward(x)
+    assert not np.isnan(y[0]).any() and np.isnan(y[1, 2, 6]).all() and np.isnan(y).sum() == 4
+
+
+@given(case=cases())
+@settings(max_examples=40, deadline=None)
+def test_the_patches_left_out_are_silent(case):
+    conv, x, _ = case
+    found = sounding_patches(x, conv.kernel_size)
+    if found is not None:
+        everything = flat(columns(x, conv.kernel_size, conv.stride, conv.padding))
+        sounding, patches = found
+        np.testing.assert_array_equal(sounding, np.flatnonzero(everything.any(axis=1)))
+        np.testing.assert_array_equal(patches, everything[sounding])
+
+
+def test_an_encoder_begins_with_it():
+    from tinyembed.models import WIDTHS, build_encoder
+
+    encoder = build_encoder(WIDTHS["small"], np.random.default_rng(0))
+    first, *others = [v for v in encoder.sublayers().values() if isinstance(v, Conv2d)]
+    assert isinstance(first, FirstConv2d)
+    assert not any(isinstance(other, FirstConv2d) for other in others)
