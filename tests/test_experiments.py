@@ -11,7 +11,7 @@ from tinyembed.errors import InputError, WorkError
 from tinyembed.evaluation import ranks as ranks_module
 from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
 from tinyembed.evaluation.composers import classify, classify_pieces, train_classifier
-from tinyembed.evaluation.experiments import Stage, check_split, run_majority
+from tinyembed.evaluation.experiments import Stage, check_split, run_majority, run_prediction
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.prediction import (
     PLAIN,
@@ -24,6 +24,7 @@ from tinyembed.evaluation.prediction import (
 )
 from tinyembed.evaluation.prediction import given as given_units
 from tinyembed.evaluation.ranks import random_ranks, ranks_among, same_piece_ranks
+from tinyembed.evaluation.shrinkage import SHARES, choose_share, shrink, unit
 from tinyembed.layers.cosine import CosineLoss
 from tinyembed.layers.gradcheck import cast, directional_error
 from tinyembed.music.corpus import Corpus
@@ -289,3 +290,51 @@ def test_a_test_piece_too_short():
         Stage.build(corpus, 0)
     with pytest.raises(InputError, match="held out"):
         Stage.build(made_up_corpus([40] * 3), 0)
+
+
+def test_a_prediction_is_drawn_to_the_last_unit():
+    rng = np.random.default_rng(0)
+    predicted, last = rng.standard_normal((2, 5, 3)) * [[[10.0]], [[0.1]]]
+    assert shrink(predicted, last, 0.0) is predicted
+    for share in (0.1, 0.5, 1.0):
+        found = shrink(predicted, last, share)
+        for a, p, q in zip(found, predicted, last, strict=True):
+            p, q = p / np.linalg.norm(p), q / np.linalg.norm(q)
+            np.testing.assert_allclose(a, p + share * q, rtol=1e-9)
+    mostly_last = shrink(predicted, last, 1e6)
+    np.testing.assert_allclose(unit(mostly_last), unit(last), atol=1e-5)
+
+
+def test_the_share_that_ranks_best_is_taken():
+    nothing = np.array([np.nan, np.nan])
+
+    def rank(of, kind="rank_same_piece"):
+        return lambda share: {"rank": nothing, "rank_same_piece": nothing, kind: of[share]}
+
+    of = {0.0: np.array([5, 7]), 0.1: np.array([3, np.nan]), 0.5: np.array([1, 8])}
+    assert choose_share(tuple(of), rank(of)) == 0.1
+    assert choose_share(tuple(of), rank(of, "rank")) == 0.1
+    assert (
+        choose_share((0.0, 0.1), lambda share: {"rank": nothing, "rank_same_piece": nothing}) == 0
+    )
+    even = {0.0: np.ones(2), 0.1: np.ones(2)}
+    assert choose_share(tuple(even), rank(even)) == 0
+
+
+def test_the_validation_pieces_choose_the_share():
+    """Where the network has learned nothing, most of the last unit is best."""
+    corpus = made_up_corpus([60] * 24).split(0)
+    stage = Stage.build(corpus, 0)
+    rng = np.random.default_rng(0)
+    embeddings = {
+        name: rng.standard_normal((len(getattr(stage, name)), 4)).cumsum(axis=0).astype(np.float32)
+        for name in ("train", "validation", "test")
+    }
+    recipe = replace(RECIPE, warm_up=0, shortcut=False, recall=False)
+    found = run_prediction(stage, embeddings, np, 1, False, recipe)
+    none = run_prediction(stage, embeddings, np, 1, False, replace(recipe, shares=(0.0,)))
+    assert found["share"] == max(SHARES) and none["share"] == 0
+    assert np.nanmean(found["rank_same_piece"]) < np.nanmean(none["rank_same_piece"])
+    np.testing.assert_array_equal(found["repetition_rank"], none["repetition_rank"])
+    short = replace(stage, validation=Passages.of(made_up_corpus([20, 20]), np.arange(2), 1))
+    assert run_prediction(short, embeddings, np, 1, False, recipe)["share"] == 0

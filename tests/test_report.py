@@ -69,6 +69,7 @@ def make_results(names=PAPER_MODELS, composers=("Bach", "Chopin", EVIL), sequenc
         entry["box"], entry["box_same_piece"] = (box(by_kind[kind]) for kind in kinds)
         entry["composers"] = {**score(skill), "composers": list(composers), "pieces": score(0.6)}
         entry["examples"], entry["validation_loss"] = 300_000, 1.2345
+        entry["last_unit_shares"] = [0.25 if name == "context" else 0.0]
         entry["seconds"] = {"train": 4000, "embed": 12, "lstm": 400, "rank": 30, "classifier": 9}
         entry["commands"] = {"train": f"python -m tinyembed.train --model {name}"}
         return entry
@@ -80,7 +81,13 @@ def make_results(names=PAPER_MODELS, composers=("Bach", "Chopin", EVIL), sequenc
         "seconds": 31_000.0,
         "device": "cpu",
         "machine": "two cores",
-        "settings": {"width": "small", "examples": 300_000, "keys": 1, "seeds": [0]},
+        "settings": {
+            "width": "small",
+            "examples": 300_000,
+            "keys": 1,
+            "seeds": [0],
+            "predictor": "A network predicts.",
+        },
         "corpus": {
             "data": f"piano {EVIL}",
             "table": [{"composer": c, "train": 10 + i, "test": 4} for i, c in enumerate(composers)],
@@ -178,6 +185,13 @@ def rows_of(markdown, caption):
     lines = markdown[markdown.index(caption) :].split("\n\n")[1].splitlines()
     cells = [[c.strip().strip("*") for c in line.strip("|").split(" | ")] for line in lines]
     return cells[0], {row[0]: row[1:] for row in cells[2:]}
+
+
+def test_how_much_of_the_last_unit_was_added(results, tmp_path):
+    write_report(tmp_path, results)
+    text = (tmp_path / "report.md").read_text()
+    assert "A network predicts. That length came to be 0 for Autoencoder - Note Drop," in text
+    assert "; 0.25 for Predict Context." in text
 
 
 def test_all_its_files_are_there(folder):

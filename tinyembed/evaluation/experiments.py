@@ -19,6 +19,7 @@ from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.ranks import CANDIDATES, random_ranks, same_piece_ranks
+from tinyembed.evaluation.shrinkage import choose_share, shrink
 from tinyembed.music.cutting import Cutter
 from tinyembed.music.duplicates import unique_units
 from tinyembed.music.midi import TICKS_PER_BEAT
@@ -80,7 +81,7 @@ class Stage:
     @property
     def candidates(self):
         """How many candidates there are: 1,000, or fewer in a small corpus."""
-        return min(CANDIDATES, int(self.test.sounds.sum()))
+        return _candidates(self.test)
 
     def has_same_piece_candidates(self):
         """Whether any test sequence leaves units of its piece that share no beat with it."""
@@ -101,17 +102,25 @@ class Stage:
         """The piece of each test sequence: (S,)."""
         return self.test.piece_of(self.test.sequences()[:, 0])
 
-    def rank(self, predicted, embeddings, xp):
-        """Both kinds of ranks of predictions (S, D) on the device: two (S,) arrays."""
-        sequences = self.test.sequences()
-        sounding = np.flatnonzero(self.test.sounds)
+    def rank(self, predicted, embeddings, xp, of="test"):
+        """Both kinds of ranks of predictions (S, D) on the device: two (S,) arrays.
+
+        embeddings: of all rows; of: which passages they are of.
+        """
+        passages = getattr(self, of)
+        sequences = passages.sequences()
+        sounding = np.flatnonzero(passages.sounds)
         right = np.searchsorted(sounding, sequences[:, -1])
         return {
             "rank": random_ranks(predicted, embeddings[xp.asarray(sounding)], right, self.seed),
             "rank_same_piece": same_piece_ranks(
-                predicted, embeddings, self.test, sequences, self.seed, self.candidates
+                predicted, embeddings, passages, sequences, self.seed, _candidates(passages)
             ),
         }
+
+
+def _candidates(passages):
+    return min(CANDIDATES, int(passages.sounds.sum()))
 
 
 def train_predictor(stage, embeddings, xp, steps, recipe=prediction.RECIPE, progress=None):
@@ -131,17 +140,15 @@ def run_prediction(
     """Train the LSTM, predict, rank; and rank the last unit repeated, and the mean embedding.
 
     embeddings: from `Stage.embed`. Returns arrays over the test sequences (rank, rank_same_piece,
-    and both with repetition_ and mean_ before) and seconds and validation_loss, numbers.
+    and both with repetition_ and mean_ before) and seconds, validation_loss and share, numbers.
     """
     began = time.perf_counter()
     network, loss = train_predictor(stage, embeddings, xp, steps, recipe, progress)
+    share = _best_share(stage, embeddings, xp, network, recipe.shares, progress)
     trained = time.perf_counter()
-    test = xp.asarray(embeddings["test"])
-    sequences = stage.test.sequences()
-    predicted = prediction.predict(network, test, sequences, xp, progress)
-    answers = stage.rank(predicted, test, xp)
+    test, predicted, last = _predict(stage.test, embeddings["test"], xp, network, progress)
+    answers = stage.rank(shrink(predicted, last, share), test, xp)
     ranked = time.perf_counter()
-    last = test[xp.asarray(sequences[:, -2])]
     mean = xp.broadcast_to(xp.asarray(embeddings["train"].mean(axis=0)), last.shape)
     for name, simple in (("repetition", last), ("mean", mean)):
         ranks = stage.rank(simple, test, xp)
@@ -149,9 +156,30 @@ def run_prediction(
     return {
         **answers,
         "validation_loss": loss,
+        "share": share,
         "lstm_seconds": trained - began,
         "rank_seconds": ranked - trained,
     }
+
+
+def _predict(passages, embeddings, xp, network, progress):
+    """The embeddings on the device, what the network predicts from them, and each last unit."""
+    embeddings, sequences = xp.asarray(embeddings), passages.sequences()
+    predicted = prediction.predict(network, embeddings, sequences, xp, progress)
+    return embeddings, predicted, embeddings[xp.asarray(sequences[:, -2])]
+
+
+def _best_share(stage, embeddings, xp, network, shares, progress):
+    """The share of the last unit that ranks best on the validation pieces."""
+    if len(shares) == 1 or len(stage.validation.sequences()) == 0:
+        return shares[0]
+    validation = stage.validation, embeddings["validation"]
+    rows, predicted, last = _predict(*validation, xp, network, progress)
+
+    def rank(share):
+        return stage.rank(shrink(predicted, last, share), rows, xp, "validation")
+
+    return choose_share(shares, rank)
 
 
 def run_composers(stage, embeddings, xp, steps=composers.STEPS, progress=None):

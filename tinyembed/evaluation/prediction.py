@@ -2,11 +2,12 @@
 
 The paper gives three layers of LSTM and no more. Trained to come close to the eighth embedding,
 they predict what is likely in general, and fall behind the simplest answer of all, the seventh
-unit again, wherever candidates resemble each other. Three changes help: a shortcut past the LSTM
+unit again, wherever candidates resemble each other. Four changes help: a shortcut past the LSTM
 that starts from the last unit and sees which of the seven resemble each other (predictor.py); a
-loss that compares the target with others of the same piece, as the rank does; and learning the
-shortcut first, so that the LSTM learns what is left. `benchmarks/recipes.py` measures each on the
-validation pieces.
+loss that compares the target with others of the same piece, as the rank does; learning the
+shortcut first, so that the LSTM learns what is left; and drawing the answer back to the last unit
+where that helps on the validation pieces (shrinkage.py). `benchmarks/recipes.py` measures each on
+them.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from tinyembed.batches import random_stream
 from tinyembed.errors import InputError
 from tinyembed.evaluation.fitting import fit
 from tinyembed.evaluation.predictor import UNITS, Predictor
+from tinyembed.evaluation.shrinkage import SHARES
 from tinyembed.layers.cosine import BatchCosineLoss, CosineLoss
 
 STEPS = 3000
@@ -39,6 +41,8 @@ class Recipe:
                  batches of 400, with twice as many of a piece
     rate:        of Adam, at its peak, once the LSTM joins
     standardize: whether each of an embedding's numbers is brought to mean 0 and variance 1 first
+    shares:      of the last unit, in what is ranked; the best on the validation pieces is taken
+                 (shrinkage.py)
     """
 
     shortcut: bool = True
@@ -48,6 +52,7 @@ class Recipe:
     warm_up: int = 2
     rate: float = 3e-4
     standardize: bool = True
+    shares: tuple = SHARES
 
     def describe(self):
         """The same for readers of a report."""
@@ -60,14 +65,23 @@ class Recipe:
             )
         if self.temperature is None:
             return text + "; the loss is 1 - cosine with the target."
-        return (
-            f"{text}; the loss is the cross-entropy of the target among all targets of a batch, "
+        text += (
+            "; the loss is the cross-entropy of the target among all targets of a batch, "
             f"{self.per_piece} of each piece, by cosine at temperature {self.temperature:g}. The "
             "same recipe and length for every embedding, chosen on validation pieces."
         )
+        if len(self.shares) > 1:
+            text += (
+                " To the prediction, of length 1, the last unit is added with the length, one of "
+                f"{', '.join(f'{share:g}' for share in self.shares)}, that ranks best among units "
+                "of the same validation piece."
+            )
+        return text
 
 
-PLAIN = Recipe(shortcut=False, recall=False, temperature=None, per_piece=1, warm_up=0, rate=1e-3)
+PLAIN = Recipe(
+    shortcut=False, recall=False, temperature=None, per_piece=1, warm_up=0, rate=1e-3, shares=(0.0,)
+)
 RECIPE = Recipe()
 
 

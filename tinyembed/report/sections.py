@@ -12,8 +12,10 @@ from tinyembed.report.words import (
     duration,
     entries,
     expectations,
+    label,
     models_of,
     number,
+    rank_text,
     share,
     summary,
 )
@@ -107,11 +109,22 @@ def _leakage(corpus):
     return text
 
 
+def last_unit_added(results):
+    """How long the last unit is, beside predictions of length 1, in a sentence."""
+    names = {}
+    for name, entry in entries(results):
+        for length in dict.fromkeys(entry.get("last_unit_shares") or ()):
+            names.setdefault(length, []).append(label(results, name))
+    told = [f"{rank_text(length)} for {', '.join(names[length])}" for length in sorted(names)]
+    return f" That length came to be {'; '.join(told)}." if told else ""
+
+
 def prediction_section(results):
     """Tables and pictures of section 5.0.1."""
     table = rank_tables.table_2(results)
     if table is None:
         return []
+    predictor = dig(results, "settings", "predictor")
     blocks = [
         Heading("Forward prediction"),
         Paragraph(
@@ -121,9 +134,7 @@ def prediction_section(results):
             "The second kind is harder: units of the same piece that share no beat with the target "
             "or the seven, drawn with replacement, since a piece has fewer than 999 of them."
         ),
-        Paragraph(dig(results, "settings", "predictor"))
-        if dig(results, "settings", "predictor")
-        else None,
+        Paragraph(predictor + last_unit_added(results)) if predictor else None,
         table,
         Picture("ranks.png", "Boxes of the ranks of each model, for both kinds of candidates",
             "Figure 3 for this corpus. Box: quartiles; whiskers: the outermost ranks within 1.5 "
