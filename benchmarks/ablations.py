@@ -83,8 +83,8 @@ def measure(name, seed, corpus, stage, options):
     model, _ = load_weights(Run(place).weights_file)
     tell(f"{name}, seed {seed}: embedding, LSTM, classifier")
     embeddings = {key: row.change(e) for key, e in embed(model, stage).items()}
-    # The pieces that could say how much of the last unit to add are those it is judged on: none.
-    recipe = replace(prediction.RECIPE, shares=(0.0,), **dict(row.predictor))
+    # The pieces that would choose how much of the last unit to add are the ones judged on here.
+    recipe = replace(prediction.RECIPE, last_unit=(0.0,), **dict(row.predictor))
     steps = options.lstm_steps
     if row.without_lstm:  # as it begins, when it adds nothing to the shortcut
         recipe, steps = replace(recipe, warm_up=recipe.warm_up * steps, rate=0.0), 1

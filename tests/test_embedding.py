@@ -29,9 +29,9 @@ from tinyembed.runs import digest, load_weights, save_weights
 with_music21 = pytest.mark.skipif(not util.find_spec("music21"), reason="music21 not installed")
 
 
-def make_model(name="context", seed=0):
-    """A small model as if trained a little: its statistics are not those of a new one."""
-    model = Model(name, "small", ["A", "B"], np.random.default_rng(seed))
+def make_model(name="context", seed=0, width="small"):
+    """A model as if trained a little: its statistics are not those of a new one."""
+    model = Model(name, width, ["A", "B"], np.random.default_rng(seed))
     rng = np.random.default_rng(seed + 1)
     for owner, buffer in model.named_buffers().values():
         value = getattr(owner, buffer)
@@ -94,6 +94,21 @@ def test_every_way_in_gives_the_same_bits(song, model, weights):
 def test_a_row_is_the_same_bits_in_any_company(chosen):
     """Alone, twice, or among any others: blocks of one size add up in one order."""
     np.testing.assert_array_equal(embed(_UNITS[chosen], _MODEL), _ROWS[chosen])
+
+
+@pytest.mark.parametrize("width", ["small", "paper"])
+def test_a_quiet_row_is_the_same_bits_in_loud_company(width):
+    """A chord or two: the first convolution leaves nearly all of its patches out."""
+    model = make_model(width=width)
+    units = np.zeros((3, 60, 96), np.float32)
+    for beat in range(4):
+        units[0, [20, 24, 27], 24 * beat] = 1
+    units[1, 30, 0] = 1
+    for unit in units:
+        alone = embed(unit, model)
+        for company in (units, _UNITS):
+            together = embed(np.concatenate([unit[None], company]), model)
+            np.testing.assert_array_equal(alone[0], together[0])
 
 
 _MODEL = make_model()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tinyembed.arrays import to_host
 from tinyembed.errors import InputError, WorkError
 from tinyembed.evaluation import ranks as ranks_module
 from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
@@ -24,7 +25,7 @@ from tinyembed.evaluation.prediction import (
 )
 from tinyembed.evaluation.prediction import given as given_units
 from tinyembed.evaluation.ranks import random_ranks, ranks_among, same_piece_ranks
-from tinyembed.evaluation.shrinkage import SHARES, choose_share, shrink, unit
+from tinyembed.evaluation.shrinkage import WEIGHTS, choose_weight, shrink, unit
 from tinyembed.layers.cosine import CosineLoss
 from tinyembed.layers.gradcheck import cast, directional_error
 from tinyembed.music.corpus import Corpus
@@ -292,49 +293,63 @@ def test_a_test_piece_too_short():
         Stage.build(made_up_corpus([40] * 3), 0)
 
 
-def test_a_prediction_is_drawn_to_the_last_unit():
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_prediction_is_drawn_to_the_last_unit(xp, dtype):
     rng = np.random.default_rng(0)
-    predicted, last = rng.standard_normal((2, 5, 3)) * [[[10.0]], [[0.1]]]
-    assert shrink(predicted, last, 0.0) is predicted
-    for share in (0.1, 0.5, 1.0):
-        found = shrink(predicted, last, share)
-        for a, p, q in zip(found, predicted, last, strict=True):
+    predicted, last = (rng.standard_normal((2, 5, 3)) * [[[10.0]], [[0.1]]]).astype(dtype)
+    predicted[0] = 0
+    on_device = xp.asarray(predicted), xp.asarray(last)
+    assert shrink(*on_device, 0.0) is on_device[0]
+    for weight in (0.1, 0.5, 1.0):
+        found = to_host(shrink(*on_device, weight))
+        assert found.dtype == dtype and not found[0].any() == (weight == 0)
+        for a, p, q in zip(found[1:], predicted[1:], last[1:], strict=True):
             p, q = p / np.linalg.norm(p), q / np.linalg.norm(q)
-            np.testing.assert_allclose(a, p + share * q, rtol=1e-9)
-    mostly_last = shrink(predicted, last, 1e6)
+            np.testing.assert_allclose(a, p + weight * q, rtol=1e-5)
+    mostly_last = to_host(shrink(*on_device, 1e6))
     np.testing.assert_allclose(unit(mostly_last), unit(last), atol=1e-5)
 
 
-def test_the_share_that_ranks_best_is_taken():
+def test_the_weight_that_ranks_best_is_taken():
     nothing = np.array([np.nan, np.nan])
 
     def rank(of, kind="rank_same_piece"):
-        return lambda share: {"rank": nothing, "rank_same_piece": nothing, kind: of[share]}
+        return lambda weight: {"rank": nothing, "rank_same_piece": nothing, kind: of[weight]}
 
     of = {0.0: np.array([5, 7]), 0.1: np.array([3, np.nan]), 0.5: np.array([1, 8])}
-    assert choose_share(tuple(of), rank(of)) == 0.1
-    assert choose_share(tuple(of), rank(of, "rank")) == 0.1
-    assert (
-        choose_share((0.0, 0.1), lambda share: {"rank": nothing, "rank_same_piece": nothing}) == 0
-    )
+    assert choose_weight(tuple(of), rank(of)) == 0.1
+    assert choose_weight(tuple(of), rank(of, "rank")) == 0.1
+    assert choose_weight((0.0, 0.1), rank({0.0: nothing, 0.1: nothing})) == 0
     even = {0.0: np.ones(2), 0.1: np.ones(2)}
-    assert choose_share(tuple(even), rank(even)) == 0
+    assert choose_weight(tuple(even), rank(even)) == 0
 
 
-def test_the_validation_pieces_choose_the_share():
-    """Where the network has learned nothing, most of the last unit is best."""
+def test_the_validation_pieces_choose_the_weight():
+    """A network that says little: the more of the last unit the better where music goes slowly."""
     corpus = made_up_corpus([60] * 24).split(0)
     stage = Stage.build(corpus, 0)
     rng = np.random.default_rng(0)
-    embeddings = {
-        name: rng.standard_normal((len(getattr(stage, name)), 4)).cumsum(axis=0).astype(np.float32)
-        for name in ("train", "validation", "test")
-    }
+
+    def walk(passages):  # each unit near the one a beat before
+        return rng.standard_normal((len(passages), 4)).cumsum(axis=0).astype(np.float32)
+
+    def chance(passages):  # the last unit is as far from the next as any, or farther
+        rows = rng.standard_normal((len(passages), 4)).astype(np.float32)
+        rows[4:] -= rows[:-4]
+        return rows
+
     recipe = replace(RECIPE, warm_up=0, shortcut=False, recall=False)
-    found = run_prediction(stage, embeddings, np, 1, False, recipe)
-    none = run_prediction(stage, embeddings, np, 1, False, replace(recipe, shares=(0.0,)))
-    assert found["share"] == max(SHARES) and none["share"] == 0
-    assert np.nanmean(found["rank_same_piece"]) < np.nanmean(none["rank_same_piece"])
-    np.testing.assert_array_equal(found["repetition_rank"], none["repetition_rank"])
+    for validation, test, most in ((walk, chance, True), (chance, walk, False)):
+        embeddings = {
+            "train": walk(stage.train),
+            "validation": validation(stage.validation),
+            "test": test(stage.test),
+        }
+        found = run_prediction(stage, embeddings, np, 1, False, recipe)
+        assert (found["last_unit_weight"] == max(WEIGHTS)) == most
+        none = replace(recipe, last_unit=(0.0,))
+        none = run_prediction(stage, embeddings, np, 1, False, none)
+        assert none["last_unit_weight"] == 0
+        np.testing.assert_array_equal(found["repetition_rank"], none["repetition_rank"])
     short = replace(stage, validation=Passages.of(made_up_corpus([20, 20]), np.arange(2), 1))
-    assert run_prediction(short, embeddings, np, 1, False, recipe)["share"] == 0
+    assert run_prediction(short, embeddings, np, 1, False, recipe)["last_unit_weight"] == 0

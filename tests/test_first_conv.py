@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tinyembed.arrays import to_host
 from tinyembed.layers.conv import Conv2d, flat
 from tinyembed.layers.first_conv import SPARSE, FirstConv2d, sounding_patches
 from tinyembed.layers.gradcheck import cast, layer_errors
@@ -31,14 +32,25 @@ def is_sparse(cache):
 
 @given(case=cases())
 @settings(max_examples=60, deadline=None)
-def test_it_is_a_convolution(case):
+def test_it_is_a_convolution(xp, case):
     conv, x, rng = case
-    other = Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, rng=rng)
-    other.weight, other.bias = conv.weight, conv.bias
-    expected, _ = other.forward(x)
-    y, _ = conv.forward(x)
-    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
-    assert is_sparse(conv.forward(x)[1]) == (np.count_nonzero(x) <= SPARSE * x.size)
+    sparse = np.count_nonzero(x) <= SPARSE * x.size
+    other = Conv2d(
+        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride,
+        bias=conv.bias is not None, rng=rng,
+    )  # fmt: skip
+    for theirs, ours in zip(other.parameters(), conv.parameters(), strict=True):
+        theirs.value, theirs.grad = ours.value.copy(), ours.grad.copy()
+    conv, other, x = conv.to_device(xp), other.to_device(xp), xp.asarray(x)
+    expected, cache = other.forward(x)
+    y, own_cache = conv.forward(x)
+    np.testing.assert_allclose(to_host(y), to_host(expected), rtol=1e-12, atol=1e-12)
+    assert is_sparse(own_cache) == (sparse and xp is np)
+    dy = xp.asarray(rng.standard_normal(y.shape))
+    other.backward(dy, cache)
+    conv.backward(dy, own_cache)
+    for theirs, ours in zip(other.parameters(), conv.parameters(), strict=True):
+        np.testing.assert_allclose(to_host(ours.grad), to_host(theirs.grad), rtol=0, atol=1e-12)
 
 
 @given(case=cases())
@@ -72,6 +84,7 @@ def test_kernels_that_overlap_go_the_common_way():
     x[1, 2, 3] = 1  # seen by two kernels
     y, cache = conv.forward(x)
     assert not is_sparse(cache) and np.count_nonzero(y) == 4
+    assert max(layer_errors(conv, x, rng.standard_normal(y.shape)).values()) < 1e-10
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, complex])
@@ -104,7 +117,8 @@ def test_the_patches_left_out_are_silent(case):
         everything = flat(columns(x, conv.kernel_size, conv.stride, conv.padding))
         sounding, patches = found
         np.testing.assert_array_equal(sounding, np.flatnonzero(everything.any(axis=1)))
-        np.testing.assert_array_equal(patches, everything[sounding])
+        np.testing.assert_array_equal(patches[: len(sounding)], everything[sounding])
+        assert not patches[len(sounding) :].any()
 
 
 def test_an_encoder_begins_with_it():

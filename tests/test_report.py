@@ -69,7 +69,7 @@ def make_results(names=PAPER_MODELS, composers=("Bach", "Chopin", EVIL), sequenc
         entry["box"], entry["box_same_piece"] = (box(by_kind[kind]) for kind in kinds)
         entry["composers"] = {**score(skill), "composers": list(composers), "pieces": score(0.6)}
         entry["examples"], entry["validation_loss"] = 300_000, 1.2345
-        entry["last_unit_shares"] = [0.25 if name == "context" else 0.0]
+        entry["last_unit_weights"] = [0.25 if name == "context" else 0.0]
         entry["seconds"] = {"train": 4000, "embed": 12, "lstm": 400, "rank": 30, "classifier": 9}
         entry["commands"] = {"train": f"python -m tinyembed.train --model {name}"}
         return entry
@@ -190,7 +190,7 @@ def rows_of(markdown, caption):
 def test_how_much_of_the_last_unit_was_added(results, tmp_path):
     write_report(tmp_path, results)
     text = (tmp_path / "report.md").read_text()
-    assert "A network predicts. That length came to be 0 for Autoencoder - Note Drop," in text
+    assert "A network predicts. The weights chosen: 0 for Autoencoder - Note Drop," in text
     assert "; 0.25 for Predict Context." in text
 
 

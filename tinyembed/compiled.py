@@ -74,6 +74,7 @@ def formula(of, arrays):
         return NotImplemented
     first = parts[0]
     work, makes = _compiled(of, kinds, loops.BY_COLUMN if first.ndim == 2 else loops.FLAT)
+    assert makes < 2, "a formula of several results is one of column sums"
     out = np.empty_like(first) if makes else first
     if first.size <= SMALL:
         work(*parts, out)
@@ -99,7 +100,7 @@ def column_sums(of, arrays):
         lambda block: work(*_cut(kinds, parts, block), np.zeros((results, columns))),
         rows, columns, SUMMED,
     )  # fmt: skip
-    total = sum(sums).astype(np.float32)
+    total = sum(sums, np.zeros((results, columns))).astype(np.float32)
     return total if results > 1 else total[0]
 
 

@@ -93,6 +93,7 @@ def main(argv=None):
             **settings,
             "corpus": fingerprint(corpus),
             "weights": digest(training_run.weights_file),
+            "predictor": prediction.RECIPE.describe(),
         },
     ).folder
 

@@ -119,7 +119,7 @@ def sum_rows(formula):
                 return np.stack([_sum_in_groups(v) for v in values])
             return _sum_in_groups(values)
 
-        return sum(in_blocks(work, first))
+        return sum(in_blocks(work, first) or [work(slice(0))])
 
     return summed
 

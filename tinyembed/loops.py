@@ -84,7 +84,7 @@ PLACE = {"m": "{}_[I, J]", "r": "{}_[J]", "c": "{}_[I]", "s": "{}_"}
 
 
 def compile_formula(formula, kinds, template):
-    """The loops of an elementwise formula, and how many results it has: more than one for SUMS.
+    """The loops of an elementwise formula, and how many results it has: several for SUMS only.
 
     kinds: a letter of PLACE for each parameter; template: BY_COLUMN; FLAT, for m and s alone; or
     SUMS of columns.

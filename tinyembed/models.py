@@ -227,7 +227,8 @@ class Model(Layer):
         """The embeddings of units, in evaluation mode: (N, 60, 96) -> (N, 100).
 
         batch_size: how many at once; by default what suits the machine, 1,000 on a GPU, 250 on a
-        CPU: from larger batches come arrays that the system hands out anew each time (memory.py).
+        CPU, whose caches hold what larger batches would send through memory. (At `paper` width
+        they would also need arrays that the system hands out anew each time; see memory.py.)
         """
         xp = array_module(rolls)
         batch_size = batch_size or (1000 if on_gpu(rolls) else 250)

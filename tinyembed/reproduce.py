@@ -90,7 +90,8 @@ def main(argv=None):
     corpus = open_corpus(
         options.data, options.seed, any_meter=options.any_meter, splits=options.splits
     )
-    home = open_or_create(options.out, {**settings, "corpus": fingerprint(corpus)})
+    fixed = {"corpus": fingerprint(corpus), "predictor": prediction.RECIPE.describe()}
+    home = open_or_create(options.out, {**settings, **fixed})
 
     try:
         results = reproduce(home, corpus, settings, xp, say, False if options.json else None)

@@ -187,7 +187,11 @@ def open_or_create(folder, config):
     home, before = Run.open(folder)
     for name, value in config.items():
         if before.get(name) != value:
-            words = {"corpus": "other music", "weights": "other weights"}
+            words = {
+                "corpus": "other music",
+                "weights": "other weights",
+                "predictor": "another predictor, by another version of tinyembed",
+            }
             what = words.get(name, f"another --{name.replace('_', '-')}")
             raise InputError(
                 f"--out {folder}: was begun with {what}; choose another folder, or give the same "

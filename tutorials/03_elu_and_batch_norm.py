@@ -703,8 +703,8 @@ print("one mean for each channel:", np.allclose(y.mean(axis=(0, 1, 2)), 0))
 # [`Elu`](../tinyembed/layers/elu.py) and [`BatchNorm`](../tinyembed/layers/batchnorm.py), whose
 # `backward` is the short form. They hold the gradients of $\gamma$ and $\beta$ as
 # `gamma.grad` and `beta.grad`. Where an ELU follows batch norm at once, as in all encoders here,
-# [`BatchNormElu`](../tinyembed/layers/batchnorm_elu.py) is both: the same numbers, but the
-# normalized values are never written to memory, and never read from it again.
+# [`BatchNormElu`](../tinyembed/layers/batchnorm_elu.py) is both: the same numbers, in fewer passes
+# over memory.
 
 # %%
 from tinyembed.layers import batchnorm, gradcheck

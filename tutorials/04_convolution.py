@@ -520,8 +520,9 @@ assert cosines[4] < 0.4 and 0.5 < cosines[72] < 0.85 and cosines[1000] > 0.93
 #
 # [`Conv2d` and `TiedConvTranspose2d`](../tinyembed/layers/conv.py), with the same `columns` and
 # `fold`, only faster: where nothing overlaps a change of order is enough, and long runs are copied
-# at once. An encoder's first convolution is a [`FirstConv2d`](../tinyembed/layers/first_conv.py): it
-# leaves out the tiles without a single onset, three quarters of all, whose answers are 0 anyway.
+# at once. An encoder's first convolution is a [`FirstConv2d`](../tinyembed/layers/first_conv.py): on
+# a CPU it leaves out the tiles without a single onset, three quarters of all, whose answers are 0
+# anyway.
 
 # %%
 from tinyembed.layers import conv as package

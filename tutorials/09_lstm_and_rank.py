@@ -734,8 +734,10 @@ for j in best:
 #
 # This page trained on 41 short pieces, for seconds. The package's report did it on 331 piano
 # pieces, for hours, with three layers of 400 cells as in the paper, a head start that can also
-# point back at *any* of the seven units ([predictor.py](../tinyembed/evaluation/predictor.py)), and
-# the loss by comparison. Its [numbers](../benchmarks/reproduction/report.md) are kept in a file:
+# point back at *any* of the seven units ([predictor.py](../tinyembed/evaluation/predictor.py)), the
+# loss by comparison, and an answer to which some of the last unit is added again, as much as helps
+# on validation pieces ([shrinkage.py](../tinyembed/evaluation/shrinkage.py)). Its
+# [numbers](../benchmarks/reproduction/report.md) are kept in a file:
 
 # %% alt="Median ranks of the predictor and of repetition, seven embeddings"
 results = json.loads((lesson.ROOT / "benchmarks/reproduction/results.json").read_text())

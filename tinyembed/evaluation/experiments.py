@@ -5,7 +5,7 @@ embeddings are asked about the same sequences and units, with the same candidate
 order, so that their answers can be compared pair by pair.
 
 On a GPU all of it runs there, networks and ranks. That takes 400 bytes a unit for the embeddings,
-and at most 2 GB beside them, however large the corpus is.
+2,000 a test sequence for what is predicted of it, and at most 2 GB beside them.
 """
 
 import time
@@ -19,7 +19,7 @@ from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.ranks import CANDIDATES, random_ranks, same_piece_ranks
-from tinyembed.evaluation.shrinkage import choose_share, shrink
+from tinyembed.evaluation.shrinkage import choose_weight, shrink
 from tinyembed.music.cutting import Cutter
 from tinyembed.music.duplicates import unique_units
 from tinyembed.music.midi import TICKS_PER_BEAT
@@ -140,14 +140,15 @@ def run_prediction(
     """Train the LSTM, predict, rank; and rank the last unit repeated, and the mean embedding.
 
     embeddings: from `Stage.embed`. Returns arrays over the test sequences (rank, rank_same_piece,
-    and both with repetition_ and mean_ before) and seconds, validation_loss and share, numbers.
+    and both with repetition_ and mean_ before) and seconds, validation_loss and last_unit_weight.
     """
     began = time.perf_counter()
     network, loss = train_predictor(stage, embeddings, xp, steps, recipe, progress)
-    share = _best_share(stage, embeddings, xp, network, recipe.shares, progress)
+    weights = recipe.last_unit
+    weight = _best_weight(stage, embeddings, xp, network, weights, progress)
     trained = time.perf_counter()
     test, predicted, last = _predict(stage.test, embeddings["test"], xp, network, progress)
-    answers = stage.rank(shrink(predicted, last, share), test, xp)
+    answers = stage.rank(shrink(predicted, last, weight), test, xp)
     ranked = time.perf_counter()
     mean = xp.broadcast_to(xp.asarray(embeddings["train"].mean(axis=0)), last.shape)
     for name, simple in (("repetition", last), ("mean", mean)):
@@ -156,7 +157,7 @@ def run_prediction(
     return {
         **answers,
         "validation_loss": loss,
-        "share": share,
+        "last_unit_weight": weight,
         "lstm_seconds": trained - began,
         "rank_seconds": ranked - trained,
     }
@@ -169,17 +170,17 @@ def _predict(passages, embeddings, xp, network, progress):
     return embeddings, predicted, embeddings[xp.asarray(sequences[:, -2])]
 
 
-def _best_share(stage, embeddings, xp, network, shares, progress):
-    """The share of the last unit that ranks best on the validation pieces."""
-    if len(shares) == 1 or len(stage.validation.sequences()) == 0:
-        return shares[0]
+def _best_weight(stage, embeddings, xp, network, weights, progress):
+    """The weight of the last unit that ranks best on the validation pieces."""
+    if len(weights) == 1 or len(stage.validation.sequences()) == 0:
+        return weights[0]
     validation = stage.validation, embeddings["validation"]
     rows, predicted, last = _predict(*validation, xp, network, progress)
 
-    def rank(share):
-        return stage.rank(shrink(predicted, last, share), rows, xp, "validation")
+    def rank(weight):
+        return stage.rank(shrink(predicted, last, weight), rows, xp, "validation")
 
-    return choose_share(shares, rank)
+    return choose_weight(weights, rank)
 
 
 def run_composers(stage, embeddings, xp, steps=composers.STEPS, progress=None):

@@ -19,7 +19,7 @@ from tinyembed.batches import random_stream
 from tinyembed.errors import InputError
 from tinyembed.evaluation.fitting import fit
 from tinyembed.evaluation.predictor import UNITS, Predictor
-from tinyembed.evaluation.shrinkage import SHARES
+from tinyembed.evaluation.shrinkage import WEIGHTS
 from tinyembed.layers.cosine import BatchCosineLoss, CosineLoss
 
 STEPS = 3000
@@ -41,8 +41,8 @@ class Recipe:
                  batches of 400, with twice as many of a piece
     rate:        of Adam, at its peak, once the LSTM joins
     standardize: whether each of an embedding's numbers is brought to mean 0 and variance 1 first
-    shares:      of the last unit, in what is ranked; the best on the validation pieces is taken
-                 (shrinkage.py)
+    last_unit:   its weights beside the prediction, in what is ranked, to choose from on the
+                 validation pieces (shrinkage.py)
     """
 
     shortcut: bool = True
@@ -52,7 +52,7 @@ class Recipe:
     warm_up: int = 2
     rate: float = 3e-4
     standardize: bool = True
-    shares: tuple = SHARES
+    last_unit: tuple = WEIGHTS
 
     def describe(self):
         """The same for readers of a report."""
@@ -68,20 +68,22 @@ class Recipe:
         text += (
             "; the loss is the cross-entropy of the target among all targets of a batch, "
             f"{self.per_piece} of each piece, by cosine at temperature {self.temperature:g}. The "
-            "same recipe and length for every embedding, chosen on validation pieces."
+            "same recipe and number of steps for every embedding, chosen on validation pieces."
         )
-        if len(self.shares) > 1:
+        if len(self.last_unit) > 1:
+            weights = ", ".join(f"{weight:g}" for weight in self.last_unit)
             text += (
-                " To the prediction, of length 1, the last unit is added with the length, one of "
-                f"{', '.join(f'{share:g}' for share in self.shares)}, that ranks best among units "
-                "of the same validation piece."
+                " To the prediction, brought to length 1, the last unit is added, also of length "
+                f"1, times a weight: the one of {weights} with the best mean rank among units of "
+                "the same validation piece."
             )
         return text
 
 
 PLAIN = Recipe(
-    shortcut=False, recall=False, temperature=None, per_piece=1, warm_up=0, rate=1e-3, shares=(0.0,)
-)
+    shortcut=False, recall=False, temperature=None, per_piece=1, warm_up=0, rate=1e-3,
+    last_unit=(0.0,),
+)  # fmt: skip
 RECIPE = Recipe()
 
 

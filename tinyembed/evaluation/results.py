@@ -150,7 +150,7 @@ def entry_of(answers, title, names):
     return {
         "title": title,
         **answers.rank_entry(),
-        "last_unit_shares": [float(p["share"]) for p in answers.prediction],
+        "last_unit_weights": [float(p["last_unit_weight"]) for p in answers.prediction],
         "composers": answers.composer_entry(names),
         "seconds": {key: sum(s[key] for s in seconds) for key in seconds[0]},
     }

@@ -9,13 +9,16 @@ import numpy as np
 
 from tinyembed.arrays import array_module
 
-SHARES = (0.0, 0.1, 0.25, 0.5)
+WEIGHTS = (0.0, 0.1, 0.25, 0.5)  # of the last unit
 TINY = 1e-12  # keeps the length of a prediction of zeros from dividing by zero
 
 
-def shrink(predicted, last, share):
-    """predicted / |predicted| + share * last / |last|: (S, D), of both (S, D)."""
-    return predicted if share == 0 else unit(predicted) + share * unit(last)
+def shrink(predicted, last, weight):
+    """predicted / |predicted| + weight * last / |last|: (S, D), of both (S, D).
+
+    For a weight of 0 the predictions themselves, whose cosines are the same.
+    """
+    return predicted if weight == 0 else unit(predicted) + weight * unit(last)
 
 
 def unit(x):
@@ -23,19 +26,19 @@ def unit(x):
     return x * (array_module(x).square(x).sum(axis=1, keepdims=True) + TINY) ** -0.5
 
 
-def choose_share(shares, rank):
-    """The share with the least mean rank, the first of several.
+def choose_weight(weights, rank):
+    """The weight with the least mean rank, the first of several.
 
-    rank: share -> {"rank": (S,), "rank_same_piece": (S,)} on validation pieces. Units of the same
-    piece decide, where there are any: they are what a prediction can do worse on than repetition.
+    rank: weight -> {"rank": (S,), "rank_same_piece": (S,)} on validation pieces. Units of the same
+    piece decide, where there are any: among them a prediction can do worse than repetition.
     """
 
-    def mean(share):
-        ranks = rank(share)
+    def mean(weight):
+        ranks = rank(weight)
         for kind in ("rank_same_piece", "rank"):
             values = ranks[kind][~np.isnan(ranks[kind])]
             if len(values):
                 return values.mean()
         return np.inf  # nothing to go by
 
-    return min(shares, key=mean)
+    return min(weights, key=mean)

@@ -30,7 +30,10 @@ class BatchNorm(Layer):
         return y.reshape(x.shape), (rows, mean, inverse_std, training)
 
     def statistics(self, rows, training):
-        """The mean, 1 / sqrt(var + eps), and the scale and shift that make y of x, (C,) each."""
+        """The mean, 1 / sqrt(var + eps), and the scale and shift that make y of x, (C,) each.
+
+        In training the running averages move on.
+        """
         if training:
             mean = _mean(rows)
             var = _mean_of_squares(rows, mean)

@@ -123,7 +123,7 @@ def _columns(image, patches, c, sh, sw, ph, pw):
         for top in range(ho):
             for left in range(wo):
                 start = (left * sw - pw) * c  # of the run, in the image's row
-                first = max(0, -start)
+                first = min(run, max(0, -start))
                 last = max(first, min(run, width - start))
                 for i in range(kh):
                     row = top * sh - ph + i
@@ -155,7 +155,7 @@ def _fold(patches, image, c, sh, sw, ph, pw):
                 if top >= 0 and top < ho and top * sh == row + ph - i:
                     for left in range(wo):
                         start = (left * sw - pw) * c
-                        first = max(0, -start)
+                        first = min(run, max(0, -start))
                         last = max(first, min(run, width - start))
                         inside = patches[n, top, left, i, first:last]
                         seen = image[n, row, start + first : start + last]

@@ -110,13 +110,14 @@ def _leakage(corpus):
 
 
 def last_unit_added(results):
-    """How long the last unit is, beside predictions of length 1, in a sentence."""
+    """The weight of the last unit beside each model's predictions, in a sentence."""
     names = {}
     for name, entry in entries(results):
-        for length in dict.fromkeys(entry.get("last_unit_shares") or ()):
-            names.setdefault(length, []).append(label(results, name))
-    told = [f"{rank_text(length)} for {', '.join(names[length])}" for length in sorted(names)]
-    return f" That length came to be {'; '.join(told)}." if told else ""
+        for weight in dict.fromkeys(entry.get("last_unit_weights") or ()):
+            names.setdefault(weight, []).append(label(results, name))
+    told = [f"{rank_text(weight)} for {', '.join(names[weight])}" for weight in sorted(names)]
+    several = ", one for each seed" if len(dig(results, "settings", "seeds") or ()) > 1 else ""
+    return f" The weights chosen{several}: {'; '.join(told)}." if told else ""
 
 
 def prediction_section(results):
