@@ -16,6 +16,7 @@ import numpy as np
 from tinyembed.command import Parser, add_json, count, run
 from tinyembed.evaluation.experiments import Stage, train_predictor
 from tinyembed.evaluation.prediction import PLAIN, RECIPE, predict
+from tinyembed.evaluation.shrinkage import WEIGHTS, shrink
 from tinyembed.evaluation.statistics import describe
 from tinyembed.music.sources import open_corpus
 from tinyembed.runs import Run, load_weights, write_json
@@ -70,11 +71,16 @@ def main(argv=None):
 
     if not options.json:
         print(f"{'':42}    random: median, spread, mrr    same piece: the same")
-    rank("the last unit repeated", embeddings["test"][sequences[:, -2]])
+    last = embeddings["test"][sequences[:, -2]]
+    rank("the last unit repeated", last)
     for name, recipe in RECIPES.items():
         began = time.perf_counter()
         network, _ = train_predictor(stage, embeddings, np, options.steps, recipe)
-        rank(name, predict(network, embeddings["test"], sequences, np), time.perf_counter() - began)
+        predicted = predict(network, embeddings["test"], sequences, np)
+        rank(name, predicted, time.perf_counter() - began)
+        if recipe == RECIPE:
+            for weight in WEIGHTS[1:]:
+                rank(f"... and {weight:g} of the last unit", shrink(predicted, last, weight))
     result = {
         "command": f"python -m benchmarks.recipes {options.run} --steps {options.steps}",
         "steps": options.steps,

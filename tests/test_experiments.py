@@ -12,7 +12,7 @@ from tinyembed.errors import InputError, WorkError
 from tinyembed.evaluation import ranks as ranks_module
 from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
 from tinyembed.evaluation.composers import classify, classify_pieces, train_classifier
-from tinyembed.evaluation.experiments import Stage, check_split, run_majority, run_prediction
+from tinyembed.evaluation.experiments import Stage, _best_weight, check_split, run_majority
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.prediction import (
     PLAIN,
@@ -338,18 +338,11 @@ def test_the_validation_pieces_choose_the_weight():
         rows[4:] -= rows[:-4]
         return rows
 
-    recipe = replace(RECIPE, warm_up=0, shortcut=False, recall=False)
+    network = Predictor(4, walk(stage.train), False, False, rng)
     for validation, test, most in ((walk, chance, True), (chance, walk, False)):
-        embeddings = {
-            "train": walk(stage.train),
-            "validation": validation(stage.validation),
-            "test": test(stage.test),
-        }
-        found = run_prediction(stage, embeddings, np, 1, False, recipe)
-        assert (found["last_unit_weight"] == max(WEIGHTS)) == most
-        none = replace(recipe, last_unit=(0.0,))
-        none = run_prediction(stage, embeddings, np, 1, False, none)
-        assert none["last_unit_weight"] == 0
-        np.testing.assert_array_equal(found["repetition_rank"], none["repetition_rank"])
+        embeddings = {"validation": validation(stage.validation), "test": test(stage.test)}
+        found = _best_weight(stage, embeddings, np, network, WEIGHTS, False)
+        assert (found == max(WEIGHTS)) == most
+        assert _best_weight(stage, embeddings, np, network, (0.1,), False) == 0.1
     short = replace(stage, validation=Passages.of(made_up_corpus([20, 20]), np.arange(2), 1))
-    assert run_prediction(short, embeddings, np, 1, False, recipe)["last_unit_weight"] == 0
+    assert _best_weight(short, embeddings, np, network, WEIGHTS, False) == 0
