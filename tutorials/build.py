@@ -4,9 +4,9 @@
     python tutorials/build.py 01 07      these
 
 A chapter is a script of cells (`# %%`, and `# %% [markdown]` for prose), which jupytext reads as a
-notebook; nbconvert runs it and renders it. Of 01_onset_roll.py it makes 01_onset_roll.md and
-pictures/01_1.png, 01_2.png, ... A page holds its code, its printed lines, its pictures, and nothing
-that depends on who built it: the same script gives the same bytes.
+notebook; nbclient runs it and nbconvert renders it. Of 01_onset_roll.py it makes 01_onset_roll.md
+and pictures/01_1.png, 01_2.png, ... A page holds its code, its printed lines, its pictures, and
+nothing that depends on who built it: the same script gives the same bytes.
 
 Words for a cell, after its `# %%`:
 
@@ -19,6 +19,7 @@ A warning is an error. So is a result that is not printed: the script alone woul
 
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -84,7 +85,8 @@ def execute(script):
     """Run a chapter's cells, each in turn. Returns the notebook with what they printed and drew."""
     import jupytext
     import nbformat
-    from nbconvert.preprocessors import CellExecutionError, ExecutePreprocessor
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
 
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     os.environ["PYTHONPATH"] = os.pathsep.join([str(FOLDER), os.environ.get("PYTHONPATH", "")])
@@ -95,9 +97,13 @@ def execute(script):
     notebook.cells.insert(0, nbformat.v4.new_code_cell(FIRST_CELL, metadata={"tags": ["hide"]}))
     with tempfile.TemporaryDirectory() as here:  # for what a chapter may write
         try:
-            ExecutePreprocessor(
-                timeout=LONGEST, kernel_name="python3", extra_arguments=["--log-level=ERROR"]
-            ).preprocess(notebook, {"metadata": {"path": here}})
+            client = NotebookClient(
+                notebook, timeout=LONGEST, kernel_name="python3",
+                resources={"metadata": {"path": here}},
+            )  # fmt: skip
+            # What a cell says comes by messages; beside them a kernel tells of sockets that are
+            # already closed when it is shut down in a hurry.
+            client.execute(stderr=subprocess.DEVNULL)
         except CellExecutionError as error:
             reason = " ".join(f"{error.ename}: {error.evalue}".split())
             raise WorkError(
