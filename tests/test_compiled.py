@@ -368,3 +368,10 @@ def test_a_formula_as_text():
             OUT[I, J] = x * scale + shift
 """
     )
+
+
+def test_padding_wider_than_the_kernel_stays_within_the_patches(numba):
+    memory = np.ones(20, np.float32)  # the patches, and what lies behind them
+    x, found = np.ones((2, 3, 2), np.float32), memory[:12].reshape(2, 3, 1, 1, 2)
+    patches._columns(x, found, 2, 1, 9, 0, 3)
+    np.testing.assert_array_equal(memory, np.repeat([0, 1], [12, 8]))

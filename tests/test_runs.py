@@ -12,7 +12,14 @@ import pytest
 
 from tinyembed.errors import InputError
 from tinyembed.models import Model
-from tinyembed.runs import Run, load_arrays, load_weights, save_arrays, save_weights
+from tinyembed.runs import (
+    Run,
+    load_arrays,
+    load_weights,
+    open_or_create,
+    save_arrays,
+    save_weights,
+)
 
 
 def test_arrays_go_round(tmp_path):
@@ -116,3 +123,11 @@ def test_the_log_forgets_what_came_after_a_checkpoint(tmp_path):
         file.write('{"step": 3, "lo')  # killed in the middle of a line
     run.cut_log(size)
     assert run.read_log() == [{"step": 1}]
+
+
+def test_work_begun_with_another_predictor_is_not_gone_on_with(tmp_path):
+    """Answers of two versions' predictors must not stand in one table."""
+    open_or_create(tmp_path / "work", {"predictor": "as it was"})
+    open_or_create(tmp_path / "work", {"predictor": "as it was"})
+    with pytest.raises(InputError, match="begun with another predictor"):
+        open_or_create(tmp_path / "work", {"predictor": "as it is"})

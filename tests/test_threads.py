@@ -121,3 +121,14 @@ def test_an_error_in_a_block_comes_out(small_blocks):
 
     with pytest.raises(ValueError, match="in a block"):
         in_blocks(work, np.zeros((40, 2)))
+
+
+def test_several_sums_at_once(small_blocks):
+    @sum_rows
+    def sums(x, y):
+        return x, x * y
+
+    x, y = np.random.default_rng(0).standard_normal((2, 501, 3))
+    np.testing.assert_allclose(sums(x, y), [x.sum(axis=0), (x * y).sum(axis=0)], atol=1e-10)
+    of_nothing, of_no_products = sums(x[:0], y[:0])
+    assert of_nothing.tolist() == of_no_products.tolist() == [0, 0, 0]
