@@ -15,13 +15,13 @@ from benchmarks.machine import finish, positive, read_options, sgemm_gflops
 from benchmarks.step import random_batch
 from tinyembed import arrays
 from tinyembed.command import Parser, add_width, run
-from tinyembed.layers import conv, cosine, dense, first_conv
+from tinyembed.layers import conv, dense, first_conv, pairs
 from tinyembed.models import Model
 from tinyembed.optimizers import Adam, Flat
 
 PRODUCTS = [
     (module, name)
-    for module in (conv, cosine, dense, first_conv)
+    for module in (conv, dense, first_conv, pairs)
     for name in ("matmul", "add_matmul")
     if hasattr(module, name)
 ]

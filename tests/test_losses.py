@@ -19,6 +19,7 @@ from tinyembed.layers.cosine import (
     cosines,
 )
 from tinyembed.layers.gradcheck import complex_step, relative_error
+from tinyembed.layers.pairs import AllPairs, FewPairs, compare
 from tinyembed.layers.softmax import SoftmaxCrossEntropy, softmax
 
 seeds = st.integers(0, 2**32 - 1)
@@ -78,6 +79,36 @@ def test_candidate_loss(xp, n, seed, temperature):
     gradient = loss.backward(cache)
     assert gradient.shape == reconstruction.shape
     assert relative_error(gradient, step) < 1e-10
+
+
+@given(n=st.integers(5, 8), seed=seeds, onsets=st.integers(0, 12), order=st.sampled_from("CF"))
+@settings(max_examples=40, deadline=None)
+def test_sparse_targets_are_compared_by_their_onsets(n, seed, onsets, order):
+    """The same cosines and gradients as by all pairs, and as the derivative says."""
+    rng = np.random.default_rng(seed)
+    r = np.asarray(rng.standard_normal((n, 600)), order=order)
+    q = np.zeros((n, 600))
+    q.flat[rng.integers(q.size, size=onsets)] = rng.standard_normal(onsets)  # some targets silent
+    candidates = draw_candidates(n, rng)
+    few = compare(q, r, candidates)
+    assert isinstance(few, FewPairs)
+    every = AllPairs(q, r, candidates)
+    np.testing.assert_allclose(few.cosines(), every.cosines(), rtol=1e-12, atol=1e-15)
+    dcosines = rng.standard_normal(candidates.shape)
+    step = complex_step(lambda r: (compare(q, r, candidates).cosines() * dcosines).sum(), r)
+    for pairs in (few, every):
+        assert relative_error(pairs.backward(dcosines), step) < 1e-10 or not onsets
+    assert isinstance(compare(q + 1, r, candidates), AllPairs)
+
+
+def test_a_loss_by_few_pairs_stays_in_float32():
+    rng = np.random.default_rng(0)
+    r = rng.standard_normal((6, 5760), dtype=np.float32)
+    q = (rng.random((6, 5760)) < 20 / 5760).astype(np.float32)
+    loss = CandidateCosineLoss()
+    value, cache = loss.forward(r, q, draw_candidates(6, rng))
+    assert isinstance(cache[0], FewPairs)
+    assert value.dtype == loss.backward(cache).dtype == np.float32
 
 
 def test_the_gradient_reaches_all_five_candidates():

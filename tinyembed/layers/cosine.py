@@ -1,10 +1,9 @@
 """Losses by comparison: which of these directions is the right one? (equations 1 to 3)"""
 
 from tinyembed.arrays import array_module, matmul
-from tinyembed.formulas import in_place, one_kernel
+from tinyembed.layers.pairs import TINY, compare
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
 
-TINY = 1e-12  # keeps the length of an all-zero roll from dividing by zero
 NEVER = -1e4  # a logit far below any cosine over a temperature: its probability is 0
 
 
@@ -32,58 +31,17 @@ class CandidateCosineLoss:
         xp = array_module(reconstruction)
         r = reconstruction.reshape(len(reconstruction), -1)  # (N, D)
         q = target.reshape(len(target), -1)  # (N, D)
-        # All N x N cosines in one product cost less than picking out five rows for each target.
-        r_inverse, q_inverse = _inverse_length(r), _inverse_length(q)  # (N,)
-        # (N, N): target, candidate
-        similarity = _scale(matmul(q, r.T), q_inverse[:, None], r_inverse)
-        rows = xp.arange(len(r))[:, None]
-        logits = similarity[rows, candidates] / self.temperature  # (N, 5)
+        pairs = compare(q, r, candidates)
+        logits = pairs.cosines() / self.temperature  # (N, 5)
         right_answer = xp.zeros(len(r), candidates.dtype)
         loss, softmax_cache = self.cross_entropy.forward(logits, right_answer)
-        cache = (r, q, r_inverse, q_inverse, similarity, rows, candidates, softmax_cache)
-        return loss, (cache, reconstruction.shape)
+        return loss, (pairs, softmax_cache, reconstruction.shape)
 
     def backward(self, cache):
-        """dreconstruction, in the reconstruction's shape.
-
-        With cos = q.r / (|q||r|), the derivative by r is (q/|q| - cos r/|r|) / |r|: the part of
-        the target's direction that the reconstruction does not have yet.
-        """
-        (r, q, r_inverse, q_inverse, similarity, rows, candidates, softmax_cache), shape = cache
-        dlogits = self.cross_entropy.backward(softmax_cache) / self.temperature  # (N, 5)
-        dsimilarity = similarity * 0  # (N, N), zero but for the candidates
-        dsimilarity[rows, candidates] = dlogits
-        along_r = _sum_of_products(dsimilarity, similarity)  # (N,)
-        weights = _multiply(dsimilarity, q_inverse[:, None], r_inverse)  # (N, N)
-        dr = matmul(weights.T, q)  # (N, D)
-        _take_away(dr, along_r[:, None], r_inverse[:, None], r)
-        return dr.reshape(shape)
-
-
-@one_kernel
-def _inverse_length(x):
-    """1 / length of every row: (N, D) -> (N,)."""
-    return (array_module(x).sum(x * x, axis=1) + TINY) ** -0.5
-
-
-@one_kernel
-def _scale(products, a_inverse, b_inverse):
-    return products * (a_inverse * b_inverse)
-
-
-@one_kernel
-def _multiply(x, a, b):
-    return x * a * b
-
-
-@one_kernel
-def _sum_of_products(x, y):
-    return array_module(x).sum(x * y, axis=0)
-
-
-@in_place
-def _take_away(dr, along_r, r_inverse, r):
-    dr -= along_r * r_inverse * r_inverse * r
+        """dreconstruction, in the reconstruction's shape."""
+        pairs, softmax_cache, shape = cache
+        dcosines = self.cross_entropy.backward(softmax_cache) / self.temperature  # (N, 5)
+        return pairs.backward(dcosines).reshape(shape)
 
 
 class CosineLoss:

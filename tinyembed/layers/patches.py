@@ -21,9 +21,10 @@ def columns(x, kernel_size, stride, padding):
         _COLUMNS(x, h, w, c, ho, wo, kh, kw, sh, sw, ph, pw, patches)
         return patches.reshape(n, ho, wo, kh * kw * c)
     if tiles(kernel_size, stride, padding, (h, w)):  # nothing overlaps: a change of order
+        image = _runs(x.reshape(n, ho, kh, wo, kw * c))
 
         def lay_out(block):
-            patches[block] = x[block].reshape(-1, ho, kh, wo, kw * c).swapaxes(2, 3)
+            _runs(patches)[block] = image[block].swapaxes(2, 3)
 
     elif takes(x):
         rows = x.reshape(n, h, w * c)
@@ -53,9 +54,10 @@ def fold(patches, shape, kernel_size, stride, padding):
     if on_gpu(patches):
         return _FOLD(patches, h, w, c, ho, wo, kh, kw, *stride, *padding, y)
     if tiles(kernel_size, stride, padding, (h, w)):
+        image = _runs(y.reshape(n, ho, kh, wo, kw * c))
 
         def add_up(block):
-            y[block].reshape(-1, ho, kh, wo, kw * c)[...] = patches[block].swapaxes(2, 3)
+            image[block] = _runs(patches)[block].swapaxes(2, 3)
 
     elif takes(patches):
         rows = y.reshape(n, h, w * c)
@@ -108,6 +110,12 @@ def tiles(kernel_size, stride, padding, size):
     """Whether the patches cover the image once, like tiles."""
     fits = all(length % kernel == 0 for length, kernel in zip(size, kernel_size, strict=True))
     return fits and kernel_size == stride and not any(padding)
+
+
+def _runs(x):
+    """(..., run) -> (...): each run of numbers as one item, which NumPy copies in half the time."""
+    x = array_module(x).ascontiguousarray(x)
+    return x.view(f"V{x.shape[-1] * x.itemsize}")[..., 0]
 
 
 # Both once more as loops, for numba, but for tiles, which NumPy lays out as fast. A kernel's row,
