@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tinyembed import compiled, loops, optimizers, scalars, threads
 from tinyembed.batches import Batch, draw_candidates
 from tinyembed.formulas import fuse, in_place, mean_rows, sum_rows
-from tinyembed.layers import batchnorm, batchnorm_elu, conv, cosine, elu, lstm, patches
+from tinyembed.layers import batchnorm, batchnorm_elu, conv, elu, lstm, pairs, patches
 from tinyembed.layers.batchnorm import BatchNorm
 from tinyembed.layers.lstm import Lstm
 from tinyembed.models import Model
@@ -40,7 +40,7 @@ FORMULAS = [
     (batchnorm_elu._multiples_through_elu, "mmmrrr"),
     (batchnorm_elu._multiple_through_elu, "mmr"),
     (conv.add_bias, "mr"),
-    (cosine._take_away, "mccm"),
+    (pairs._take_away, "mccm"),
     (optimizers._move, "mmMMssssss+"),
     (lstm._activate, "mrr"),
     (lstm._keep_and_write, "mmmm"),
@@ -154,7 +154,7 @@ def test_blocks_on_threads_give_the_same(numba, monkeypatch, n):
     scale = rng.standard_normal(7).astype(np.float32)
     expected = batchnorm._scale_and_shift(x, scale, scale), batchnorm._sums(x, y, scale)
     found = []
-    monkeypatch.setattr(compiled, "SMALL", 64)
+    monkeypatch.setattr(threads, "SMALL", 64)
     monkeypatch.setattr(compiled, "SUMMED", 64)
     for threads_ in (str(n), "4"):
         threads.workers.cache_clear()

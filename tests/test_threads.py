@@ -1,5 +1,6 @@
 """Blocks on several threads: the same numbers as all at once on one."""
 
+import threading
 import warnings
 
 import numpy as np
@@ -22,6 +23,7 @@ def small_blocks(request, monkeypatch):
     threads._pool.cache_clear()
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", str(request.param))
     monkeypatch.setattr(threads, "BLOCK", 8)
+    monkeypatch.setattr(threads, "SMALL", 0)
     assert threads.workers() == request.param
     yield
     threads.workers.cache_clear()
@@ -58,6 +60,7 @@ def test_formulas_in_blocks(small_blocks):
 def test_sums_do_not_depend_on_the_number_of_threads(monkeypatch):
     x = np.random.default_rng(0).standard_normal((1000, 7), dtype=np.float32)
     monkeypatch.setattr(threads, "BLOCK", 64)
+    monkeypatch.setattr(threads, "SMALL", 0)
     found = []
     for n in "1234":
         threads.workers.cache_clear()
@@ -132,3 +135,14 @@ def test_several_sums_at_once(small_blocks):
     np.testing.assert_allclose(sums(x, y), [x.sum(axis=0), (x * y).sum(axis=0)], atol=1e-10)
     of_nothing, of_no_products = sums(x[:0], y[:0])
     assert of_nothing.tolist() == of_no_products.tolist() == [0, 0, 0]
+
+
+def test_only_long_arrays_are_handed_to_other_threads(small_blocks):
+    def names(work_of):
+        return set(in_blocks(lambda block: threading.current_thread().name, work_of))
+
+    few = {"MainThread"}
+    x = np.zeros((40, 2))
+    assert names(x) == few if threads.workers() == 1 else names(x) > few
+    threads.SMALL = x.size  # restored by the fixture
+    assert names(x) == few

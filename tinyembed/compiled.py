@@ -13,7 +13,6 @@ import numpy as np
 
 from tinyembed import loops, threads
 
-SMALL = 1 << 18  # elements: below, handing half to another thread takes longer than doing it
 SUMMED = 1 << 17  # elements a block of column sums, fixed so that sums are the same on any machine
 
 _on = False
@@ -76,7 +75,7 @@ def formula(of, arrays):
     work, makes = _compiled(of, kinds, loops.BY_COLUMN if first.ndim == 2 else loops.FLAT)
     assert makes < 2, "a formula of several results is one of column sums"
     out = np.empty_like(first) if makes else first
-    if first.size <= SMALL:
+    if first.size <= threads.SMALL:
         work(*parts, out)
     else:
         threads.run_blocks(

@@ -15,8 +15,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
-from tqdm import tqdm
-
 from tinyembed.errors import InputError, MusicError, WorkError
 from tinyembed.threads import usable_cores
 
@@ -108,6 +106,8 @@ def read_pieces(items, reader, workers=None, progress=True, desc="Reading"):
     Returns pieces: list of (composer, name, Piece), and left_out: list of (name, reason), one for
     each file where the reader raised; both in the order of `items`.
     """
+    from tqdm import tqdm  # not above: each worker would load it, a quarter of its time to start
+
     items = list(items)
     workers = min(workers or usable_cores(), 60)  # Windows cannot wait for more than 61
     # A function of the script itself cannot be found by another process (see `_starting`).
