@@ -41,6 +41,7 @@ FORMULAS = [
     (batchnorm_elu._multiple_through_elu, "mmr"),
     (conv.add_bias, "mr"),
     (pairs._take_away, "mccm"),
+    (pairs._multiple, "mc"),
     (optimizers._move, "mmMMssssss+"),
     (lstm._activate, "mrr"),
     (lstm._keep_and_write, "mmmm"),
@@ -89,7 +90,7 @@ def test_a_formula_is_what_it_says(numba, formula, kinds):
 
 def test_every_formula_of_the_package_is_tried():
     tried = {formula for formula, _ in FORMULAS}
-    for module in (batchnorm, batchnorm_elu, conv, cosine, elu, lstm, optimizers):
+    for module in (batchnorm, batchnorm_elu, conv, elu, lstm, pairs, optimizers):
         text = Path(module.__file__).read_text().split("\n")
         for above, line in itertools.pairwise(text):
             if above in ("@fuse", "@in_place", "@sum_rows", "@mean_rows"):
