@@ -96,13 +96,28 @@ def ratio(ours, theirs):
     return float(np.median(np.asarray(theirs) / np.asarray(ours)))
 
 
-def sgemm_gflops(size=2048, rounds=7):
-    """What the machine's matrix product reaches at its best shape: 1e9 operations a second."""
+SGEMM_SIZE = 2048
+
+
+def sgemm():
+    """A function that multiplies two large matrices: the shape that the machine does best."""
     rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((2, size, size), dtype=np.float32)
+    a, b = rng.standard_normal((2, SGEMM_SIZE, SGEMM_SIZE), dtype=np.float32)
     out = np.empty_like(a)
-    seconds = side_by_side({"sgemm": lambda: np.matmul(a, b, out=out)}, rounds)["sgemm"]
-    return 2 * size**3 / min(seconds) / 1e9
+    return lambda: np.matmul(a, b, out=out)
+
+
+def gflops_of(seconds):
+    """The rate of `sgemm`, 1e9 operations a second, from the median of its times."""
+    return 2 * SGEMM_SIZE**3 / float(np.median(seconds)) / 1e9
+
+
+def fraction_of_sgemm(flops, ours, theirs):
+    """The rate of work of so many operations by that of `sgemm`, taken in turns with it.
+
+    flops: operations of the work; ours: its times; theirs: those of `sgemm`, one a round each.
+    """
+    return ratio(ours, theirs) * flops / (2 * SGEMM_SIZE**3)
 
 
 def finish(name, result, options):
