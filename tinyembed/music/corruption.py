@@ -34,18 +34,20 @@ def note_drop(rolls, rng):
 
 def beat_drop(rolls, rng):
     """Zero all onsets of one of the four beats, a 60 x 24 block."""
-    beat = rng.integers(BEATS_PER_UNIT, size=len(rolls))
-    return _zeroed(rolls, np.arange(rolls.shape[2]) // TICKS_PER_BEAT == beat[:, None, None])
+    n, rows, _ = rolls.shape
+    damaged = rolls.copy()
+    beats = damaged.reshape(n, rows, BEATS_PER_UNIT, TICKS_PER_BEAT)
+    beats[np.arange(n), :, rng.integers(BEATS_PER_UNIT, size=n)] = 0
+    return damaged
 
 
 def octave_split(rolls, rng):
     """Zero the two lower octaves (24 x 96) or the three upper ones (36 x 96): a fair coin."""
     lower = rng.integers(2, size=len(rolls)).astype(bool)
-    return _zeroed(rolls, (np.arange(rolls.shape[1]) < LOWER_ROWS)[:, None] == lower[:, None, None])
-
-
-def _zeroed(rolls, where):
-    return np.where(where, rolls.dtype.type(0), rolls)
+    damaged = rolls.copy()
+    damaged[lower, :LOWER_ROWS] = 0
+    damaged[~lower, LOWER_ROWS:] = 0
+    return damaged
 
 
 CORRUPTIONS = {"note_drop": note_drop, "beat_drop": beat_drop, "octave_split": octave_split}
