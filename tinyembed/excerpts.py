@@ -25,8 +25,12 @@ class ExcerptExamples(Examples):
         beats = corpus.unit_beats(pieces)
         beats = beats[corpus.has_neighbour(beats, int(self.steps[-1]))]
         sounds = corpus.has_onset(beats[:, None] + self.steps)  # (starts, L)
-        self.starts = beats[sounds.all(axis=1)]
-        _, counts = np.unique(corpus.beat_piece[self.starts], return_counts=True)
+        self.keep(beats[sounds.all(axis=1)])
+
+    def keep(self, starts):
+        """Make these all the excerpts: the beat that each begins with, sorted."""
+        self.starts = starts
+        _, counts = np.unique(self.corpus.beat_piece[starts], return_counts=True)
         self.first, self.counts = np.cumsum(counts) - counts, counts  # of each piece
         self.share = counts**0.5 / max((counts**0.5).sum(), 1)
 
