@@ -9,7 +9,6 @@ from music import write_corpus
 from benchmarks import ablations
 from benchmarks.ablated import (
     DifferentExcerpts,
-    InProportion,
     OftenAsTheyCome,
     dropping,
     in_one_key,
@@ -47,12 +46,6 @@ def test_equal_excerpts_once(corpus):
     assert len(seen) < len(every.starts)
     np.testing.assert_array_equal(once.starts, sorted(seen.values()))
     assert once.batch(0, 128).input.shape == (128, 60, 96)
-
-
-def test_pieces_in_proportion(corpus):
-    examples = InProportion(corpus, SPEC, np.arange(corpus.n_pieces))
-    excerpts = np.bincount(corpus.beat_piece[examples.starts])
-    np.testing.assert_allclose(examples.share, excerpts / excerpts.sum())
 
 
 @pytest.mark.parametrize("kind, spec", [(Examples, "note_drop"), (ExcerptExamples, "contrastive")])

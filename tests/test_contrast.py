@@ -126,18 +126,6 @@ def test_excerpts_of_real_pieces(corpus):
     assert (other.input != batch.input).any()
 
 
-def test_longer_pieces_come_more_often_by_the_root_of_their_length(tmp_path):
-    for beats, seed in ((70, 0), (310, 1)):  # of one composer each
-        write_corpus(tmp_path / str(beats), composers=1, pieces=1, beats=beats, seed=seed)
-    corpus = Corpus.from_folder(tmp_path, progress=False)
-    examples = ExcerptExamples(corpus, SPEC, np.arange(2))
-    long, short = np.bincount(corpus.beat_piece[examples.starts])
-    assert long > 10 * short
-    often = examples.share  # of each piece to be drawn
-    assert often.sum() == pytest.approx(1)
-    assert often[0] / often[1] == pytest.approx((long / short) ** 0.5)
-
-
 def test_all_keys_come_and_one_at_a_time(corpus):
     examples = ExcerptExamples(corpus, SPEC, np.arange(corpus.n_pieces), seed=1)
     seen = set()

@@ -154,22 +154,3 @@ def test_unknown_names(name, width):
 
 def test_widths_fit_the_embedding():
     assert {w.dense[-1] for w in WIDTHS.values()} == {100}
-
-
-def test_a_loss_at_its_floor_pushes_no_more(xp):
-    """The contrastive model's composers: at the floor, their head has no gradient at all."""
-    model = cast(make_model("contrastive"), float).to_device(xp)
-    batch = make_batch(excerpt=model.spec.excerpt).to_device(xp)
-    loss = float(model.loss(batch, training=True)[0]["composer"])
-    assert loss > model.floor == pytest.approx(0.6 * np.log(3))
-    model.floor = loss + 0.1
-    losses, cache = model.loss(batch, training=True)
-    model.loss_backward(cache)
-    assert float(losses["composer"]) == model.floor
-    assert not any(p.grad.any() for p in model.head.parameters())
-
-    def loss_of():
-        return sum(model.loss(batch, training=True)[0].values())
-
-    error = directional_error(loss_of, model.parameters(), np.random.default_rng(1))
-    assert error < 1e-12

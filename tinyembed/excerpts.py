@@ -13,9 +13,7 @@ class ExcerptExamples(Examples):
     """Excerpts of so many units, each four beats after the one before, none of them silent.
 
     Arguments as for `Examples`. A batch holds PER_PIECE excerpts of each of its pieces, which are
-    drawn in another key each time, and as often as the root of how many excerpts they hold says: a
-    piece four times as long comes twice as often. Four times as often, a few long pieces would be
-    most of what is heard, and their composers learned by heart.
+    drawn the more often the more excerpts they hold, each time in another key.
     """
 
     def __init__(self, corpus, spec, pieces, seed=0, keys=KEYS):
@@ -25,14 +23,10 @@ class ExcerptExamples(Examples):
         beats = corpus.unit_beats(pieces)
         beats = beats[corpus.has_neighbour(beats, int(self.steps[-1]))]
         sounds = corpus.has_onset(beats[:, None] + self.steps)  # (starts, L)
-        self.keep(beats[sounds.all(axis=1)])
-
-    def keep(self, starts):
-        """Make these all the excerpts: the beat that each begins with, sorted."""
-        self.starts = starts
-        _, counts = np.unique(self.corpus.beat_piece[starts], return_counts=True)
+        self.starts = beats[sounds.all(axis=1)]
+        _, counts = np.unique(corpus.beat_piece[self.starts], return_counts=True)
         self.first, self.counts = np.cumsum(counts) - counts, counts  # of each piece
-        self.share = counts**0.5 / max((counts**0.5).sum(), 1)
+        self.share = counts / max(counts.sum(), 1)
 
     def __len__(self):
         """How many excerpts there are, in all keys."""

@@ -1,6 +1,5 @@
 """The encoder, the decoder tied to it, the paper's seven models and an eighth in one table."""
 
-import math
 from dataclasses import dataclass, replace
 
 from tinyembed.arrays import array_module, on_gpu, to_host
@@ -33,8 +32,6 @@ class ModelSpec:
                 predicts the later from the earlier ones (contrast.py); 0 for single units
     temperature, batch_size: what to use where nobody says otherwise
     negatives:  others of the batch to compare each prediction with; None for all of them
-    floor:      where the head's loss is no longer pushed down, as a share of that of an even guess,
-                so that it does not learn the training pieces by heart
     """
 
     title: str
@@ -46,7 +43,6 @@ class ModelSpec:
     temperature: float = 1.0
     batch_size: int = 100
     negatives: int | None = None
-    floor: float = 0.0
 
 
 MODELS = {
@@ -59,7 +55,7 @@ MODELS = {
     "regularized": ModelSpec("Regularized", "4.4", context=(-1, 1), head=(HEAD_HIDDEN,)),
     "contrastive": ModelSpec(
         "Contrastive", None, context=(), head=(HEAD_HIDDEN,), excerpt=16,
-        temperature=0.1, batch_size=256, floor=0.6,
+        temperature=0.1, batch_size=512,
     ),
 }  # fmt: skip
 PAPER_MODELS = tuple(name for name, spec in MODELS.items() if spec.section)
@@ -169,7 +165,6 @@ class Model(Layer):
             self.contrast = ExcerptContrast(self.spec.excerpt, EMBEDDING, temperature, rng)
         self.candidate_loss = CandidateCosineLoss(temperature)
         self.cross_entropy = SoftmaxCrossEntropy()
-        self.floor = self.spec.floor * math.log(max(len(self.composers), 1))
 
     def forward(self, rolls, training=False):
         """rolls: (N, 60, 96) -> an `Output` and the caches of the parts."""
@@ -196,10 +191,9 @@ class Model(Layer):
         """The losses on a `Batch`, and a cache for `loss_backward`.
 
         Returns {"reconstruction": equation 3, "prediction": contrast.py, "composer":
-        cross-entropy or the model's floor}, those that this model has, each a 0-d array; what is
-        minimized is their sum (section 4.4).
+        cross-entropy}, those that this model has, each a 0-d array; what is minimized is their sum
+        (section 4.4).
         """
-        xp = array_module(batch.input)
         output, cache = self.forward(batch.input, training)
         losses, loss_caches = {}, {}
         if self.decoder:
@@ -215,9 +209,6 @@ class Model(Layer):
             losses["composer"], loss_caches["composer"] = self.cross_entropy.forward(
                 output.logits, batch.composer
             )
-            if self.floor:
-                loss_caches["above floor"] = losses["composer"] > self.floor
-                losses["composer"] = xp.maximum(losses["composer"], self.floor)
         return losses, (cache, loss_caches)
 
     def loss_backward(self, cache):
@@ -230,8 +221,6 @@ class Model(Layer):
             doutput.embedding = self.contrast.backward(loss_caches["prediction"])
         if self.head:
             doutput.logits = self.cross_entropy.backward(loss_caches["composer"])
-            if self.floor:
-                doutput.logits *= loss_caches["above floor"]
         self.backward(doutput, cache)
 
     def encode(self, rolls, batch_size=None):

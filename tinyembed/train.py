@@ -54,7 +54,7 @@ def build_parser():
     add_device(parser)
     parser.add_argument("--examples", type=count, default=EXAMPLES, help="how many to train on")
     parser.add_argument(
-        "--batch-size", type=count, help="examples a step (default: 100; contrastive: 256)"
+        "--batch-size", type=count, help="examples a step (default: 100; contrastive: 512)"
     )
     parser.add_argument("--learning-rate", type=positive, default=1e-3, help="Adam's, at its peak")
     parser.add_argument(
