@@ -146,8 +146,9 @@ class Examples:
         if self.offsets == [0]:
             target = clean
         elif self.offsets:
-            around = [self.corpus.rolls(beats + offset, keys) for offset in self.offsets]
-            target = sum(around[1:], start=around[0])
+            target, *others = (self.corpus.rolls(beats + offset, keys) for offset in self.offsets)
+            for other in others:
+                target += other
         damaged = clean
         if self.spec.corruption:
             corrupt = CORRUPTIONS[self.spec.corruption]

@@ -19,7 +19,7 @@ def fuse(formula):
 
     The first array gives the result its shape; the others have as many rows, or are the same for
     all rows. On the GPU `cupy.fuse` compiles the formula to a single kernel; on the CPU it runs
-    block by block, on every core, or compiled as well (compiled.py).
+    block by block (threads.py), or compiled as well (compiled.py).
     """
     kernel = None
 
@@ -203,7 +203,7 @@ def _cutter(arrays):
 
 
 def in_blocks(work, x):
-    """Call work(slice) for parts of x's rows: blocks on every core, or all at once on a GPU.
+    """Call work(slice) for parts of x's rows: in blocks (threads.py), or all at once on a GPU.
 
     Parts must not depend on each other. Returns the list of results, in the rows' order.
     """

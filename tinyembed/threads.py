@@ -12,8 +12,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 # Elements: 1 MB in float32. Smaller blocks fit a cache better, but after every operation on one the
-# threads hand each other Python's lock, which takes as long as the operation: 1 << 16 made a whole
-# step at `small` width a fifth slower.
+# threads hand each other Python's lock, which takes as long as the operation.
 BLOCK = 1 << 18
 # Elements: up to so many stay on one thread. To hand half of them over and to wait for it takes
 # 0.1 ms, in which a compiled formula is done with 200,000; a step at `small` width on two threads
