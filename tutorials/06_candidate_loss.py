@@ -496,8 +496,8 @@ assert own[best] < 0.99
 # tinyembed's layer is [`CandidateCosineLoss`](../tinyembed/layers/cosine.py). It takes rolls as
 # they are, `(N, 60, 96)`, and has a temperature. A product $Q R^T$ of all with all multiplies
 # mostly by zeros: a roll has some twenty onsets in 5,760 places. On a CPU it looks at each answer
-# only where its own target has an onset: 100 products a target instead of 576,000
-# ([pairs.py](../tinyembed/layers/pairs.py)).
+# only where its own target has an onset: in a batch of 100, some 100 products a target instead of
+# 576,000 ([pairs.py](../tinyembed/layers/pairs.py)).
 
 # %%
 from tinyembed.batches import draw_candidates as draw_of_the_package
