@@ -124,6 +124,7 @@ ROWS = {
     "context": context("**the context model**: five candidates at temperature 1"),
     "context,keys=1": context("no transposition", examples=in_one_key(Examples)),
     "context,duplicates=kept": context("repeated units as often", examples=OftenAsTheyCome),
+    "regularized": Row("**the regularized model**", model="regularized"),
     "note_drop,corruption=0": note_drop("**the note-drop model**: no onset dropped", 0.0),
     "note_drop,corruption=0.5": note_drop("half, as in the paper", 0.5),
     "note_drop,corruption=0.75": note_drop("three quarters", 0.75),

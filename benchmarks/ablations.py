@@ -1,36 +1,41 @@
 """What the eighth model's numbers depend on: one thing changed at a time, all else equal.
 
-    python -m benchmarks.ablations --data FOLDER [--only ROW...] [--seeds 1] [--json]
+    python -m benchmarks.ablations --data FOLDER [--only ROW...] [--seeds 1] [--folds N] [--json]
 
 Every row is a training of as many units (ablated.py lists them), then both experiments with a
-short LSTM, judged on the validation pieces. Each result is kept in --out as soon as it is there, so
-a run that was stopped goes on with the same command, and rows may be made by several processes at
-once; the table is of all rows that are there.
+short LSTM, judged on the validation pieces; or with --folds, N trainings, each judged on another
+Nth of all training pieces (folds.py). Each result is kept in --out as soon as it is there, so a run
+that was stopped goes on with the same command, and rows may be made by several processes at once;
+the table is of all rows that are there.
 """
 
 import json
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.ablated import ROWS
+from benchmarks.folds import as_in_the_test, folds_of, holding_out
 from benchmarks.machine import RESULTS, machine
 from tinyembed.command import Parser, add_json, count, folder, music, run
 from tinyembed.compiled import switch_on
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.experiments import Stage, run_composers, run_prediction
+from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.results import KINDS, Answers
 from tinyembed.models import MODELS
+from tinyembed.music.corpus import Corpus
 from tinyembed.music.sources import open_corpus, spelled
 from tinyembed.runs import Run, load_arrays, load_weights, save_arrays, write_json
 from tinyembed.trainer import Trainer, fingerprint
 
 EXAMPLES = 200_000
 LSTM_STEPS = 600
+MOST_SEEDS = 99
 SHOWN = ("median", "mrr", "recall_at_10")
 
 
@@ -45,24 +50,58 @@ def main(argv=None):
         "--classifier-steps", type=count, default=composers.STEPS, help=f"of {composers.BATCH}"
     )
     parser.add_argument("--seeds", type=count, default=1, help="trainings of each row")
+    parser.add_argument(
+        "--folds", type=count, help="train so often, judged on another part of all pieces each time"
+    )
+    parser.add_argument("--composers", action="store_true", help="leave the prediction out")
     parser.add_argument("--out", type=folder, default="runs/ablations", help="folder to work in")
     add_json(parser)
     options = parser.parse_args(argv)
     for name in options.only or ():
         if name not in ROWS:
             raise InputError(f"--only {name}: choose among {', '.join(ROWS)}")
+    if options.folds == 1:
+        raise InputError("--folds 1: there must be pieces left to train on; two or more")
     switch_on()
     corpus = open_corpus(options.data)
     for seed in range(options.seeds):
-        stage = Stage.build(corpus, seed)
-        # One key of each training piece is enough here; ranks are of the validation pieces.
-        stage = replace(stage, train=in_one_key(stage.train), test=stage.validation)
-        for name in options.only or ROWS:
-            measure(name, seed, corpus, stage, options)
+        for part in parts(corpus, seed, options.folds):
+            for name in options.only or ROWS:
+                measure(name, part, options)
     result = collect(options, corpus)
-    write_json(RESULTS / "ablations.json", result)
+    write_json(RESULTS / ("folds.json" if options.folds else "ablations.json"), result)
     print(json.dumps(result) if options.json else table(result))
     return 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the trainings of one seed, or of one seed and fold, are judged on.
+
+    label: in the names of files; corpus: whose training pieces are trained on; stage: whose test
+    passages are judged.
+    """
+
+    label: str
+    seed: int
+    corpus: Corpus
+    stage: Stage
+
+
+def parts(corpus, seed, n_folds=None):
+    """All parts of a seed, one after the other; one key of each training piece is enough here."""
+    if n_folds is None:
+        stage = Stage.build(corpus, seed)
+        stage = replace(stage, train=in_one_key(stage.train), test=stage.validation)
+        yield Part(f"seed{seed}", seed, corpus, stage)
+        return
+    fold = folds_of(corpus, n_folds)
+    for k in range(n_folds):
+        rest = holding_out(corpus, fold == k)
+        stage = Stage.build(rest, seed)
+        judged = Passages.of(rest, np.flatnonzero(fold == k))
+        stage = replace(stage, train=in_one_key(stage.train), test=judged)
+        yield Part(f"seed{seed}-fold{k}of{n_folds}", seed, rest, stage)
 
 
 def in_one_key(passages):
@@ -70,30 +109,37 @@ def in_one_key(passages):
     return type(passages).of(passages.corpus, np.unique(passages.piece), 1)
 
 
-def measure(name, seed, corpus, stage, options):
+def files_of(name, part, options):
+    """Where the answers of a row are kept, by experiment."""
+    tasks = ("composers",) if options.composers else ("prediction", "composers")
+    return {task: Path(options.out) / f"{name}-{part.label}-{task}.npz" for task in tasks}
+
+
+def measure(name, part, options):
     """Train and evaluate one row, as far as that is not done yet."""
     row = ROWS[name]
-    home = Path(options.out)
-    place = home / f"{row.trained_as or name}-seed{seed}"
-    answers = {task: home / f"{name}-seed{seed}-{task}.npz" for task in ("prediction", "composers")}
-    if all(file.exists() for file in answers.values()):
+    answers = files_of(name, part, options)
+    missing = {task: file for task, file in answers.items() if not file.exists()}
+    if not missing:
         return
-    tell(f"{name}, seed {seed}: training")
-    train(ROWS[row.trained_as or name], seed, corpus, place, options.examples)
+    place = Path(options.out) / f"{row.trained_as or name}-{part.label}"
+    tell(f"{name}, {part.label}: training")
+    train(ROWS[row.trained_as or name], part.seed, part.corpus, place, options.examples)
     model, _ = load_weights(Run(place).weights_file)
-    tell(f"{name}, seed {seed}: embedding, LSTM, classifier")
-    embeddings = {key: row.change(e) for key, e in embed(model, stage).items()}
+    tell(f"{name}, {part.label}: embedding, {' and '.join(missing)}")
+    embeddings = {key: row.change(e) for key, e in embed(model, part.stage).items()}
     # The pieces that would choose how much of the last unit to add are the ones judged on here.
     recipe = replace(prediction.RECIPE, last_unit=(0.0,), **dict(row.predictor))
     steps = options.lstm_steps
     if row.without_lstm:  # as it begins, when it adds nothing to the shortcut
         recipe, steps = replace(recipe, warm_up=recipe.warm_up * steps, rate=0.0), 1
-    found = {
-        "prediction": run_prediction(stage, embeddings, np, steps, False, recipe),
-        "composers": run_composers(stage, embeddings, np, options.classifier_steps, False),
-    }  # fmt: skip
-    for task, file in answers.items():
-        save_arrays(file, {key: np.asarray(value) for key, value in found[task].items()})
+    stage, seen = part.stage, options.classifier_steps
+    tasks = {
+        "prediction": lambda: run_prediction(stage, embeddings, np, steps, False, recipe),
+        "composers": lambda: run_composers(stage, embeddings, np, seen, False),
+    }
+    for task, file in missing.items():
+        save_arrays(file, {key: np.asarray(value) for key, value in tasks[task]().items()})
 
 
 def train(row, seed, corpus, place, examples):
@@ -121,81 +167,108 @@ def train(row, seed, corpus, place, examples):
 
 
 def embed(model, stage):
-    """The embeddings of training and validation pieces; the latter are tested too."""
-    found = {name: getattr(stage, name).embed(model.encode, False) for name in ("train", "test")}
-    return {**found, "validation": found["test"]}
+    """The embeddings of training, validation and judged pieces; the last two may be the same."""
+    train, test = (getattr(stage, name).embed(model.encode, False) for name in ("train", "test"))
+    same = stage.validation is stage.test
+    validation = test if same else stage.validation.embed(model.encode, False)
+    return {"train": train, "validation": validation, "test": test}
 
 
 def collect(options, corpus):
     """All rows whose answers are there, each over all its seeds."""
     rows = {}
-    for name, row in ROWS.items():
-        seeds = [
-            n for n in range(99)
-            if all((Path(options.out) / f"{name}-seed{n}-{task}.npz").exists()
-                   for task in ("prediction", "composers"))
-        ]  # fmt: skip
-        if not seeds:
+    names = [name for name in ROWS if any(Path(options.out).glob(f"{name}-seed*-composers.npz"))]
+    found = {name: [] for name in names}  # an `Answers` for each seed
+    for seed in range(MOST_SEEDS):
+        if not any(Path(options.out).glob(f"*-seed{seed}-*composers.npz")):
             continue
-        pooled, each = Answers(), []
-        for n in seeds:
-            stage = Stage.build(corpus, n)
-            one = Answers()
-            for answers in (pooled, one):
-                for task in ("prediction", "composers"):
-                    file = Path(options.out) / f"{name}-seed{n}-{task}.npz"
-                    getattr(answers, task).append(load_arrays(file))
-                answers.pieces.append(replace(stage, test=stage.validation).target_pieces())
-            each.append(numbers(one, corpus))
-        words = ["--data", spelled(options.data), "--only", name, "--seeds", len(seeds)]
+        of_seed = list(parts(corpus, seed, options.folds))
+        for name in names:
+            files = [files_of(name, part, options) for part in of_seed]
+            if all(file.exists() for several in files for file in several.values()):
+                found[name].append(answers_of(of_seed, files))
+    for name in names:
+        if not found[name]:
+            continue
+        words = ["--data", spelled(options.data), "--only", name, "--seeds", len(found[name])]
+        words += ["--folds", options.folds] if options.folds else []
+        words += ["--examples", options.examples] if options.examples != EXAMPLES else []
+        words += ["--composers"] if options.composers else []
         rows[name] = {
-            "says": row.says,
+            "says": ROWS[name].says,
             "command": shlex.join(["python", "-m", "benchmarks.ablations", *map(str, words)]),
-            "seeds": len(seeds),
-            **numbers(pooled, corpus),
-            "each_seed": each,
+            "seeds": len(found[name]),
+            **numbers(sum_of(found[name]), corpus, options),
+            "each_seed": [numbers(answers, corpus, options) for answers in found[name]],
         }
     return {
         "examples": options.examples,
         "lstm_steps": options.lstm_steps,
+        **({"folds": options.folds} if options.folds else {}),
         "corpus": fingerprint(corpus)[:12],
         "rows": rows,
         "machine": machine(),
     }
 
 
-def numbers(answers, corpus):
+def answers_of(of_seed, files):
+    """The answers about all parts of a seed, as one."""
+    answers = Answers()
+    for part, several in zip(of_seed, files, strict=True):
+        for task, file in several.items():
+            getattr(answers, task).append(load_arrays(file))
+        answers.pieces.append(part.stage.target_pieces())
+    return answers
+
+
+def sum_of(several):
+    """All answers as one."""
+    pooled = Answers()
+    for answers in several:
+        for kind in ("prediction", "composers", "pieces"):
+            getattr(pooled, kind).extend(getattr(answers, kind))
+    return pooled
+
+
+def numbers(answers, corpus, options):
     """What a row of the table says."""
     found = {}
-    for who in ("", "repetition_"):
+    for who in () if options.composers else ("", "repetition_"):
         entry = answers.rank_entry(who)
         for kind in KINDS:
             found[who + kind] = {key: entry[kind][key] for key in SHOWN}
     scores = answers.composer_entry(corpus.composers)
-    return {
-        **found,
-        "accuracy": scores["accuracy"],
-        "accuracy_of_pieces": scores["pieces"]["accuracy"],
-    }
+    found["accuracy"] = scores["accuracy"]
+    found["accuracy_of_pieces"] = scores["pieces"]["accuracy"]
+    if options.folds:
+        found["as_in_the_test"] = as_in_the_test(scores, corpus)
+    return found
 
 
 def table(result):
     """The same for people, in Markdown."""
+    rows = list(result["rows"].values())
+    with_ranks, with_folds = ("rank" in rows[0], "folds" in result) if rows else (True, False)
+    heads = ["", "seeds"]
+    if with_ranks:
+        heads += ["random: median", "mrr", "same piece: median", "mrr", "the last unit: mrr", "mrr"]
+    heads += ["units", "pieces"]
+    if with_folds:
+        heads += ["composers as in the test: units", "pieces"]
     lines = [
-        "| | seeds | random: median | mrr | same piece: median | mrr | the last unit: mrr | mrr "
-        "| units | pieces |",
-        "| --- |" + 9 * " ---: |",
+        f"| {' | '.join(heads)} |".replace("|  |", "| |"),
+        "| --- |" + (len(heads) - 1) * " ---: |",
     ]
-    for row in result["rows"].values():
-        ranks = [row[who + kind] for who in ("", "repetition_") for kind in KINDS]
-        cells = [
-            str(row["seeds"]),
-            *(f"{entry['median']:.1f} | {entry['mrr']:.3f}" for entry in ranks[:2]),
-            *(f"{entry['mrr']:.3f}" for entry in ranks[2:]),
-            f"{row['accuracy']:.3f}",
-            f"{row['accuracy_of_pieces']:.3f}",
-        ]
-        lines.append(f"| {row['says']} | " + " | ".join(cells) + " |")
+    for row in rows:
+        cells = [row["says"], str(row["seeds"])]
+        if with_ranks:
+            ranks = [row[who + kind] for who in ("", "repetition_") for kind in KINDS]
+            cells += [f"{entry['median']:.1f} | {entry['mrr']:.3f}" for entry in ranks[:2]]
+            cells += [f"{entry['mrr']:.3f}" for entry in ranks[2:]]
+        shares = [row["accuracy"], row["accuracy_of_pieces"]]
+        if with_folds:
+            shares += [row["as_in_the_test"][kind] for kind in ("units", "pieces")]
+        lines.append(f"| {' | '.join([*cells, *(f'{share:.3f}' for share in shares)])} |")
     return "\n".join(lines)
 
 

@@ -14,8 +14,10 @@ from benchmarks.ablated import (
     in_one_key,
     of_length_one,
 )
+from benchmarks.folds import as_in_the_test, folds_of, holding_out
 from tinyembed.batches import Examples
 from tinyembed.errors import InputError
+from tinyembed.evaluation.results import composer_scores
 from tinyembed.excerpts import ExcerptExamples
 from tinyembed.models import MODELS
 from tinyembed.music.corpus import Corpus
@@ -99,3 +101,67 @@ def test_a_table(folder, tmp_path, monkeypatch, capsys):
     assert json.loads((tmp_path / "ablations.json").read_text()) == again
     with pytest.raises(InputError, match=r"--only nothing: choose among base"):
         ablations.main([*words, "nothing"])
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_folds(corpus, n):
+    fold = folds_of(corpus, n)
+    np.testing.assert_array_equal(fold == -1, corpus.piece_is_test)
+    for composer in range(len(corpus.composers)):
+        own = fold[(corpus.piece_composer == composer) & (fold >= 0)]
+        counts = np.bincount(own, minlength=n)
+        assert counts.sum() and counts.max() - counts.min() <= 1
+    assert (folds_of(corpus, n, seed=1) != fold).any()
+    for k in range(n):
+        rest = holding_out(corpus, fold == k)
+        np.testing.assert_array_equal(~rest.piece_is_test, (fold >= 0) & (fold != k))
+    assert corpus.piece_is_test.sum() == (fold == -1).sum()  # the corpus itself is as it was
+
+
+def test_composers_as_often_as_in_the_test(corpus):
+    """Of answers about the test pieces themselves, it is their accuracy."""
+    rng = np.random.default_rng(0)
+    beats = corpus.unit_beats(np.flatnonzero(corpus.piece_is_test))
+    beats = beats[corpus.has_onset(beats)]
+    truth, pieces = corpus.composer_of(beats), corpus.piece_composer[corpus.piece_is_test]
+    answers = {
+        "truth": truth,
+        "predicted": rng.integers(2, size=len(truth)),
+        "unit_piece": corpus.beat_piece[beats],
+        "piece_truth": pieces,
+        "piece_predicted": rng.integers(2, size=len(pieces)),
+    }
+    scores = composer_scores([answers], corpus.composers)
+    expected = {"units": scores["accuracy"], "pieces": scores["pieces"]["accuracy"]}
+    assert as_in_the_test(scores, corpus) == pytest.approx(expected)
+    # Another mixture of the same answers changes nothing; the same of one composer alone does.
+    twice = [answers, {k: v[answers_of_first(k, answers)] for k, v in answers.items()}]
+    assert as_in_the_test(composer_scores(twice, corpus.composers), corpus) == pytest.approx(
+        expected
+    )
+
+
+def answers_of_first(key, answers):
+    """Which entries of an array are about the first composer."""
+    return answers["piece_truth" if key.startswith("piece") else "truth"] == 0
+
+
+def test_a_table_of_folds(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ablations, "RESULTS", tmp_path)
+    words = ["--data", str(folder), "--examples", "512", "--lstm-steps", "2", "--json"]
+    words += ["--classifier-steps", "2", "--out", str(tmp_path / "out"), "--only", "base"]
+    assert ablations.main([*words, "--folds", "2", "--composers"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    row = found["rows"]["base"]
+    assert found["folds"] == 2 and set(row["as_in_the_test"]) == {"units", "pieces"}
+    assert "--folds 2" in row["command"] and "rank" not in row
+    assert json.loads((tmp_path / "folds.json").read_text()) == found
+    assert not (tmp_path / "ablations.json").exists()
+    assert ablations.table(found).count(" | ") > 5
+    assert ablations.main([*words, "--folds", "2"]) == 0  # the ranks, of the same trainings
+    again = json.loads(capsys.readouterr().out)["rows"]["base"]
+    assert again["accuracy"] == row["accuracy"] and again["rank"]["median"] >= 0
+    judged = [json.loads(p.read_text()) for p in (tmp_path / "out").rglob("config.json")]
+    assert len(judged) == 2
+    with pytest.raises(InputError, match=r"^--folds 1"):
+        ablations.main([*words, "--folds", "1"])
