@@ -60,8 +60,6 @@ def main(argv=None):
     for name in options.only or ():
         if name not in ROWS:
             raise InputError(f"--only {name}: choose among {', '.join(ROWS)}")
-    if options.folds == 1:
-        raise InputError("--folds 1: there must be pieces left to train on; two or more")
     switch_on()
     corpus = open_corpus(options.data)
     for seed in range(options.seeds):
@@ -157,6 +155,8 @@ def train(row, seed, corpus, place, examples):
         "negatives": row.negatives,
     }
     there = (place / "config.json").exists()
+    if there and Run.open(place)[1]["examples"] != config["examples"]:
+        raise InputError(f"--examples {examples}: {place} saw another number; take another --out")
     training_run = Run(place) if there else Run.create(place, {**config, "row": str(row)})
     trainer = Trainer(training_run, config, corpus, np)
     if row.examples:

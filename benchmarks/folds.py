@@ -8,13 +8,18 @@ from dataclasses import replace
 
 import numpy as np
 
+from tinyembed.errors import InputError
+
 
 def folds_of(corpus, n, seed=0):
     """Deal the training pieces out to n parts, one composer after the other.
 
     Returns (n_pieces,) int, 0 to n - 1, and -1 for test pieces.
+    Raises InputError where a part would have no piece, or leave none to train on.
     """
     pieces = np.random.default_rng(seed).permutation(np.flatnonzero(~corpus.piece_is_test))
+    if not 2 <= n <= len(pieces):
+        raise InputError(f"--folds {n}: 2 to {len(pieces)}, as many as there are training pieces")
     pieces = pieces[np.argsort(corpus.piece_composer[pieces], kind="stable")]
     fold = np.full(corpus.n_pieces, -1)
     fold[pieces] = np.arange(len(pieces)) % n

@@ -163,5 +163,10 @@ def test_a_table_of_folds(folder, tmp_path, monkeypatch, capsys):
     assert again["accuracy"] == row["accuracy"] and again["rank"]["median"] >= 0
     judged = [json.loads(p.read_text()) for p in (tmp_path / "out").rglob("config.json")]
     assert len(judged) == 2
-    with pytest.raises(InputError, match=r"^--folds 1"):
-        ablations.main([*words, "--folds", "1"])
+    for n in ("1", "99"):
+        with pytest.raises(InputError, match=rf"^--folds {n}: 2 to \d+, as many as"):
+            ablations.main([*words, "--folds", n])
+    for file in (tmp_path / "out").glob("*.npz"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"^--examples 1024: .*another --out$"):
+        ablations.main([*words, "--folds", "2", "--examples", "1024"])
