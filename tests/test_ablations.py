@@ -134,7 +134,7 @@ def test_composers_as_often_as_in_the_test(corpus):
     scores = composer_scores([answers], corpus.composers)
     expected = {"units": scores["accuracy"], "pieces": scores["pieces"]["accuracy"]}
     assert as_in_the_test(scores, corpus) == pytest.approx(expected)
-    # Another mixture of the same answers changes nothing; the same of one composer alone does.
+    # Another mixture of the same answers changes nothing.
     twice = [answers, {k: v[answers_of_first(k, answers)] for k, v in answers.items()}]
     assert as_in_the_test(composer_scores(twice, corpus.composers), corpus) == pytest.approx(
         expected
