@@ -11,7 +11,9 @@ from tinyembed.layers.cosine import CandidateCosineLoss
 from tinyembed.layers.dense import Dense, TiedDense
 from tinyembed.layers.elu import Elu
 from tinyembed.layers.first_conv import FirstConv2d
+from tinyembed.layers.intervals import COUNTS, IntervalCounts
 from tinyembed.layers.layer import Layer, Reshape, Sequential
+from tinyembed.layers.parallel import Parallel
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
 
 EMBEDDING = 100
@@ -30,6 +32,8 @@ class ModelSpec:
     head:       hidden widths between embedding and composers, () for none; None is no head
     excerpt:    units that stand together in a batch, each after the one before, for a model that
                 predicts the later from the earlier ones (contrast.py); 0 for single units
+    intervals:  features learned from counts of intervals (layers/intervals.py), beside those of the
+                convolutions; 0 for Figure 1's encoder, the only one that a decoder can be tied to
     temperature, batch_size: what to use where nobody says otherwise
     negatives:  others of the batch to compare each prediction with; None for all of them
     """
@@ -40,6 +44,7 @@ class ModelSpec:
     context: tuple = (0,)
     head: tuple | None = None
     excerpt: int = 0
+    intervals: int = 0
     temperature: float = 1.0
     batch_size: int = 100
     negatives: int | None = None
@@ -54,7 +59,7 @@ MODELS = {
     "composer": ModelSpec("Composer Discrimination", "4.3", context=(), head=()),
     "regularized": ModelSpec("Regularized", "4.4", context=(-1, 1), head=(HEAD_HIDDEN,)),
     "contrastive": ModelSpec(
-        "Contrastive", None, context=(), head=(HEAD_HIDDEN,), excerpt=16,
+        "Contrastive", None, context=(), head=(HEAD_HIDDEN,), excerpt=16, intervals=64,
         temperature=0.1, batch_size=512,
     ),
 }  # fmt: skip
@@ -81,11 +86,12 @@ GEOMETRY = (((12, 6), (12, 6), (0, 0)),) + (((2, 4), (1, 2), (0, 1)),) * 3
 LAST_IMAGE = (2, 2)
 
 
-def build_encoder(width, rng):
+def build_encoder(width, rng, intervals=0):
     """Section 4.1: four convolutions, then three fully connected layers.
 
     (N, 60, 96, 1) -> (N, 100). Each is affine -> batch norm -> ELU; batch norm would subtract a
-    bias again, so there is none.
+    bias again, so there is none. intervals: how many features to learn from counts of intervals,
+    which then stand beside those of the convolutions.
     """
     layers, channels = {}, 1
     for i, (out, (kernel, stride, padding)) in enumerate(
@@ -97,6 +103,14 @@ def build_encoder(width, rng):
         channels = out
     features = LAST_IMAGE[0] * LAST_IMAGE[1] * channels
     layers["flatten"] = Reshape(features)
+    if intervals:
+        counted = Sequential(
+            counts=IntervalCounts(),
+            dense=Dense(COUNTS, intervals, bias=False, rng=rng),
+            norm=BatchNormElu(intervals),
+        )
+        layers = {"features": Parallel(convolutions=Sequential(**layers), intervals=counted)}
+        features += intervals
     for i, out in enumerate(width.dense, start=1):
         layers[f"dense{i}"] = Dense(features, out, bias=False, rng=rng)
         layers[f"dense_norm{i}"] = BatchNormElu(out)
@@ -140,21 +154,33 @@ class Model(Layer):
 
     name: a key of MODELS; width: a key of WIDTHS; composers: class names, which a model without a
     head carries along unused; temperature: of the loss by comparison, None for the model's own;
-    negatives: as in `ModelSpec`; rng: draws the first weights.
+    negatives: as in `ModelSpec`; intervals: the same, None for the model's own; rng: draws the
+    first weights.
+    Raises InputError for settings that no such model has.
     """
 
-    def __init__(self, name, width, composers, rng, temperature=None, negatives=None):
+    def __init__(
+        self, name, width, composers, rng, temperature=None, negatives=None, intervals=None
+    ):
         for what, value, table in (("model", name, MODELS), ("width", width, WIDTHS)):
             if value not in table:
                 raise InputError(f"--{what} {value}: choose one of {', '.join(table)}")
         self.name, self.width, self.composers = name, width, list(composers)
         self.spec = replace(MODELS[name], negatives=negatives)
+        if intervals is not None:
+            self.spec = replace(self.spec, intervals=intervals)
+        if self.spec.intervals and self.spec.context:
+            without = ", ".join(n for n, s in MODELS.items() if not s.context)
+            raise InputError(
+                f"--intervals {intervals}: --model {name} has a decoder, which is tied to the "
+                f"encoder of the paper; those without: {without}"
+            )
         if self.spec.head is not None and len(self.composers) < 2:
             raise InputError(
                 f"--model {name}: tells composers apart, but the music is all of one; put each "
                 "composer's pieces in a folder of their own"
             )
-        self.encoder = build_encoder(WIDTHS[width], rng)
+        self.encoder = build_encoder(WIDTHS[width], rng, self.spec.intervals)
         self.decoder = build_decoder(self.encoder, WIDTHS[width]) if self.spec.context else None
         self.head = None
         if self.spec.head is not None:

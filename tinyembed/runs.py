@@ -216,6 +216,7 @@ def save_weights(path, model, matrices=np.float32, **about):
         "width": model.width,
         "composers": model.composers,
         "temperature": model.candidate_loss.temperature,
+        "intervals": model.spec.intervals,
         **about,
     }
     state = model.state()
@@ -240,6 +241,7 @@ def load_weights(path):
             config["composers"],
             np.random.default_rng(0),
             config["temperature"],
+            intervals=config.get("intervals", 0),  # older files have none
         )
     except (KeyError, ValueError, TypeError):
         raise InputError(f"{path}: not a weight file of tinyembed") from None

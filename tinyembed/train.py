@@ -41,8 +41,9 @@ EXAMPLES = 120_000  # some two minutes at `small` width on two cores
 # What makes a run what it is. On --resume these come from its config.json; the device may change.
 SETTINGS = (
     "model", "data", "any_meter", "splits", "split_seed", "width", "examples", "batch_size",
-    "seed", "learning_rate", "temperature", "negatives",
+    "seed", "learning_rate", "temperature", "negatives", "intervals",
 )  # fmt: skip
+LATER = {"negatives": None, "intervals": 0}  # what older runs did without saying so
 
 
 def build_parser():
@@ -67,6 +68,13 @@ def build_parser():
         type=count,
         metavar="N",
         help="contrastive: units that each prediction is compared with (default: the whole batch)",
+    )
+    parser.add_argument(
+        "--intervals",
+        type=count,
+        metavar="N",
+        help="composer, contrastive: features learned from counts of intervals, beside the "
+        "convolutions; 0 is the paper's encoder (default: 0; contrastive: 64)",
     )
     add_seed(parser)
     parser.add_argument(
@@ -95,6 +103,7 @@ def main(argv=None):
     spec = MODELS[options.model]
     options.batch_size = options.batch_size or spec.batch_size
     options.temperature = options.temperature or spec.temperature
+    options.intervals = spec.intervals if options.intervals is None else options.intervals
     # On --resume it is the run that says which model; what is asked otherwise is refused below.
     check_batch_size(spec, options.batch_size, None if options.resume else options.negatives)
     if options.batch_size < CANDIDATES:
@@ -112,9 +121,9 @@ def main(argv=None):
     out = options.out or f"runs/{options.model}"
     settings = {name: getattr(options, name) for name in SETTINGS}
     if options.resume:
-        needs = [name for name in SETTINGS if name != "negatives"]  # older runs have none
+        needs = [name for name in SETTINGS if name not in LATER]
         training_run, config = Run.open(out, needs=[*needs, "corpus"])
-        config.setdefault("negatives", None)
+        config = {**LATER, **config}
         refuse_other_settings(settings, config, argv)
         settings = {name: config[name] for name in SETTINGS}
     else:

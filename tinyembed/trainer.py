@@ -44,7 +44,7 @@ class Trainer:
     """One model, its examples, and how far it has come.
 
     run: the `Run` to write to; config: its settings (model, width, examples, batch_size, seed,
-    learning_rate, temperature, negatives); corpus: a `Corpus`; xp: numpy or cupy; graph: whether a
+    learning_rate, temperature, negatives, intervals); corpus: a `Corpus`; xp: numpy or cupy; graph: whether a
     GPU records its step and replays it (see graphs.py).
     Raises WorkError where the memory does not suffice.
     """
@@ -61,6 +61,7 @@ class Trainer:
             random_stream(seed, "weights"),
             config["temperature"],
             config.get("negatives"),
+            config.get("intervals"),
         )
         self.steps = -(-config["examples"] // config["batch_size"])
         self.examples, validation = (

@@ -1,0 +1,28 @@
+"""Layers side by side, where Sequential has them one after the other."""
+
+from tinyembed.arrays import array_module
+from tinyembed.layers.layer import Layer
+
+
+class Parallel(Layer):
+    """Each is given x, and what they find is put in one row: (N, ...) -> (N, sum of features)."""
+
+    def __init__(self, **layers):
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def forward(self, x, training=False):
+        layers = self.sublayers().values()
+        ys, caches = zip(*(layer.forward(x, training) for layer in layers), strict=True)
+        return array_module(x).concatenate(ys, axis=1), (caches, [y.shape[1] for y in ys])
+
+    def backward(self, dy, cache):
+        """The sum of what they return; None where all are for what a network is given."""
+        dx, start = None, 0
+        for layer, own, width in zip(self.sublayers().values(), *cache, strict=True):
+            part = array_module(dy).ascontiguousarray(dy[:, start : start + width])
+            start += width
+            part = layer.backward(part, own)
+            if part is not None:
+                dx = part if dx is None else dx + part
+        return dx
