@@ -44,8 +44,8 @@ class Trainer:
     """One model, its examples, and how far it has come.
 
     run: the `Run` to write to; config: its settings (model, width, examples, batch_size, seed,
-    learning_rate, temperature, negatives, intervals); corpus: a `Corpus`; xp: numpy or cupy; graph: whether a
-    GPU records its step and replays it (see graphs.py).
+    learning_rate, temperature, negatives, intervals); corpus: a `Corpus`; xp: numpy or cupy;
+    graph: whether a GPU records its step and replays it (see graphs.py).
     Raises WorkError where the memory does not suffice.
     """
 
