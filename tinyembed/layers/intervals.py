@@ -83,16 +83,15 @@ def counts_by_products(images):
     """
     xp = array_module(images)
     n, h, w = images.shape
-    rows = matmul(images.reshape(-1, w), windows(xp, w, images.dtype))
-    following = rows.reshape(n, h * LAGS, w).transpose(0, 2, 1)  # (N, W, H * LAGS)
+    followed = matmul(images.reshape(-1, w), windows(xp, w, images.dtype))
+    following = followed.reshape(n, h * LAGS, w).transpose(0, 2, 1)  # (N, W, H * LAGS)
     meetings = matmul(images, following).reshape(n, h, h, LAGS)  # earlier, later pitch
     # Between margins, and read as rows longer by one, each diagonal is a column.
     wide = h + 2 * WIDEST
     padded = xp.zeros((n, h + 1, wide, LAGS), images.dtype)
     padded[:, :h, WIDEST : WIDEST + h] = meetings
-    rows = padded.reshape(n, (h + 1) * wide, LAGS)[:, : h * (wide + 1)].reshape(
-        n, h, wide + 1, LAGS
-    )
+    skewed = padded.reshape(n, (h + 1) * wide, LAGS)[:, : h * (wide + 1)]
+    rows = skewed.reshape(n, h, wide + 1, LAGS)
     sums = rows[:, :, :INTERVALS].sum(axis=1)  # (N, INTERVALS, LAGS)
     later = sums[:, :, 1:].transpose(0, 2, 1).reshape(n, (LAGS - 1) * INTERVALS)
     return xp.concatenate([sums[:, WIDEST:, 0], later], axis=1)
