@@ -9,6 +9,7 @@ from tinyembed.errors import InputError
 from tinyembed.layers.conv import TiedConvTranspose2d
 from tinyembed.layers.dense import TiedDense
 from tinyembed.layers.gradcheck import cast, directional_error
+from tinyembed.layers.intervals import COUNTS
 from tinyembed.models import MODELS, WIDTHS, Model
 
 COMPOSERS = ["Bach", "Chopin", "Joplin"]
@@ -144,6 +145,27 @@ def test_a_foreign_state_is_refused():
         small.load_state(make_model("context", "paper").state())
     with pytest.raises(InputError, match="no head"):
         make_model("composer").load_state(small.state())
+
+
+def test_an_encoder_with_counts_of_intervals_and_one_without():
+    rng = np.random.default_rng
+    own, plain = (Model("contrastive", "small", COMPOSERS, rng(0), intervals=n) for n in (None, 0))
+    paper = make_model("context")
+    assert plain.encoder.named_parameters().keys() == paper.encoder.named_parameters().keys()
+    assert own.spec.intervals == MODELS["contrastive"].intervals > 0
+    assert own.encoder.dense1.weight.value.shape[0] == 1024 + own.spec.intervals
+    five = Model("composer", "small", COMPOSERS, rng(0), intervals=5)
+    assert five.encoder.features.intervals.dense.weight.value.shape == (COUNTS, 5)
+    rolls = make_batch(dtype=np.float32).input
+    before = own.encode(rolls)
+    own.encoder.features.intervals.norm.beta.value += 1
+    assert np.abs(own.encode(rolls) - before).max() > 1e-3  # they are heard
+
+
+@pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.context])
+def test_a_decoder_is_tied_to_an_encoder_without(name):
+    with pytest.raises(InputError, match=r"^--intervals 5.*composer, contrastive"):
+        Model(name, "small", COMPOSERS, np.random.default_rng(0), intervals=5)
 
 
 @pytest.mark.parametrize(("name", "width"), [("contest", "small"), ("context", "tiny")])

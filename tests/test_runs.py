@@ -45,6 +45,22 @@ def test_a_weight_file_builds_its_model(tmp_path):
     np.testing.assert_array_equal(loaded.encode(rolls), model.encode(rolls))
 
 
+def test_a_weight_file_says_whether_intervals_are_counted(tmp_path):
+    rolls = (np.random.default_rng(1).random((6, 60, 96)) < 0.02).astype(np.float32)
+    for intervals in (0, 5, None):
+        rng = np.random.default_rng(0)
+        model = Model("contrastive", "small", ["Bach", "Ravel"], rng, intervals=intervals)
+        save_weights(tmp_path / "w.npz", model)
+        loaded, config = load_weights(tmp_path / "w.npz")
+        np.testing.assert_array_equal(loaded.encode(rolls), model.encode(rolls))
+        if intervals == 0:  # older files say nothing of it
+            arrays = load_arrays(tmp_path / "w.npz")
+            del config["intervals"]
+            save_arrays(tmp_path / "w.npz", {**arrays, "config": np.array(json.dumps(config))})
+            loaded, _ = load_weights(tmp_path / "w.npz")
+            np.testing.assert_array_equal(loaded.encode(rolls), model.encode(rolls))
+
+
 @pytest.mark.parametrize("damage", ["missing", "empty", "text", "cut", "pickle", "foreign"])
 def test_a_bad_weight_file_is_one_clear_line(tmp_path, damage):
     path = tmp_path / "w.npz"

@@ -247,6 +247,18 @@ def test_resuming_a_finished_run_only_says_it_again(finished):
     assert done.stdout.split("On ")[1] == first.stdout.split("On ")[1]
 
 
+def test_an_older_run_counts_no_intervals(piano_folder, tmp_path):
+    out = tmp_path / "a"
+    options = ("--model", "composer", "--examples", 300, "--batch-size", 10)
+    assert train(*options, data=piano_folder, out=out).returncode == 0
+    config = json.loads((out / "config.json").read_text())
+    assert config.pop("intervals") == 0
+    (out / "config.json").write_text(json.dumps(config))
+    done = train("--resume", "--intervals", 5, out=out)
+    fails_with_one_line(done, 2, "--intervals 5", "the run to resume has 0")
+    assert train("--resume", out=out).returncode == 0
+
+
 def test_resuming_on_other_music(piano_folder, tmp_path):
     import shutil
 
@@ -267,6 +279,7 @@ def test_resuming_on_other_music(piano_folder, tmp_path):
         (("--batch-size", "4"), ("--batch-size 4", "5")),
         (("--learning-rate", "-1"), ("--learning-rate", "above 0")),
         (("--exam", "100"), ("--exam",)),
+        (("--intervals", "8"), ("--intervals 8", "decoder", "contrastive")),
         (("--data", "no/such/folder"), ("no/such/folder",)),
         (("--data", ""), ("--data", "empty")),
     ],

@@ -149,6 +149,16 @@ def build_head(hidden, n_composers, rng, features=EMBEDDING):
     return Sequential(**layers)
 
 
+def check_intervals(name, intervals):
+    """Raises InputError where a model cannot learn from counts of intervals, but is to."""
+    if intervals and MODELS[name].context:
+        without = ", ".join(n for n, spec in MODELS.items() if not spec.context)
+        raise InputError(
+            f"--intervals {intervals}: --model {name} has a decoder, which is tied to the encoder "
+            f"of the paper; those without: {without}"
+        )
+
+
 class Model(Layer):
     """An encoder with what trains it: a decoder, a composer head, or both.
 
@@ -166,15 +176,10 @@ class Model(Layer):
             if value not in table:
                 raise InputError(f"--{what} {value}: choose one of {', '.join(table)}")
         self.name, self.width, self.composers = name, width, list(composers)
-        self.spec = replace(MODELS[name], negatives=negatives)
-        if intervals is not None:
-            self.spec = replace(self.spec, intervals=intervals)
-        if self.spec.intervals and self.spec.context:
-            without = ", ".join(n for n, s in MODELS.items() if not s.context)
-            raise InputError(
-                f"--intervals {intervals}: --model {name} has a decoder, which is tied to the "
-                f"encoder of the paper; those without: {without}"
-            )
+        if intervals is None:
+            intervals = MODELS[name].intervals
+        check_intervals(name, intervals)
+        self.spec = replace(MODELS[name], negatives=negatives, intervals=intervals)
         if self.spec.head is not None and len(self.composers) < 2:
             raise InputError(
                 f"--model {name}: tells composers apart, but the music is all of one; put each "

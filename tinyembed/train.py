@@ -31,7 +31,7 @@ from tinyembed.evaluation.reconstruction import (
     mean_target,
 )
 from tinyembed.excerpts import check_batch_size
-from tinyembed.models import MODELS
+from tinyembed.models import MODELS, check_intervals
 from tinyembed.music.sources import open_corpus
 from tinyembed.pictures import draw_losses, draw_reconstructions
 from tinyembed.runs import Run, load_weights, write_json
@@ -106,6 +106,8 @@ def main(argv=None):
     options.intervals = spec.intervals if options.intervals is None else options.intervals
     # On --resume it is the run that says which model; what is asked otherwise is refused below.
     check_batch_size(spec, options.batch_size, None if options.resume else options.negatives)
+    if not options.resume:
+        check_intervals(options.model, options.intervals)
     if options.batch_size < CANDIDATES:
         raise InputError(f"--batch-size {options.batch_size}: at least {CANDIDATES} are compared")
     if options.examples < options.batch_size:
