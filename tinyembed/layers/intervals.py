@@ -6,10 +6,7 @@ counts stay what they are when a unit is played in another key.
 """
 
 from tinyembed.arrays import array_module, matmul, on_gpu
-from tinyembed.compiled import compile_loops, takes
-from tinyembed.formulas import in_blocks
 from tinyembed.layers.layer import Layer
-from tinyembed.scalars import index
 
 WIDEST = 12  # semitones: an octave
 # Ticks at which a kind of lag begins. With 24 a beat: at once; up to a sixteenth (6); a triplet's
@@ -34,7 +31,7 @@ class IntervalCounts(Layer):
         images = x[..., 0]  # (N, H, W)
         counts = None
         if not on_gpu(x) and x.dtype.kind == "f":
-            counts = counts_by_loops(images) if takes(images) else counts_of_few(images)
+            counts = counts_of_few(images)
         if counts is None:
             counts = counts_by_products(images)
         return array_module(x).log1p(counts), None  # (N, 113)
@@ -50,29 +47,33 @@ def counts_of_few(images):
     values = images.reshape(-1)
     places = xp.flatnonzero(values != 0)  # (P,), by image, then by pitch
     image, place = xp.divmod(places, h * w)
-    pitch, tick = xp.divmod(place, w)
     end = xp.cumsum(xp.bincount(image, minlength=n))[image]  # (P,) where the next image begins
     partners = end - xp.arange(len(places))  # the onset itself and all after it in its image
     n_pairs = int(partners.sum())
     if n_pairs > MANY * n:
         return None
-    one = xp.repeat(xp.arange(len(places)), partners)  # (pairs,)
     before = xp.cumsum(partners) - partners
-    other = one + xp.arange(n_pairs) - before[one]  # the same pitch or a higher one
-    interval, lag = pitch[other] - pitch[one], tick[other] - tick[one]
-    near = interval <= WIDEST
-    one, other, interval, lag = one[near], other[near], interval[near], lag[near]
-    interval = xp.where(lag < 0, -interval, interval)
-    column = column_of(interval, sum(abs(lag) >= edge for edge in EDGES))
-    products = values[places[one]] * values[places[other]]
-    counts = xp.bincount(image[one] * COUNTS + column, products, minlength=n * COUNTS)
-    return counts.reshape(n, COUNTS).astype(images.dtype)
+    one = xp.repeat(xp.arange(len(places)), partners)  # (pairs,)
+    other = xp.arange(n_pairs) + xp.repeat(xp.arange(len(places)) - before, partners)
+    spread = place + place // w * w  # as in rows of twice the width: any two differ by one number
+    column = columns(xp, h, w)[spread[other] - spread[one] + w]
+    column += xp.repeat(image * (COUNTS + 1), partners)
+    values = values[places]
+    counts = xp.bincount(column, values[one] * values[other], minlength=n * (COUNTS + 1))
+    return counts.reshape(n, COUNTS + 1)[:, :COUNTS].astype(images.dtype)
 
 
-def column_of(interval, lag):
-    """Where a pair is counted, for its interval and the number of its kind of lag."""
-    later = WIDEST + 1 + (lag - 1) * INTERVALS + WIDEST + interval
-    return array_module(interval).where(lag > 0, later, interval)
+def columns(xp, h, w):
+    """Where pairs are counted, the second at the same pitch or a higher one: (H * 2 W,).
+
+    For an interval and a lag, at interval * 2 W + W + lag. What is too wide goes behind the rest.
+    """
+    interval, lag = xp.divmod(xp.arange(2 * h * w), 2 * w)
+    lag -= w
+    kind = sum(abs(lag) >= edge for edge in EDGES)
+    later = WIDEST + 1 + (kind - 1) * INTERVALS + WIDEST + xp.where(lag < 0, -interval, interval)
+    column = xp.where(kind > 0, later, interval)
+    return xp.where(interval > WIDEST, COUNTS, column)
 
 
 def counts_by_products(images):
@@ -104,45 +105,3 @@ def windows(xp, width, dtype):
     kinds = zip((0, *EDGES), (*EDGES, width), strict=True)
     parts = [(lag >= first) & (lag < end) for first, end in kinds]
     return xp.concatenate(parts, axis=1).reshape(width, -1).astype(dtype)
-
-
-def counts_by_loops(images):
-    """The counts, compiled for a CPU (compiled.py): (N, H, W) -> (N, 113)."""
-    xp = array_module(images)
-    counts = xp.zeros((len(images), COUNTS), images.dtype)
-    kind = xp.zeros(images.shape[2], int)  # of each lag
-    for edge in EDGES:
-        kind[edge:] += 1
-
-    def count(block):
-        onsets = xp.empty((2, images[0].size), int)
-        _count(images[block], counts[block], onsets, kind, WIDEST)
-
-    in_blocks(count, images)
-    return counts
-
-
-@compile_loops
-def _count(images, counts, onsets, kind, widest):
-    examples, height, width = images.shape
-    for n in range(examples):
-        found = 0
-        for row in range(height):
-            for tick in range(width):
-                if images[n, row, index(tick)] != 0:
-                    onsets[0, found] = row
-                    onsets[1, found] = tick
-                    found += 1
-        for i in range(found):
-            value = images[n, onsets[0, i], onsets[1, i]]
-            for j in range(i, found):  # at the same pitch or a higher one
-                interval = onsets[0, j] - onsets[0, i]
-                if interval > widest:
-                    break
-                lag = onsets[1, j] - onsets[1, i]
-                if lag < 0:
-                    interval, lag = -interval, -lag
-                column = interval
-                if kind[lag] > 0:
-                    column += widest + 1 + (kind[lag] - 1) * (2 * widest + 1) + widest
-                counts[n, column] += value * images[n, onsets[0, j], onsets[1, j]]
