@@ -10,7 +10,13 @@ from tinyembed.layers.conv import Conv2d
 from tinyembed.layers.dense import Dense
 from tinyembed.layers.gradcheck import cast, layer_errors
 from tinyembed.layers.intervals import (
-    COUNTS, EDGES, MANY, WIDEST, IntervalCounts, counts_by_products, counts_of_few,
+    COUNTS,
+    EDGES,
+    MANY,
+    WIDEST,
+    IntervalCounts,
+    counts_by_products,
+    counts_of_few,
 )  # fmt: skip
 from tinyembed.layers.layer import Reshape, Sequential
 from tinyembed.layers.parallel import Parallel
