@@ -45,6 +45,26 @@ def test_the_gradient_of_a_whole_model(xp, name):
     assert error < 1e-12
 
 
+@pytest.mark.parametrize("name", ["regularized", "contrastive"])
+def test_a_head_that_knows_enough_rests(xp, name):
+    model = cast(make_model(name), float).to_device(xp)
+    batch = make_batch(excerpt=model.spec.excerpt or 4)
+    batch.composer[:] = 1
+    batch, rests = batch.to_device(xp), model.spec.head_rest > 0
+    assert rests == (name == "contrastive")
+    for bias, awake in ((0, True), (9, not rests)):  # of the composer that is right
+        model.head.output.bias.value[1] = bias
+        losses, cache = model.loss(batch, training=True)
+        rest = model.spec.head_rest * np.log(len(COMPOSERS))
+        assert (float(losses["composer"]) > rest) == (awake or not rests)
+        before = [p.grad.copy() for p in model.parameters()]
+        model.loss_backward(cache)
+        pairs = zip(model.named_parameters().items(), before, strict=True)
+        moved = {key for (key, p), old in pairs if float(abs(p.grad - old).max()) > 0}
+        assert any(key.startswith("head") for key in moved) == awake
+        assert "encoder.dense1.weight" in moved  # by the other loss in any case
+
+
 @pytest.mark.parametrize("tied", [TiedDense, TiedConvTranspose2d])
 def test_dropping_one_contribution_to_a_tied_weight_is_noticed(tied, monkeypatch):
     model, batch = cast(make_model("context"), float), make_batch()

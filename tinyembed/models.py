@@ -1,5 +1,6 @@
 """The encoder, the decoder tied to it, the paper's seven models and an eighth in one table."""
 
+import math
 from dataclasses import dataclass, replace
 
 from tinyembed.arrays import array_module, on_gpu, to_host
@@ -30,6 +31,8 @@ class ModelSpec:
     context:    offsets in units of four beats whose sum is the target: (0,) is the unit itself,
                 (1,) the next one, (-1, 1) both neighbours; () is no decoder at all
     head:       hidden widths between embedding and composers, () for none; None is no head
+    head_rest:  the share of log(composers), which is what guessing costs, below which a batch's
+                cross-entropy teaches no more: then it is pieces that are learned by heart
     excerpt:    units that stand together in a batch, each after the one before, for a model that
                 predicts the later from the earlier ones (contrast.py); 0 for single units
     intervals:  features learned from counts of intervals (layers/intervals.py), beside those of the
@@ -43,6 +46,7 @@ class ModelSpec:
     corruption: str | None = None
     context: tuple = (0,)
     head: tuple | None = None
+    head_rest: float = 0.0
     excerpt: int = 0
     intervals: int = 0
     temperature: float = 1.0
@@ -59,8 +63,8 @@ MODELS = {
     "composer": ModelSpec("Composer Discrimination", "4.3", context=(), head=()),
     "regularized": ModelSpec("Regularized", "4.4", context=(-1, 1), head=(HEAD_HIDDEN,)),
     "contrastive": ModelSpec(
-        "Contrastive", None, context=(), head=(HEAD_HIDDEN,), excerpt=16, intervals=64,
-        temperature=0.1, batch_size=512,
+        "Contrastive", None, context=(), head=(HEAD_HIDDEN,), head_rest=0.6, excerpt=16,
+        intervals=64, temperature=0.1, batch_size=512,
     ),
 }  # fmt: skip
 PAPER_MODELS = tuple(name for name, spec in MODELS.items() if spec.section)
@@ -223,7 +227,7 @@ class Model(Layer):
 
         Returns {"reconstruction": equation 3, "prediction": contrast.py, "composer":
         cross-entropy}, those that this model has, each a 0-d array; what is minimized is their sum
-        (section 4.4).
+        (section 4.4), the last one as long as it does not rest.
         """
         output, cache = self.forward(batch.input, training)
         losses, loss_caches = {}, {}
@@ -240,10 +244,12 @@ class Model(Layer):
             losses["composer"], loss_caches["composer"] = self.cross_entropy.forward(
                 output.logits, batch.composer
             )
+            guess = math.log(len(self.composers))
+            loss_caches["head awake"] = losses["composer"].real >= self.spec.head_rest * guess
         return losses, (cache, loss_caches)
 
     def loss_backward(self, cache):
-        """Add the gradient of the sum of the losses to every parameter."""
+        """Add the gradient of the sum of the losses, but for one at rest, to every parameter."""
         cache, loss_caches = cache
         doutput = Output(None, None, None)
         if self.decoder:
@@ -252,6 +258,8 @@ class Model(Layer):
             doutput.embedding = self.contrast.backward(loss_caches["prediction"])
         if self.head:
             doutput.logits = self.cross_entropy.backward(loss_caches["composer"])
+            if self.spec.head_rest:  # the answer stays on the device: nobody waits for it
+                doutput.logits = doutput.logits * loss_caches["head awake"]
         self.backward(doutput, cache)
 
     def encode(self, rolls, batch_size=None):
