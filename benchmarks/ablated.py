@@ -14,8 +14,9 @@ from tinyembed.music.duplicates import unique_units
 class Row:
     """One training, or another use of one.
 
-    says: what is different, for readers; model, width, temperature, batch_size, negatives: as in
-    `tinyembed.train`, None for the model's own; examples: (corpus, spec, pieces, seed) -> what is
+    says: what is different, for readers; model, width, temperature, batch_size, negatives,
+    intervals: as in `tinyembed.train`, None for the model's own; head_rest: as in `ModelSpec`, None
+    for its own; examples: (corpus, spec, pieces, seed) -> what is
     shown in training, where that differs; trained_as: the row whose training this one uses;
     change: of the embeddings, before the LSTM and the classifier; predictor: of the LSTM's recipe,
     what differs; without_lstm: whether the shortcut past it predicts alone.
@@ -27,6 +28,8 @@ class Row:
     temperature: float | None = None
     batch_size: int | None = None
     negatives: int | None = None
+    intervals: int | None = None
+    head_rest: float | None = None
     examples: Callable | None = None
     trained_as: str | None = None
     change: Callable = lambda e: e
@@ -83,8 +86,9 @@ def of_length_one(e):
     return e / np.maximum(np.linalg.norm(e, axis=1, keepdims=True), 1e-9)
 
 
-def excerpts(says, examples):
-    return Row(says, examples=examples)
+def plain(says, **different):
+    """The contrastive model with the paper's encoder, and a head that never rests."""
+    return Row(says, intervals=0, head_rest=0.0, **different)
 
 
 def context(says, **different):
@@ -97,24 +101,27 @@ def note_drop(says, share):
 
 def other_use(says, change=lambda e: e, without_lstm=False, **predictor):
     return Row(
-        says, trained_as="base", change=change, without_lstm=without_lstm,
+        says, trained_as="plain", change=change, without_lstm=without_lstm,
         predictor=tuple(predictor.items()),
     )  # fmt: skip
 
 
 ROWS = {
     "base": Row("**as it is**: `small` width, temperature 0.1, batches of 512, all compared"),
-    "width=paper": Row("`paper` width", width="paper"),
-    "temperature=0.05": Row("temperature 0.05", temperature=0.05),
-    "temperature=0.2": Row("0.2", temperature=0.2),
-    "temperature=1": Row("1, the paper's", temperature=1.0),
-    "negatives=4": Row("compared with 4 others, as in the paper", negatives=4),
-    "negatives=64": Row("with 64", negatives=64),
-    "batch=128": Row("batches of 128, all compared, four times as many steps", batch_size=128),
-    "batch=1024": Row("of 1,024, half as many", batch_size=1024),
-    "keys=1": excerpts("no transposition", in_one_key(ExcerptExamples)),
-    "duplicates=removed": excerpts("equal excerpts only once", DifferentExcerpts),
-    "corruption=0.5": excerpts("half of the onsets dropped", dropping(ExcerptExamples, 0.5)),
+    "intervals=0": Row("no counts of intervals", intervals=0),
+    "head=awake": Row("a head that never rests", head_rest=0.0),
+    "plain": plain("**neither**: the paper's encoder, and a head that never rests"),
+    "width=paper": plain("`paper` width", width="paper"),
+    "temperature=0.05": plain("temperature 0.05", temperature=0.05),
+    "temperature=0.2": plain("0.2", temperature=0.2),
+    "temperature=1": plain("1, the paper's", temperature=1.0),
+    "negatives=4": plain("compared with 4 others, as in the paper", negatives=4),
+    "negatives=64": plain("with 64", negatives=64),
+    "batch=128": plain("batches of 128, all compared, four times as many steps", batch_size=128),
+    "batch=1024": plain("of 1,024, half as many", batch_size=1024),
+    "keys=1": plain("no transposition", examples=in_one_key(ExcerptExamples)),
+    "duplicates=removed": plain("equal excerpts only once", examples=DifferentExcerpts),
+    "corruption=0.5": plain("half of the onsets dropped", examples=dropping(ExcerptExamples, 0.5)),
     "lstm=raw": other_use("embeddings not standardized before the LSTM", standardize=False),
     "lstm=length-one": other_use("but brought to length 1", of_length_one, standardize=False),
     "lstm=none": other_use("the shortcut past the LSTM alone", without_lstm=True),

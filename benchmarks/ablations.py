@@ -153,12 +153,15 @@ def train(row, seed, corpus, place, examples):
         "learning_rate": 1e-3,
         "temperature": row.temperature or spec.temperature,
         "negatives": row.negatives,
+        "intervals": row.intervals,
     }
     there = (place / "config.json").exists()
     if there and Run.open(place)[1]["examples"] != config["examples"]:
         raise InputError(f"--examples {examples}: {place} saw another number; take another --out")
     training_run = Run(place) if there else Run.create(place, {**config, "row": str(row)})
     trainer = Trainer(training_run, config, corpus, np)
+    if row.head_rest is not None:
+        trainer.model.spec = replace(trainer.model.spec, head_rest=row.head_rest)
     if row.examples:
         trainer.examples = row.examples(corpus, trainer.model.spec, trainer.pieces, seed)
     if there:

@@ -8,8 +8,10 @@ from music import write_corpus
 
 from benchmarks import ablations
 from benchmarks.ablated import (
+    ROWS,
     DifferentExcerpts,
     OftenAsTheyCome,
+    Row,
     dropping,
     in_one_key,
     of_length_one,
@@ -21,6 +23,7 @@ from tinyembed.evaluation.results import composer_scores
 from tinyembed.excerpts import ExcerptExamples
 from tinyembed.models import MODELS
 from tinyembed.music.corpus import Corpus
+from tinyembed.runs import load_weights
 
 SPEC = MODELS["contrastive"]
 
@@ -83,24 +86,38 @@ def test_length_one():
 
 def test_a_table(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ablations, "RESULTS", tmp_path)
-    rows = ["base", "lstm=none"]
+    rows = ["plain", "lstm=none"]
     words = ["--data", str(folder), "--examples", "1024", "--lstm-steps", "2", "--json"]
     words += ["--classifier-steps", "2", "--out", str(tmp_path / "out"), "--only"]
-    assert ablations.main([*words, "base"]) == 0
+    assert ablations.main([*words, "plain"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found["rows"]) == ["base"]
+    assert list(found["rows"]) == ["plain"]
     files = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert ablations.main([*words, *rows]) == 0  # what is there stays as it is
     again = json.loads(capsys.readouterr().out)
     assert list(again["rows"]) == rows
-    assert again["rows"]["base"]["accuracy"] == again["rows"]["lstm=none"]["accuracy"]
-    assert again["rows"]["base"] == found["rows"]["base"]
+    assert again["rows"]["plain"]["accuracy"] == again["rows"]["lstm=none"]["accuracy"]
+    assert again["rows"]["plain"] == found["rows"]["plain"]
     assert files == {p: p.stat().st_mtime_ns for p in files}
     assert "| with 64 |" not in ablations.table(again)
     assert ablations.table(again).count("\n") == 1 + len(rows)
     assert json.loads((tmp_path / "ablations.json").read_text()) == again
     with pytest.raises(InputError, match=r"--only nothing: choose among base"):
         ablations.main([*words, "nothing"])
+
+
+def test_rows_differ_as_they_say(corpus, tmp_path):
+    states = {}
+    rows = {name: ROWS[name] for name in ("base", "intervals=0", "head=awake", "plain")}
+    rows["asleep"] = Row("a head that is given no time at all", head_rest=99.0)
+    for name, row in rows.items():
+        ablations.train(row, 0, corpus, tmp_path / name, 1024)
+        model, about = load_weights(tmp_path / name / "weights.npz")
+        assert (about["intervals"] > 0) == (name in ("base", "head=awake", "asleep"))
+        states[name] = model.state()
+    for other in ("head=awake", "asleep"):  # so early, nothing rests by itself
+        same = all((states["base"][key] == states[other][key]).all() for key in states["base"])
+        assert same == (other == "head=awake")
 
 
 @pytest.mark.parametrize("n", [2, 3])
