@@ -5,6 +5,8 @@ kernel for every pair of places. The products that it lacks are few enough to be
 counts stay what they are when a unit is played in another key.
 """
 
+import functools
+
 from tinyembed.arrays import array_module, matmul, on_gpu
 from tinyembed.layers.layer import Layer
 
@@ -63,6 +65,7 @@ def counts_of_few(images):
     return counts.reshape(n, COUNTS + 1)[:, :COUNTS].astype(images.dtype)
 
 
+@functools.cache
 def columns(xp, h, w):
     """Where pairs are counted, the second at the same pitch or a higher one: (H * 2 W,).
 
