@@ -16,10 +16,10 @@ class Row:
 
     says: what is different, for readers; model, width, temperature, batch_size, negatives,
     intervals: as in `tinyembed.train`, None for the model's own; head_rest: as in `ModelSpec`, None
-    for its own; examples: (corpus, spec, pieces, seed) -> what is
-    shown in training, where that differs; trained_as: the row whose training this one uses;
-    change: of the embeddings, before the LSTM and the classifier; predictor: of the LSTM's recipe,
-    what differs; without_lstm: whether the shortcut past it predicts alone.
+    for its own; examples: (corpus, spec, pieces, seed) -> what is shown in training, where that
+    differs; trained_as: the row whose training this one uses; change: of the embeddings, before the
+    LSTM and the classifier; predictor: of the LSTM's recipe, what differs; without_lstm: whether
+    the shortcut past it predicts alone.
     """
 
     says: str

@@ -2,7 +2,10 @@
 
 An interval is a product of two onsets, and a convolution only adds: its first layer would need a
 kernel for every pair of places. The products that it lacks are few enough to be counted, and the
-counts stay what they are when a unit is played in another key.
+counts stay what they are when a unit is played in another key. They are the autocorrelation of the
+roll X, added up over lags of a kind (tutorials, chapter 13):
+
+    A[k, l] = sum over p, t of X[p, t] X[p + k, t + l]
 """
 
 import functools
