@@ -3,7 +3,8 @@
     python -m benchmarks.encode [--json]
 
 Encoding: evaluation mode, batches of 1,000, beside PyTorch with the same weights. A song: 500
-beats of MIDI, from bytes to embeddings, `small` width, weights loaded. Import: a new process each.
+beats of MIDI, from bytes to embeddings by the default model, weights loaded. Import: a new process
+each.
 """
 
 import io
@@ -39,7 +40,7 @@ def main(argv=None):
             "ratio": ratio(taken["tinyembed"], taken[theirs]),
             "seconds": {name: spread(seconds) for name, seconds in taken.items()},
         }
-    # The weights do not matter here, but the default model counts intervals, too.
+    # Whatever the weights. The default model counts intervals, too.
     model = Model(DEFAULT, "small", ["one", "another"], np.random.default_rng(0))
     song = a_song()
     song_taken = side_by_side({"song": lambda: tinyembed.embed(song, model)}, options.rounds)

@@ -279,7 +279,8 @@ def test_resuming_on_other_music(piano_folder, tmp_path):
         (("--batch-size", "4"), ("--batch-size 4", "5")),
         (("--learning-rate", "-1"), ("--learning-rate", "above 0")),
         (("--exam", "100"), ("--exam",)),
-        (("--intervals", "8"), ("--intervals 8", "decoder", "contrastive")),
+        # said before any music is read
+        (("--intervals", "8", "--data", "no/such"), ("--intervals 8", "decoder", "contrastive")),
         (("--data", "no/such/folder"), ("no/such/folder",)),
         (("--data", ""), ("--data", "empty")),
     ],

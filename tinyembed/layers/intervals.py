@@ -60,10 +60,10 @@ def counts_of_few(images):
     before = xp.cumsum(partners) - partners
     one = xp.repeat(xp.arange(len(places)), partners)  # (pairs,)
     other = xp.arange(n_pairs) + xp.repeat(xp.arange(len(places)) - before, partners)
-    spread = place + place // w * w  # as in rows of twice the width: any two differ by one number
+    spread = place + place // w * w  # in rows of twice the width: a difference says both distances
     column = columns(xp, h, w)[spread[other] - spread[one] + w]
     column += xp.repeat(image * (COUNTS + 1), partners)
-    values = values[places]
+    values = values[places]  # (P,)
     counts = xp.bincount(column, values[one] * values[other], minlength=n * (COUNTS + 1))
     return counts.reshape(n, COUNTS + 1)[:, :COUNTS].astype(images.dtype)
 
