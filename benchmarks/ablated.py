@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyembed.batches import Examples, random_stream
-from tinyembed.excerpts import ExcerptExamples
 from tinyembed.music.duplicates import unique_units
+from tinyembed.training.examples import Examples, random_stream
+from tinyembed.training.excerpts import ExcerptExamples
 
 
 @dataclass(frozen=True)

@@ -20,18 +20,21 @@ import numpy as np
 from benchmarks.ablated import ROWS
 from benchmarks.folds import as_in_the_test, folds_of, holding_out
 from benchmarks.machine import RESULTS, machine
-from tinyembed.command import Parser, add_json, count, folder, music, run
-from tinyembed.compiled import switch_on
+from tinyembed.backends.compiled import switch_on
+from tinyembed.cli.options import Parser, add_json, count, folder, music
+from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.experiments import Stage, run_composers, run_prediction
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.results import KINDS, Answers
-from tinyembed.models import MODELS
+from tinyembed.models.table import MODELS
+from tinyembed.models.weights import load_weights
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.sources import open_corpus, spelled
-from tinyembed.runs import Run, load_arrays, load_weights, save_arrays, write_json
-from tinyembed.trainer import Trainer, fingerprint
+from tinyembed.storage.files import load_arrays, save_arrays, write_json
+from tinyembed.training.runs import Run
+from tinyembed.training.trainer import Trainer, fingerprint
 
 EXAMPLES = 200_000
 LSTM_STEPS = 600

@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import finish
-from tinyembed.command import Parser, add_json, folder, run
+from tinyembed.cli.options import Parser, add_json, folder
+from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.evaluation.experiments import Stage
 from tinyembed.evaluation.results import KINDS, Answers
 from tinyembed.evaluation.significance import compare, p_text
-from tinyembed.models import MODELS, PAPER_MODELS
+from tinyembed.models.table import MODELS, PAPER_MODELS
 from tinyembed.music.sources import open_corpus
-from tinyembed.runs import Run, load_arrays
+from tinyembed.storage.files import load_arrays
+from tinyembed.training.runs import Run
 
 SHOWN = ("median", "iqr", "mrr", "recall_at_10")
 

@@ -17,10 +17,12 @@ import numpy as np
 
 import tinyembed
 from benchmarks.machine import finish, positive, ratio, read_options, side_by_side, spread
-from tinyembed.command import Parser, run
-from tinyembed.embedding import DEFAULT
-from tinyembed.models import WIDTHS, Model
-from tinyembed.threads import workers
+from tinyembed.backends.cpu.threads import workers
+from tinyembed.cli.options import Parser
+from tinyembed.cli.running import run
+from tinyembed.embedding.embed import DEFAULT
+from tinyembed.models.model import Model
+from tinyembed.models.table import WIDTHS
 
 UNITS, BEATS = 1000, 500
 

@@ -25,13 +25,14 @@ from benchmarks.gpu_ours import autoencoder_steps, launches, lstm_steps
 from benchmarks.gpu_pass import BATCH, made_up_corpus, time_a_pass
 from benchmarks.machine import RESULTS, machine, positive, ratio, side_by_side, spread
 from benchmarks.step import random_batch, step_flops
-from tinyembed.arrays import device_module, matmul, to_host, use_tf32
-from tinyembed.command import Parser, add_json, music, run
+from tinyembed.backends.arrays import device_module, matmul, to_host, use_tf32
+from tinyembed.backends.cupy.graphs import own_stream
+from tinyembed.cli.options import Parser, add_json, music
+from tinyembed.cli.running import run
 from tinyembed.errors import InputError, WorkError
-from tinyembed.graphs import own_stream
-from tinyembed.models import WIDTHS
+from tinyembed.models.table import WIDTHS
 from tinyembed.music.sources import open_corpus
-from tinyembed.runs import write_json
+from tinyembed.storage.files import write_json
 
 WINDOWS, WINDOW_S = 11, 0.1  # turns that each way takes, and seconds a turn
 PASS_BATCHES = 4000  # of the 40,000 that a pass has

@@ -6,9 +6,9 @@
 import numpy as np
 
 from benchmarks import lstm
-from tinyembed.graphs import WARM_UP, Replayed
-from tinyembed.models import Model
-from tinyembed.optimizers import Adam, Flat
+from tinyembed.backends.cupy.graphs import WARM_UP, Replayed
+from tinyembed.models.model import Model
+from tinyembed.training.optimizers import Adam, Flat
 
 
 def autoencoder_steps(width, batch, xp):

@@ -11,8 +11,8 @@ import numpy as np
 
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import TICKS_PER_BEAT, Piece
-from tinyembed.runs import Run
-from tinyembed.trainer import Trainer, fingerprint
+from tinyembed.training.runs import Run
+from tinyembed.training.trainer import Trainer, fingerprint
 
 UNITS = 4_000_000  # of one pass; the paper's corpus has 3,997,873
 PIECES, BEATS = 1000, 424  # 810 of them for training: in twelve keys 4 million units

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.lstm import their_step as lstm_step
 from benchmarks.peer import Peer
-from tinyembed.models import Model
+from tinyembed.models.model import Model
 
 WARM_UP = 3  # steps before a capture: cuDNN chooses its kernels, Adam makes its means
 

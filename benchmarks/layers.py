@@ -13,11 +13,12 @@ import numpy as np
 
 from benchmarks.machine import finish, gflops_of, positive, read_options, sgemm, side_by_side
 from benchmarks.step import random_batch
-from tinyembed import arrays
-from tinyembed.command import Parser, add_width, run
+from tinyembed.backends import arrays
+from tinyembed.cli.options import Parser, add_width
+from tinyembed.cli.running import run
 from tinyembed.layers import conv, dense, first_conv, pairs
-from tinyembed.models import Model
-from tinyembed.optimizers import Adam, Flat
+from tinyembed.models.model import Model
+from tinyembed.training.optimizers import Adam, Flat
 
 PRODUCTS = [
     (module, name)

@@ -19,11 +19,12 @@ from benchmarks.machine import (
     side_by_side,
     spread,
 )
-from tinyembed.command import Parser, run
+from tinyembed.backends.cpu.threads import workers
+from tinyembed.cli.options import Parser
+from tinyembed.cli.running import run
 from tinyembed.layers.layer import Sequential
 from tinyembed.layers.lstm import LastStep, Lstm
-from tinyembed.optimizers import Flat
-from tinyembed.threads import workers
+from tinyembed.training.optimizers import Flat
 
 STEPS, BATCH, FEATURES, UNITS, LAYERS = 7, 100, 100, 400, 3
 

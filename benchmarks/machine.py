@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyembed.command import add_json
-from tinyembed.compiled import in_use, switch_on
-from tinyembed.runs import write_json
-from tinyembed.threads import usable_cores, workers
+from tinyembed.backends.compiled import in_use, switch_on
+from tinyembed.backends.cpu.threads import usable_cores, workers
+from tinyembed.cli.options import add_json
+from tinyembed.storage.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -13,7 +13,8 @@ import sys
 import tempfile
 
 from benchmarks.machine import finish
-from tinyembed.command import Parser, add_data, add_json, add_width, count, run
+from tinyembed.cli.options import Parser, add_data, add_json, add_width, count
+from tinyembed.cli.running import run
 from tinyembed.errors import WorkError
 
 

@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 
 from tinyembed.evaluation import composers, prediction
-from tinyembed.evaluation.reconstruction import CHANCE
-from tinyembed.models import MODELS
+from tinyembed.models.table import MODELS
 from tinyembed.music.public_corpora import CORPORA, source_of
-from tinyembed.runs import digest, write_atomically
+from tinyembed.storage.files import digest, write_atomically
+from tinyembed.training.validation import CHANCE
 
 # What follows for weights from the licence of what they were trained on: whose music it is, and
 # under which terms it, and so what is made from it, may be shared.

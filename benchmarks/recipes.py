@@ -13,13 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyembed.command import Parser, add_json, count, run
+from tinyembed.cli.options import Parser, add_json, count
+from tinyembed.cli.running import run
 from tinyembed.evaluation.experiments import Stage, train_predictor
 from tinyembed.evaluation.prediction import PLAIN, RECIPE, predict
 from tinyembed.evaluation.shrinkage import WEIGHTS, shrink
 from tinyembed.evaluation.statistics import describe
+from tinyembed.models.weights import load_weights
 from tinyembed.music.sources import open_corpus
-from tinyembed.runs import Run, load_weights, write_json
+from tinyembed.storage.files import write_json
+from tinyembed.training.runs import Run
 
 LINEAR = replace(RECIPE, recall=False)
 RECIPES = {

@@ -15,11 +15,13 @@ import numpy as np
 
 from benchmarks.machine import RESULTS, finish, read_options, side_by_side, spread
 from benchmarks.step import our_step, random_batch
-from tinyembed.batches import Examples
-from tinyembed.command import Parser, run
-from tinyembed.models import MODELS, WIDTHS, Model
+from tinyembed.cli.options import Parser
+from tinyembed.cli.running import run
+from tinyembed.models.model import Model
+from tinyembed.models.table import MODELS, WIDTHS
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import TICKS_PER_BEAT, Piece
+from tinyembed.training.examples import Examples
 
 BATCHES = (10, 30, 100, 300, 1000, 3000)
 PIECES, BEATS, ONSETS = 434, 350, 3.5  # pieces, beats a piece, onsets a beat: like the real ones

@@ -22,11 +22,13 @@ from benchmarks.machine import (
     side_by_side,
     spread,
 )
-from tinyembed.batches import Batch, draw_candidates
-from tinyembed.command import Parser, add_width, run
-from tinyembed.models import GEOMETRY, LAST_IMAGE, WIDTHS, Model
-from tinyembed.optimizers import Adam, Flat
-from tinyembed.threads import workers
+from tinyembed.backends.cpu.threads import workers
+from tinyembed.cli.options import Parser, add_width
+from tinyembed.cli.running import run
+from tinyembed.models.model import Model
+from tinyembed.models.table import GEOMETRY, LAST_IMAGE, WIDTHS
+from tinyembed.training.examples import Batch, draw_candidates
+from tinyembed.training.optimizers import Adam, Flat
 
 SIZES = ((5, 16), (4, 8), (3, 4), LAST_IMAGE)  # of the images that the convolutions make
 

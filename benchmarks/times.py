@@ -13,7 +13,8 @@ import time
 import numpy as np
 
 from benchmarks.machine import finish, ratio
-from tinyembed.command import Parser, add_json, run
+from tinyembed.cli.options import Parser, add_json
+from tinyembed.cli.running import run
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.ranks import random_ranks, same_piece_ranks
 from tinyembed.music.corpus import Corpus

@@ -13,11 +13,12 @@ import numpy as np
 
 from benchmarks.machine import finish, positive, ratio, read_options, side_by_side, spread
 from benchmarks.step import our_step
-from tinyembed.command import Parser, add_data, add_width, run
-from tinyembed.models import Model
+from tinyembed.cli.options import Parser, add_data, add_width
+from tinyembed.cli.running import run
+from tinyembed.models.model import Model
 from tinyembed.music.sources import open_corpus
-from tinyembed.runs import Run
-from tinyembed.trainer import Trainer
+from tinyembed.training.runs import Run
+from tinyembed.training.trainer import Trainer
 
 MODELS = ("context", "note_drop", "beat_drop", "octave_split")
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.weights --data FOLDER... [--model context] [--examples N]
 
-makes tinyembed/weights/MODEL.npz and its model card, MODEL.md. Only files that anyone can have are
+makes tinyembed/embedding/weights/MODEL.npz and its model card, MODEL.md. Only files that anyone can have are
 used, those of the corpora `asap` and `krueger`. Which of them, and what each is for, is written to
 corpus.tsv beside the weights the first time; from then on exactly those files are used, found by
 their SHA-256, so that `--data asap krueger` makes the same weights from fresh downloads.
@@ -20,17 +20,20 @@ import numpy as np
 
 from benchmarks.model_card import write_card
 from tinyembed import evaluate, train
-from tinyembed.command import Parser, add_device, add_seed, count, folder, music, run
-from tinyembed.embedding import WEIGHTS, embed_rolls
+from tinyembed.cli.options import Parser, add_device, add_seed, count, folder, music
+from tinyembed.cli.running import run
+from tinyembed.embedding.embed import WEIGHTS, embed_rolls
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
-from tinyembed.models import MODELS
+from tinyembed.models.table import MODELS
+from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.inputs import read_files
 from tinyembed.music.public_corpora import CORPORA, fetch_corpus, files_of, find_works
 from tinyembed.music.reading import find_pieces
 from tinyembed.music.splits import split_pieces
-from tinyembed.runs import Run, digest, load_weights, save_weights, write_atomically
+from tinyembed.storage.files import digest, write_atomically
+from tinyembed.training.runs import Run
 
 COLUMNS = ("composer", "file", "split", "corpus", "path", "sha256")  # the first three: splits.tsv
 COMPARED = 4_000  # about so many units are embedded by full and by rounded weights

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from music import write_corpus
 
-from tinyembed import compiled
+from tinyembed.backends import compiled
 
 STANDIN = Path(__file__).resolve().parent / "standin"  # for CuPy, where there is no GPU
 SHARED = Path(__file__).resolve().parents[2] / "shared"  # real music, where there is any

@@ -17,13 +17,13 @@ from benchmarks.ablated import (
     of_length_one,
 )
 from benchmarks.folds import as_in_the_test, folds_of, holding_out
-from tinyembed.batches import Examples
 from tinyembed.errors import InputError
 from tinyembed.evaluation.results import composer_scores
-from tinyembed.excerpts import ExcerptExamples
-from tinyembed.models import MODELS
+from tinyembed.models.table import MODELS
+from tinyembed.models.weights import load_weights
 from tinyembed.music.corpus import Corpus
-from tinyembed.runs import load_weights
+from tinyembed.training.examples import Examples
+from tinyembed.training.excerpts import ExcerptExamples
 
 SPEC = MODELS["contrastive"]
 

@@ -5,19 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyembed import arrays
-from tinyembed.arrays import (
+from tinyembed.backends import arrays
+from tinyembed.backends.arrays import (
     array_module,
     device_module,
     in_tf32,
     on_gpu,
-    room_for,
     to_device,
     to_host,
     use_tf32,
 )
+from tinyembed.backends.formulas import fuse, mean_rows, one_kernel, sum_rows
+from tinyembed.backends.memory import room_for
 from tinyembed.errors import InputError, WorkError
-from tinyembed.formulas import fuse, mean_rows, one_kernel, sum_rows
 
 sizes = st.integers(1, 12)
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tinyembed.batches import Examples, random_stream
-from tinyembed.models import MODELS, PAPER_MODELS
+from tinyembed.models.table import MODELS, PAPER_MODELS
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import Piece
+from tinyembed.training.examples import Examples, random_stream
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import scipy.linalg.blas
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyembed import arrays, blas
-from tinyembed.arrays import add_matmul, matmul, to_host
-from tinyembed.blas import Matrix, product
+from tinyembed.backends import arrays
+from tinyembed.backends.arrays import add_matmul, matmul, to_host
+from tinyembed.backends.cupy import cublas as blas
+from tinyembed.backends.cupy.cublas import Matrix, product
 
 sizes = st.integers(1, 5)
 

@@ -15,13 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyembed import compiled, loops, optimizers, scalars, threads
-from tinyembed.batches import Batch, draw_candidates
-from tinyembed.formulas import fuse, in_place, mean_rows, sum_rows
+from tinyembed.backends import compiled, loops
+from tinyembed.backends.cpu import threads
+from tinyembed.backends.formulas import fuse, in_place, mean_rows, sum_rows
+from tinyembed.backends.numba import scalars
 from tinyembed.layers import batchnorm, batchnorm_elu, conv, elu, lstm, pairs, patches
 from tinyembed.layers.batchnorm import BatchNorm
 from tinyembed.layers.lstm import Lstm
-from tinyembed.models import Model
+from tinyembed.models.model import Model
+from tinyembed.training import optimizers
+from tinyembed.training.examples import Batch, draw_candidates
 
 pytest.importorskip("numba")
 

@@ -6,13 +6,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from music import write_corpus
 
-from tinyembed.batches import draw_candidates
-from tinyembed.contrast import GIVEN, ExcerptContrast
 from tinyembed.errors import InputError
-from tinyembed.excerpts import PER_PIECE, ExcerptExamples, check_batch_size
 from tinyembed.layers.gradcheck import cast, complex_step, directional_error
-from tinyembed.models import MODELS, Model
+from tinyembed.models.contrastive import GIVEN, ExcerptContrast
+from tinyembed.models.model import Model
+from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
+from tinyembed.training.examples import draw_candidates
+from tinyembed.training.excerpts import PER_PIECE, ExcerptExamples, check_batch_size
 
 SPEC = MODELS["contrastive"]
 

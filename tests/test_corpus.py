@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from music import midi_file, write_corpus, write_midi
 
-from tinyembed import cache
 from tinyembed.errors import InputError, MusicError, WorkError
 from tinyembed.music import corpus as corpus_module
 from tinyembed.music import reading
@@ -23,6 +22,7 @@ from tinyembed.music.reading import find_pieces, read_pieces
 from tinyembed.music.roll import piece_rolls
 from tinyembed.music.sources import spelled
 from tinyembed.music.splits import read_splits, seeded_split, validation_pieces
+from tinyembed.storage import cache
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTES = [(480 * beat, 480, 60 + beat % 5) for beat in range(8)]
@@ -212,7 +212,7 @@ def test_ctrl_c_ends_all_processes_at_once(tmp_path):
         "import signal\n"  # where the tests run in the background, Ctrl-C is ignored and inherited
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from test_corpus import items_of, strange_reader\n"
-        "from tinyembed.command import run\n"
+        "from tinyembed.cli.running import run\n"
         "from tinyembed.music.reading import read_pieces\n"
         "run(lambda: read_pieces(items_of(['slow'] * 40), strange_reader, workers=2))\n"
     )

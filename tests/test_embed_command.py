@@ -13,13 +13,14 @@ import pytest
 from music import write_midi
 
 import tinyembed
-from tinyembed.command import exit_status
+from tinyembed.cli.running import exit_status
 from tinyembed.embed import main
 from tinyembed.errors import InputError, WorkError
-from tinyembed.models import Model
+from tinyembed.models.model import Model
+from tinyembed.models.weights import save_weights
 from tinyembed.music.midi import read_midi
 from tinyembed.music.roll import piece_rolls, units_sound
-from tinyembed.runs import digest, save_weights
+from tinyembed.storage.files import digest
 
 with_sklearn = pytest.mark.skipif(not util.find_spec("sklearn"), reason="scikit-learn not there")
 

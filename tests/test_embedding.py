@@ -18,13 +18,15 @@ from hypothesis import strategies as st
 from music import midi_file, write_midi
 
 import tinyembed
-from tinyembed import embedding
-from tinyembed.embedding import CPU_BLOCK, EmbeddingWarning, embed, load
+from tinyembed.embedding import embed as embedding
+from tinyembed.embedding.embed import CPU_BLOCK, EmbeddingWarning, embed, load
 from tinyembed.errors import InputError, WorkError
-from tinyembed.models import MODELS, Model
+from tinyembed.models.model import Model
+from tinyembed.models.table import MODELS
+from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.music.midi import read_midi
 from tinyembed.music.roll import piece_rolls, roll_to_midi, units_sound
-from tinyembed.runs import digest, load_weights, save_weights
+from tinyembed.storage.files import digest
 
 with_music21 = pytest.mark.skipif(not util.find_spec("music21"), reason="music21 not installed")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyembed.arrays import to_host
+from tinyembed.backends.arrays import to_host
 from tinyembed.errors import InputError, WorkError
 from tinyembed.evaluation import ranks as ranks_module
 from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
@@ -232,8 +232,8 @@ def test_pca_is_the_singular_value_decomposition(corpus):
     rolls = corpus.rolls(corpus.unit_beats([3]))
     embedded = encode(rolls)
     assert embedded.shape == (len(rolls), 100) and embedded.dtype == np.float32
-    from tinyembed.batches import Examples
-    from tinyembed.models import MODELS
+    from tinyembed.models.table import MODELS
+    from tinyembed.training.examples import Examples
 
     examples = Examples(corpus, MODELS["note_drop"], np.arange(2), 0)
     x = examples.make(np.arange(len(examples))).target.reshape(len(examples), -1)

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 from music import write_corpus, write_midi
 
 from tinyembed import explore
-from tinyembed.command import exit_status
+from tinyembed.cli.running import exit_status
 from tinyembed.explorer import maps, page
 from tinyembed.explorer.contents import cut_notes, draw_rows, find_neighbours
-from tinyembed.models import Model
+from tinyembed.models.model import Model
+from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import Piece
 from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.index import Index
 from tinyembed.neighbours.labels import Labels
-from tinyembed.runs import load_weights, save_weights
 
 NOBODY = 65_535
 

@@ -15,10 +15,10 @@ from music import write_corpus, write_midi
 
 from tinyembed import explore
 from tinyembed.explorer.page import html_page
-from tinyembed.models import Model
+from tinyembed.models.model import Model
+from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.music.roll import onset_roll
 from tinyembed.neighbours.collection import Collection
-from tinyembed.runs import load_weights, save_weights
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not there")
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from tinyembed.arrays import to_host
-from tinyembed.excerpts import examples_for
-from tinyembed.feeding import STEPS_AT_ONCE, DeviceExamples, Feed
-from tinyembed.models import MODELS
+from tinyembed.backends.arrays import to_host
+from tinyembed.backends.cupy.batches import STEPS_AT_ONCE, DeviceExamples, Feed
+from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.cutting import Cutter
 from tinyembed.music.midi import Piece
+from tinyembed.training.excerpts import examples_for
 
 SIZE = 20
 

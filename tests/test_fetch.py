@@ -23,7 +23,7 @@ from music import midi_file, write_midi
 
 from tinyembed import corpus as corpus_command
 from tinyembed import reproduce, train
-from tinyembed.command import exit_status
+from tinyembed.cli.running import exit_status
 from tinyembed.errors import InputError, WorkError
 from tinyembed.music import fetch, public_corpora
 from tinyembed.music.fetch import File, fetch_files, missing_files

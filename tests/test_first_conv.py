@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyembed.arrays import to_host
+from tinyembed.backends.arrays import to_host
 from tinyembed.layers.conv import Conv2d, flat
 from tinyembed.layers.first_conv import SPARSE, FirstConv2d, sounding_patches
 from tinyembed.layers.gradcheck import cast, layer_errors
-from tinyembed.layers.patches import columns
+from tinyembed.layers.im2col import columns
 
 small = st.integers(1, 3)
 
@@ -122,7 +122,8 @@ def test_the_patches_left_out_are_silent(case):
 
 
 def test_an_encoder_begins_with_it():
-    from tinyembed.models import WIDTHS, build_encoder
+    from tinyembed.models.networks import build_encoder
+    from tinyembed.models.table import WIDTHS
 
     encoder = build_encoder(WIDTHS["small"], np.random.default_rng(0))
     first, *others = [v for v in encoder.sublayers().values() if isinstance(v, Conv2d)]

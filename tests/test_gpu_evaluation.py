@@ -11,8 +11,7 @@ from conftest import STANDIN
 from music import write_corpus
 from test_experiments import made_up_corpus
 
-from tinyembed.arrays import to_host
-from tinyembed.embedding import EMBEDDING, embed_piece, embed_rolls
+from tinyembed.backends.arrays import to_host
 from tinyembed.errors import WorkError
 from tinyembed.evaluation import fitting, prediction
 from tinyembed.evaluation import passages as passages_module
@@ -23,7 +22,8 @@ from tinyembed.evaluation.ranks import random_ranks, same_piece_ranks
 from tinyembed.layers.cosine import CosineLoss
 from tinyembed.layers.dense import Dense
 from tinyembed.layers.layer import Sequential
-from tinyembed.models import Model
+from tinyembed.models.model import Model
+from tinyembed.models.table import EMBEDDING, embed_piece, embed_rolls
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.cutting import Cutter
 from tinyembed.music.midi import read_midi

@@ -15,16 +15,17 @@ import numpy as np
 import pytest
 from conftest import STANDIN
 
-from tinyembed import feeding
-from tinyembed.arrays import to_host
+from tinyembed.backends.arrays import to_host
+from tinyembed.backends.cupy import batches as feeding
+from tinyembed.backends.cupy.graphs import own_stream
 from tinyembed.errors import InputError, WorkError
-from tinyembed.graphs import own_stream
-from tinyembed.models import MODELS, WIDTHS, Width
+from tinyembed.models.table import MODELS, WIDTHS, Width
 from tinyembed.music.corpus import Corpus
-from tinyembed.optimizers import Adam, Flat
-from tinyembed.runs import Run, load_arrays
+from tinyembed.storage.files import load_arrays
 from tinyembed.train import main
-from tinyembed.trainer import Trainer
+from tinyembed.training.optimizers import Adam, Flat
+from tinyembed.training.runs import Run
+from tinyembed.training.trainer import Trainer
 
 LAUNCHES = 235  # of a step of the context model: more would be a step backwards
 HEAD = 38  # and of a head for the composer

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tinyembed.arrays import matmul, to_host
-from tinyembed.graphs import WARM_UP, Replayed, own_stream
+from tinyembed.backends.arrays import matmul, to_host
+from tinyembed.backends.cupy.graphs import WARM_UP, Replayed, own_stream
 
 
 def make_step(gpu):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyembed.errors import InputError
-from tinyembed.models import Model
+from tinyembed.models.model import Model
 from tinyembed.neighbours import approximate, exact
 from tinyembed.neighbours.approximate import ApproximateIndex
 from tinyembed.neighbours.index import Index, weights_digest
@@ -358,7 +358,7 @@ def test_a_full_disk_leaves_the_old_index(tmp_path):
     before = path.read_bytes()
     code = (
         "import sys, numpy as np\n"
-        "from tinyembed.command import run\n"
+        "from tinyembed.cli.running import run\n"
         "from tinyembed.neighbours.index import Index\n"
         "run(lambda: Index(np.ones((9000, 100), np.float32)).save(sys.argv[1]))"
     )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyembed.arrays import to_host
+from tinyembed.backends.arrays import to_host
 from tinyembed.layers.conv import Conv2d
 from tinyembed.layers.dense import Dense
 from tinyembed.layers.gradcheck import cast, layer_errors

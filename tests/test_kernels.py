@@ -13,9 +13,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tinyembed.arrays import to_host
+from tinyembed.backends.arrays import to_host
 from tinyembed.layers import patches
-from tinyembed.layers.patches import columns, fold
+from tinyembed.layers.im2col import columns, fold
 
 SOURCE = """
 #include <stddef.h>

@@ -6,16 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from tinyembed.arrays import to_host
+from tinyembed.backends.arrays import to_host
 from tinyembed.layers.batchnorm import BatchNorm
 from tinyembed.layers.batchnorm_elu import BatchNormElu
 from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d
 from tinyembed.layers.dense import Dense, TiedDense
 from tinyembed.layers.elu import Elu
 from tinyembed.layers.gradcheck import cast, complex_step, layer_errors
+from tinyembed.layers.im2col import columns, fold
 from tinyembed.layers.layer import Parameter, Reshape, Sequential
 from tinyembed.layers.lstm import LastStep, Lstm
-from tinyembed.layers.patches import columns, fold
 
 small = st.integers(1, 3)
 seeds = st.integers(0, 2**32 - 1)

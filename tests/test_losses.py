@@ -9,8 +9,7 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyembed.arrays import to_host
-from tinyembed.batches import draw_candidates
+from tinyembed.backends.arrays import to_host
 from tinyembed.layers.cosine import (
     BatchCosineLoss,
     CandidateCosineLoss,
@@ -21,6 +20,7 @@ from tinyembed.layers.cosine import (
 from tinyembed.layers.gradcheck import complex_step, relative_error
 from tinyembed.layers.pairs import AllPairs, FewPairs, compare
 from tinyembed.layers.softmax import SoftmaxCrossEntropy, softmax
+from tinyembed.training.examples import draw_candidates
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -9,7 +9,7 @@ import pytest
 STEPS = """
 import resource
 import numpy as np
-from tinyembed.memory import keep_memory
+from tinyembed.backends.cpu.memory import keep_memory
 
 def pages_a_step():
     steps = 20

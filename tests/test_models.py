@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from tinyembed.arrays import to_host
-from tinyembed.batches import Batch, draw_candidates
+from tinyembed.backends.arrays import to_host
 from tinyembed.errors import InputError
 from tinyembed.layers.conv import TiedConvTranspose2d
 from tinyembed.layers.dense import TiedDense
 from tinyembed.layers.gradcheck import cast, directional_error
 from tinyembed.layers.intervals import COUNTS
-from tinyembed.models import MODELS, WIDTHS, Model
+from tinyembed.models.model import Model
+from tinyembed.models.table import MODELS, WIDTHS
+from tinyembed.training.examples import Batch, draw_candidates
 
 COMPOSERS = ["Bach", "Chopin", "Joplin"]
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tinyembed import threads
-from tinyembed.arrays import to_host
+from tinyembed.backends.arrays import to_host
+from tinyembed.backends.cpu import threads
 from tinyembed.layers.layer import Parameter
-from tinyembed.optimizers import Adam, Flat, cosine_decay
+from tinyembed.training.optimizers import Adam, Flat, cosine_decay
 
 
 def make_parameters(rng, dtype=np.float32):

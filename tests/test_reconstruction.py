@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyembed.batches import Examples
 from tinyembed.evaluation.ranks import ranks
-from tinyembed.evaluation.reconstruction import (
+from tinyembed.models.model import Model
+from tinyembed.models.table import MODELS
+from tinyembed.music.corpus import Corpus
+from tinyembed.training.examples import Examples
+from tinyembed.training.validation import (
     CHANCE,
     Validation,
     compare_composers,
@@ -17,8 +20,6 @@ from tinyembed.evaluation.reconstruction import (
     mean_target,
     validation_losses,
 )
-from tinyembed.models import MODELS, Model
-from tinyembed.music.corpus import Corpus
 
 
 @given(n=st.integers(1, 5), m=st.integers(1, 30), seed=st.integers(0, 999))

@@ -12,7 +12,7 @@ import pytest
 from tinyembed.evaluation.classification import classification_scores, interval_of_accuracy
 from tinyembed.evaluation.significance import compare, compare_pairs, levene
 from tinyembed.evaluation.statistics import box, describe
-from tinyembed.models import MODELS, PAPER_MODELS
+from tinyembed.models.table import MODELS, PAPER_MODELS
 from tinyembed.report import paper
 from tinyembed.report.blocks import (
     Bullets,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from music import write_corpus
 
-from tinyembed.models import PAPER_MODELS
-from tinyembed.runs import load_arrays, save_arrays
+from tinyembed.models.table import PAPER_MODELS
+from tinyembed.storage.files import load_arrays, save_arrays
 
 QUICK = (
     "--examples", "100", "--batch-size", "20", "--lstm-steps", "4", "--classifier-steps", "10",

@@ -11,15 +11,10 @@ import numpy as np
 import pytest
 
 from tinyembed.errors import InputError
-from tinyembed.models import Model
-from tinyembed.runs import (
-    Run,
-    load_arrays,
-    load_weights,
-    open_or_create,
-    save_arrays,
-    save_weights,
-)
+from tinyembed.models.model import Model
+from tinyembed.models.weights import load_weights, save_weights
+from tinyembed.storage.files import load_arrays, save_arrays
+from tinyembed.training.runs import Run, open_or_create
 
 
 def test_arrays_go_round(tmp_path):
@@ -86,7 +81,7 @@ def test_a_file_is_whole_however_its_writer_is_killed(tmp_path):
     path = tmp_path / "a.npz"
     save_arrays(path, {"x": np.zeros(300_000)})
     code = (
-        "import sys, numpy as np; from tinyembed.runs import save_arrays\n"
+        "import sys, numpy as np; from tinyembed.storage.files import save_arrays\n"
         "n = 0\n"
         "while True:\n"
         "    n += 1; save_arrays(sys.argv[1], {'x': np.full(300_000, n)})\n"

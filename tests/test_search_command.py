@@ -14,17 +14,17 @@ import pytest
 from music import midi_file, write_midi
 
 from tinyembed import search
-from tinyembed.cache import cache_folder
-from tinyembed.command import exit_status
-from tinyembed.embedding import embed
-from tinyembed.models import Model
+from tinyembed.cli.running import exit_status
+from tinyembed.embedding.embed import embed
+from tinyembed.models.model import Model
+from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.music import public_corpora
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import read_midi
 from tinyembed.music.roll import onset_roll
 from tinyembed.neighbours.collection import Collection, piece_of
 from tinyembed.neighbours.index import Index
-from tinyembed.runs import load_weights, save_weights
+from tinyembed.storage.cache import cache_folder
 
 ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
 

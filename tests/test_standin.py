@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinyembed.arrays import to_host
+from tinyembed.backends.arrays import to_host
 
 
 @pytest.fixture(autouse=True)

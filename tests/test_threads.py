@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyembed import threads
-from tinyembed.formulas import fuse, in_blocks, sum_rows
+from tinyembed.backends.cpu import threads
+from tinyembed.backends.formulas import fuse, in_blocks, sum_rows
+from tinyembed.layers.im2col import columns, fold
 from tinyembed.layers.lstm import Lstm
-from tinyembed.layers.patches import columns, fold
 
 sizes = st.integers(1, 30)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.step import random_batch
-from tinyembed import compiled
+from tinyembed.backends import compiled
 from tinyembed.layers.batchnorm import BatchNorm
 from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d
 from tinyembed.layers.elu import Elu
@@ -14,7 +14,8 @@ from tinyembed.layers.gradcheck import cast
 from tinyembed.layers.layer import Sequential
 from tinyembed.layers.lstm import Lstm
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
-from tinyembed.models import WIDTHS, Model
+from tinyembed.models.model import Model
+from tinyembed.models.table import WIDTHS
 
 torch = pytest.importorskip("torch")
 from benchmarks.peer import Peer  # noqa: E402 -- needs torch

@@ -12,7 +12,8 @@ import time
 import numpy as np
 import pytest
 
-from tinyembed.runs import load_arrays, load_weights
+from tinyembed.models.weights import load_weights
+from tinyembed.storage.files import load_arrays
 
 QUICK = ("--examples", "600", "--batch-size", "10")
 # One thread each: the tests of several processes would otherwise wait for each other's threads.
@@ -291,7 +292,7 @@ def test_wrong_use(options, words, tmp_path):
 
 
 def test_no_gpu(piano_folder, tmp_path):
-    from tinyembed.arrays import device_module
+    from tinyembed.backends.arrays import device_module
 
     if device_module("auto") is not np:
         pytest.skip("there is a GPU")

@@ -19,9 +19,10 @@ from benchmarks.weights import (
     write_rows,
 )
 from tinyembed.errors import InputError
+from tinyembed.models.weights import load_weights
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.public_corpora import files_of
-from tinyembed.runs import digest, load_weights
+from tinyembed.storage.files import digest
 
 # Short pieces of a public corpus as they are called among the real pieces beside this repository,
 # and one that is of none.

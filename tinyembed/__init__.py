@@ -12,17 +12,17 @@ if any(word.startswith("tinyembed.") for word in sys.orig_argv[1:4]):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 _HOMES = {
-    "load": "tinyembed.embedding",
-    "embed": "tinyembed.embedding",
-    "EmbeddingWarning": "tinyembed.embedding",
-    "Embedder": "tinyembed.transformer",
+    "load": "tinyembed.embedding.embed",
+    "embed": "tinyembed.embedding.embed",
+    "EmbeddingWarning": "tinyembed.embedding.embed",
+    "Embedder": "tinyembed.embedding.transformer",
     "Index": "tinyembed.neighbours.index",
     "Corpus": "tinyembed.music.corpus",
     "onset_roll": "tinyembed.music.roll",
     "read_midi": "tinyembed.music.midi",
     "roll_to_midi": "tinyembed.music.roll",
     "to_midi": "tinyembed.music.roll",
-    "load_weights": "tinyembed.runs",
+    "load_weights": "tinyembed.models.weights",
 }
 __all__ = list(_HOMES)
 

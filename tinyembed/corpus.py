@@ -9,7 +9,8 @@ import sys
 
 import numpy as np
 
-from tinyembed.command import Parser, add_data, add_json, add_seed, music, music_words, run
+from tinyembed.cli.options import Parser, add_data, add_json, add_seed, music, music_words
+from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.music.duplicates import unique_units
 from tinyembed.music.fetch import missing_files

@@ -9,17 +9,11 @@ import types
 
 import numpy as np
 
-from tinyembed.arrays import device_module, device_name
-from tinyembed.command import (
-    Parser,
-    add_any_meter,
-    add_device,
-    add_json,
-    add_model,
-    folder,
-    run,
-)
-from tinyembed.embedding import (
+from tinyembed.backends.arrays import device_module, device_name
+from tinyembed.backends.memory import room_on
+from tinyembed.cli.options import Parser, add_any_meter, add_device, add_json, add_model, folder
+from tinyembed.cli.running import run
+from tinyembed.embedding.embed import (
     DEFAULT,
     embed,
     embed_piece,
@@ -28,13 +22,12 @@ from tinyembed.embedding import (
     units_bar,
     weight_file,
 )
+from tinyembed.embedding.exports import Table, check_out, write_table
 from tinyembed.errors import InputError
-from tinyembed.exports import Table, check_out, write_table
 from tinyembed.music.inputs import find_music, printable, read_files
 from tinyembed.music.reading import SUFFIXES
 from tinyembed.music.roll import BEATS_PER_UNIT, units_sound
-from tinyembed.room import room_on
-from tinyembed.runs import digest
+from tinyembed.storage.files import digest
 
 
 class _Callable(types.ModuleType):

@@ -1,7 +1,7 @@
 """The two ways in which a command can fail, each with one clear line.
 
 Code deep inside raises one of these with a message that names the file or the option and the
-way out; `tinyembed.command.run` prints it and turns it into the exit status.
+way out; `tinyembed.cli.running.run` prints it and turns it into the exit status.
 """
 
 

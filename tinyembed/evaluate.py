@@ -5,9 +5,11 @@ import shlex
 import sys
 from pathlib import Path
 
-from tinyembed.arrays import device_module, device_name
-from tinyembed.command import Parser, add_device, add_json, count, folder, music, music_words, run
-from tinyembed.compiled import switch_on
+from tinyembed.backends.arrays import device_module, device_name
+from tinyembed.backends.compiled import switch_on
+from tinyembed.backends.memory import room_on
+from tinyembed.cli.options import Parser, add_device, add_json, count, folder, music, music_words
+from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.experiments import Stage, check_split, less_than, run_majority
@@ -22,11 +24,12 @@ from tinyembed.evaluation.results import (
     warnings_of,
 )
 from tinyembed.evaluation.stages import answer
+from tinyembed.models.weights import load_weights
 from tinyembed.music.sources import open_corpus
 from tinyembed.report.write import write_report
-from tinyembed.room import room_on
-from tinyembed.runs import Run, digest, load_weights, open_or_create, write_json
-from tinyembed.trainer import fingerprint
+from tinyembed.storage.files import digest, write_json
+from tinyembed.training.runs import Run, open_or_create
+from tinyembed.training.trainer import fingerprint
 
 SETTINGS = (
     "data", "any_meter", "splits", "split_seed", "width", "examples", "batch_size", "seed",

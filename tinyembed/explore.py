@@ -2,8 +2,8 @@
 
 import json
 
-from tinyembed.arrays import device_module, device_name
-from tinyembed.command import (
+from tinyembed.backends.arrays import device_module, device_name
+from tinyembed.cli.options import (
     Parser,
     add_device,
     add_json,
@@ -12,16 +12,16 @@ from tinyembed.command import (
     add_seed,
     count,
     folder,
-    run,
 )
-from tinyembed.embedding import loaded
+from tinyembed.cli.running import run
+from tinyembed.embedding.embed import loaded
 from tinyembed.errors import InputError
 from tinyembed.explorer.contents import Contents
 from tinyembed.explorer.maps import MAPS, check_map
 from tinyembed.explorer.page import GENERATOR, html_page
 from tinyembed.music.inputs import printable
 from tinyembed.neighbours.collection import Collection
-from tinyembed.runs import check_replaceable, write_atomically
+from tinyembed.storage.files import check_replaceable, write_atomically
 
 
 def build_parser():

@@ -6,9 +6,10 @@ import sys
 
 import numpy as np
 
-from tinyembed.arrays import device_module, device_name
-from tinyembed.batches import CANDIDATES
-from tinyembed.command import (
+from tinyembed.backends.arrays import device_module, device_name
+from tinyembed.backends.compiled import switch_on
+from tinyembed.backends.memory import room_on
+from tinyembed.cli.options import (
     Parser,
     add_data,
     add_device,
@@ -18,9 +19,8 @@ from tinyembed.command import (
     count,
     folder,
     music_words,
-    run,
 )
-from tinyembed.compiled import switch_on
+from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
@@ -36,12 +36,14 @@ from tinyembed.evaluation.results import (
     warnings_of,
 )
 from tinyembed.evaluation.stages import answer
-from tinyembed.models import MODELS, PAPER_MODELS
+from tinyembed.models.table import MODELS, PAPER_MODELS
+from tinyembed.models.weights import load_weights
 from tinyembed.music.sources import open_corpus
 from tinyembed.report.write import write_report
-from tinyembed.room import room_on
-from tinyembed.runs import Run, load_weights, open_or_create, write_json
-from tinyembed.trainer import Interrupted, Trainer, fingerprint
+from tinyembed.storage.files import write_json
+from tinyembed.training.examples import CANDIDATES
+from tinyembed.training.runs import Run, open_or_create
+from tinyembed.training.trainer import Interrupted, Trainer, fingerprint
 
 EXAMPLES = 300_000
 BASELINES = {"untrained": "Untrained encoder", "pca": "PCA of the rolls, 100 components"}

@@ -8,8 +8,9 @@ from pathlib import Path
 import mido
 import numpy as np
 
-from tinyembed.arrays import device_module, device_name, to_host
-from tinyembed.command import (
+from tinyembed.backends.arrays import device_module, device_name, to_host
+from tinyembed.backends.memory import room_on
+from tinyembed.cli.options import (
     Parser,
     add_any_meter,
     add_device,
@@ -18,9 +19,9 @@ from tinyembed.command import (
     count,
     folder,
     music,
-    run,
 )
-from tinyembed.embedding import DEFAULT, embed_rolls, loaded, named
+from tinyembed.cli.running import run
+from tinyembed.embedding.embed import DEFAULT, embed_rolls, loaded, named
 from tinyembed.errors import InputError, MusicError
 from tinyembed.music.inputs import printable, read_music
 from tinyembed.music.public_corpora import CORPORA
@@ -28,8 +29,7 @@ from tinyembed.music.roll import BEATS_PER_UNIT, PITCHES, piece_rolls, roll_to_m
 from tinyembed.music.sources import spelled
 from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.mapped import load_mapped
-from tinyembed.room import room_on
-from tinyembed.runs import check_replaceable, write_atomically
+from tinyembed.storage.files import check_replaceable, write_atomically
 
 PAUSE = 24  # ticks of silence, one beat, between two units that are heard one after the other
 OURS = "neighbours, found by tinyembed.search"  # stands in a file of ours, so that it is known

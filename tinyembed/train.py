@@ -6,9 +6,10 @@ import sys
 
 import numpy as np
 
-from tinyembed.arrays import device_module, device_name, in_tf32, room_for, to_host, use_tf32
-from tinyembed.batches import CANDIDATES
-from tinyembed.command import (
+from tinyembed.backends.arrays import device_module, device_name, in_tf32, to_host, use_tf32
+from tinyembed.backends.compiled import in_use, switch_on
+from tinyembed.backends.memory import room_for
+from tinyembed.cli.options import (
     Parser,
     add_data,
     add_device,
@@ -19,23 +20,25 @@ from tinyembed.command import (
     folder,
     music_words,
     positive,
-    run,
 )
-from tinyembed.compiled import in_use, switch_on
+from tinyembed.cli.running import run
 from tinyembed.errors import InputError
-from tinyembed.evaluation.reconstruction import (
+from tinyembed.models.table import MODELS, check_intervals
+from tinyembed.models.weights import load_weights
+from tinyembed.music.sources import open_corpus
+from tinyembed.storage.files import write_json
+from tinyembed.training.examples import CANDIDATES
+from tinyembed.training.excerpts import check_batch_size
+from tinyembed.training.pictures import draw_losses, draw_reconstructions
+from tinyembed.training.runs import Run
+from tinyembed.training.trainer import Interrupted, Trainer, fingerprint
+from tinyembed.training.validation import (
     CHANCE,
     RANKED,
     compare_composers,
     compare_reconstructions,
     mean_target,
 )
-from tinyembed.excerpts import check_batch_size
-from tinyembed.models import MODELS, check_intervals
-from tinyembed.music.sources import open_corpus
-from tinyembed.pictures import draw_losses, draw_reconstructions
-from tinyembed.runs import Run, load_weights, write_json
-from tinyembed.trainer import Interrupted, Trainer, fingerprint
 
 EXAMPLES = 120_000  # some two minutes at `small` width on two cores
 # What makes a run what it is. On --resume these come from its config.json; the device may change.

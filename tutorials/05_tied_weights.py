@@ -451,7 +451,7 @@ assert np.allclose(step, 2 * 0.5 * expected)
 # %%
 from tinyembed.layers import conv, dense
 from tinyembed.layers.gradcheck import cast
-from tinyembed.models import Model
+from tinyembed.models.model import Model
 
 encoder = cast(dense.Dense(72, 12, bias=False, rng=rng), float)
 decoder = dense.TiedDense(encoder)

@@ -500,8 +500,8 @@ assert own[best] < 0.99
 # 576,000 ([pairs.py](../tinyembed/layers/pairs.py)).
 
 # %%
-from tinyembed.batches import draw_candidates as draw_of_the_package
 from tinyembed.layers.cosine import CandidateCosineLoss
+from tinyembed.training.examples import draw_candidates as draw_of_the_package
 
 layer = CandidateCosineLoss(temperature=1.0)
 loss, cache = layer.forward(damaged.reshape(N, 60, 96), rolls, candidates)

@@ -713,11 +713,11 @@ plt.show()
 # on the same batches and compare every loss, every learned number and a reconstruction.
 
 # %%
-from tinyembed import models
-from tinyembed.batches import Batch
 from tinyembed.layers.gradcheck import cast
-from tinyembed.optimizers import Adam as AdamOfThePackage
-from tinyembed.optimizers import Flat
+from tinyembed.models import model as models
+from tinyembed.training.examples import Batch
+from tinyembed.training.optimizers import Adam as AdamOfThePackage
+from tinyembed.training.optimizers import Flat
 
 models.WIDTHS["chapter 7"] = models.Width(conv=CHANNELS[1:], dense=FEATURES[1:])
 theirs = models.Model("note_drop", "chapter 7", music.composers, np.random.default_rng(0))

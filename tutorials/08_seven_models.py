@@ -172,13 +172,13 @@ SEVEN = {
 # where the two sides meet.
 
 # %%
-from tinyembed import models
-from tinyembed.batches import draw_candidates
 from tinyembed.layers.cosine import CandidateCosineLoss
 from tinyembed.layers.gradcheck import cast
 from tinyembed.layers.layer import Layer, Parameter
+from tinyembed.models import model as models
 from tinyembed.music.corruption import CORRUPTIONS
-from tinyembed.optimizers import Adam, Flat
+from tinyembed.training.examples import draw_candidates
+from tinyembed.training.optimizers import Adam, Flat
 
 NARROW = models.Width(conv=(8, 16, 32, 64), dense=(64, 64, 100))
 
@@ -566,7 +566,7 @@ plt.show()
 # of all seven, from the same first weights on the same batches.
 
 # %%
-from tinyembed.batches import Batch
+from tinyembed.training.examples import Batch
 
 for name, row in SEVEN.items():
     spec = models.MODELS[name]

@@ -241,9 +241,10 @@ def fuse_with_switch(formula=None, **options):
 
 cupy.fuse = fuse_with_switch
 
-from tinyembed.batches import Examples, random_stream
-from tinyembed.models import MODELS, Model
-from tinyembed.optimizers import Adam, Flat
+from tinyembed.models.model import Model
+from tinyembed.models.table import MODELS
+from tinyembed.training.examples import Examples, random_stream
+from tinyembed.training.optimizers import Adam, Flat
 
 training = np.flatnonzero(~music.piece_is_test)
 examples = Examples(music, MODELS["context"], training)
@@ -379,7 +380,7 @@ assert counts["to_device"] >= 15 and counts["synchronisations"] == 3
 # seldom:** losses are added up on the device, and the host asks when it writes a line of its log.
 
 # %%
-from tinyembed.feeding import DeviceExamples, Feed
+from tinyembed.backends.cupy.batches import DeviceExamples, Feed
 from tinyembed.music.cutting import Cutter
 
 onsets, counts = count(lambda: Cutter(music, cupy))
@@ -500,7 +501,7 @@ assert (y == [31, 41]).all()
 # recorded.
 
 # %%
-from tinyembed.graphs import Replayed, own_stream
+from tinyembed.backends.cupy.graphs import Replayed, own_stream
 
 
 def train(steps, graph):

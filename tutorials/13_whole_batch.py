@@ -589,9 +589,9 @@ for name, by_hand in zip(small, found, strict=True):
 # numbers. The matrix takes small steps: 25 pieces are few, and it would soon know them by heart.
 
 # %%
-from tinyembed import models
 from tinyembed.layers.layer import Parameter
-from tinyembed.optimizers import Adam, Flat
+from tinyembed.models import model as models
+from tinyembed.training.optimizers import Adam, Flat
 
 NARROW = models.Width(conv=(4, 8, 8, 16), dense=(32,))
 WIDE, PIECES, STEPS = 32, 2, 280
@@ -958,9 +958,9 @@ assert [f"{100 * a:.0f} {100 * b:.0f}" for a, b in each] == ["26 30", "29 35", "
 # [excerpts.py](../tinyembed/excerpts.py).
 
 # %%
-from tinyembed.contrast import ExcerptContrast
-from tinyembed.excerpts import ExcerptExamples
 from tinyembed.layers.cosine import ContrastiveLoss
+from tinyembed.models.contrastive import ExcerptContrast
+from tinyembed.training.excerpts import ExcerptExamples
 
 spec = models.MODELS["contrastive"]
 assert (spec.excerpt, spec.temperature, spec.batch_size) == (LENGTH, 0.1, 8 * PER_PIECE * LENGTH)

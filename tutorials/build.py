@@ -27,9 +27,10 @@ from pathlib import Path
 
 from contents import FOLDER, chapters, write_contents
 
-from tinyembed.command import Parser, run
+from tinyembed.cli.options import Parser
+from tinyembed.cli.running import run
 from tinyembed.errors import InputError, WorkError
-from tinyembed.runs import write_atomically
+from tinyembed.storage.files import write_atomically
 
 NO_TOOLS = 'pages are made with jupytext, nbconvert and ipykernel: pip install -e ".[tutorials]"'
 LONGEST = 600  # seconds a cell

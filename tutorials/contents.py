@@ -7,7 +7,7 @@ heading, its one line is the sentence below, its thumbnail is named in its first
 import re
 from pathlib import Path
 
-from tinyembed.runs import write_atomically
+from tinyembed.storage.files import write_atomically
 
 FOLDER = Path(__file__).resolve().parent
 BEGIN, END = "<!-- contents: written by build.py -->", "<!-- end of contents -->"

@@ -3,12 +3,13 @@
 import numpy as np
 from scipy import sparse
 
-from tinyembed.arrays import matmul
-from tinyembed.batches import Examples, random_stream
-from tinyembed.feeding import DeviceExamples
-from tinyembed.models import EMBEDDING, MODELS, Model
+from tinyembed.backends.arrays import matmul
+from tinyembed.backends.cupy.batches import DeviceExamples
+from tinyembed.models.model import Model
+from tinyembed.models.table import EMBEDDING, MODELS
 from tinyembed.music.cutting import Cutter
 from tinyembed.music.roll import PITCHES, TICKS
+from tinyembed.training.examples import Examples, random_stream
 
 PCA_UNITS = 100_000
 CALIBRATION = 20  # batches

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from tinyembed.arrays import to_host
-from tinyembed.batches import random_stream
+from tinyembed.backends.arrays import to_host
 from tinyembed.evaluation.fitting import Standardize, fit
 from tinyembed.layers.layer import Sequential
 from tinyembed.layers.softmax import SoftmaxCrossEntropy, softmax
-from tinyembed.models import HEAD_HIDDEN, build_head
+from tinyembed.models.networks import build_head
+from tinyembed.models.table import HEAD_HIDDEN
+from tinyembed.training.examples import random_stream
 
 STEPS = 3000
 BATCH = 500

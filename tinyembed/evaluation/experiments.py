@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyembed.batches import random_stream
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.passages import Passages
@@ -25,6 +24,7 @@ from tinyembed.music.duplicates import unique_units
 from tinyembed.music.midi import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT
 from tinyembed.music.splits import validation_pieces
+from tinyembed.training.examples import random_stream
 
 TRAINING_KEYS = 4  # a piece, where the test is in one key: more would take more time than it helps
 

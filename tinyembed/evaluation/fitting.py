@@ -10,11 +10,11 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
-from tinyembed.arrays import array_module, ones, to_device, zeros
+from tinyembed.backends.arrays import array_module, ones, to_device, zeros
+from tinyembed.backends.cupy.graphs import Replayed, own_stream
 from tinyembed.errors import WorkError
-from tinyembed.graphs import Replayed, own_stream
 from tinyembed.layers.layer import Layer
-from tinyembed.optimizers import Adam, Flat, cosine_decay
+from tinyembed.training.optimizers import Adam, Flat, cosine_decay
 
 LOOKS = 12  # at the validation pieces, over one training
 AT_ONCE = 50  # steps whose draws a GPU is given together

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from tinyembed.arrays import array_module, to_host
+from tinyembed.backends.arrays import array_module, to_host
 from tinyembed.errors import WorkError
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from tinyembed.batches import random_stream
 from tinyembed.errors import InputError
 from tinyembed.evaluation.fitting import fit
 from tinyembed.evaluation.predictor import UNITS, Predictor
 from tinyembed.evaluation.shrinkage import WEIGHTS
 from tinyembed.layers.cosine import BatchCosineLoss, CosineLoss
+from tinyembed.training.examples import random_stream
 
 STEPS = 3000
 BATCH = 100

@@ -8,7 +8,7 @@ next may be like the one that followed. Such a product of inputs is hard for an 
 
 import numpy as np
 
-from tinyembed.arrays import array_module, matmul
+from tinyembed.backends.arrays import array_module, matmul
 from tinyembed.evaluation.fitting import Standardize
 from tinyembed.evaluation.passages import SEQUENCE
 from tinyembed.layers.dense import Dense

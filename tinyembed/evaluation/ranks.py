@@ -11,7 +11,7 @@ longest piece: on a GPU, under 100 MB for a piece of 10,000 beats.
 
 import numpy as np
 
-from tinyembed.arrays import array_module, matmul, to_host
+from tinyembed.backends.arrays import array_module, matmul, to_host
 from tinyembed.layers.cosine import TINY, cosines
 
 TIE = 1e-6  # cosines closer than this are equal: equal rolls differ only by rounding

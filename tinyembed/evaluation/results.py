@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 
 from tinyembed import __version__
-from tinyembed.arrays import device_name
+from tinyembed.backends.arrays import device_name
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.classification import classification_scores, interval_of_accuracy
 from tinyembed.evaluation.passages import SEQUENCE

@@ -7,7 +7,7 @@ unit, the less is risked. How much, the validation pieces decide, for each embed
 
 import numpy as np
 
-from tinyembed.arrays import array_module
+from tinyembed.backends.arrays import array_module
 
 WEIGHTS = (0.0, 0.1, 0.25, 0.5)  # of the last unit
 TINY = 1e-12  # keeps the length of a prediction of zeros from dividing by zero

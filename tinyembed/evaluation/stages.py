@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyembed.evaluation.experiments import run_composers, run_prediction
-from tinyembed.runs import load_arrays, save_arrays
+from tinyembed.storage.files import load_arrays, save_arrays
 
 
 def answer(folder, label, encoder, stage, xp, lstm_steps, classifier_steps, say, progress=None):

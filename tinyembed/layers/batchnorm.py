@@ -1,7 +1,7 @@
 """Batch normalization: each channel to mean 0 and variance 1 over the batch (section 4.1)."""
 
-from tinyembed.arrays import ones, zeros
-from tinyembed.formulas import fuse, mean_rows, one_kernel, sum_rows
+from tinyembed.backends.arrays import ones, zeros
+from tinyembed.backends.formulas import fuse, mean_rows, one_kernel, sum_rows
 from tinyembed.layers.layer import Layer, Parameter
 
 

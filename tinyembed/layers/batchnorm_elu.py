@@ -1,7 +1,7 @@
 """Batch norm and the ELU behind it as one layer, in fewer passes over memory (section 4.1)."""
 
-from tinyembed.arrays import array_module
-from tinyembed.formulas import fuse, sum_rows
+from tinyembed.backends.arrays import array_module
+from tinyembed.backends.formulas import fuse, sum_rows
 from tinyembed.layers.batchnorm import BatchNorm
 
 

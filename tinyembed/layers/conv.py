@@ -6,10 +6,10 @@ is then a single product, columns(x) @ W. Its transpose multiplies by W^T and fo
 back, adding where they overlap. So the paper's tied decoder, W' = W^T, is a line of code.
 """
 
-from tinyembed.arrays import add_matmul, matmul, normal, zeros
-from tinyembed.formulas import fuse
+from tinyembed.backends.arrays import add_matmul, matmul, normal, zeros
+from tinyembed.backends.formulas import fuse
+from tinyembed.layers.im2col import columns, fold
 from tinyembed.layers.layer import Layer, Parameter
-from tinyembed.layers.patches import columns, fold
 
 
 class Conv2d(Layer):

@@ -1,6 +1,6 @@
 """Losses by comparison: which of these directions is the right one? (equations 1 to 3)"""
 
-from tinyembed.arrays import array_module, matmul
+from tinyembed.backends.arrays import array_module, matmul
 from tinyembed.layers.pairs import TINY, compare
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
 

@@ -1,6 +1,6 @@
 """The fully connected layer, and its transpose with the same weights (section 4.1)."""
 
-from tinyembed.arrays import add_matmul, matmul, normal, zeros
+from tinyembed.backends.arrays import add_matmul, matmul, normal, zeros
 from tinyembed.layers.layer import Layer, Parameter
 
 

@@ -1,7 +1,7 @@
 """The exponential linear unit: x where x > 0, exp(x) - 1 elsewhere (section 4.1)."""
 
-from tinyembed.arrays import array_module
-from tinyembed.formulas import fuse
+from tinyembed.backends.arrays import array_module
+from tinyembed.backends.formulas import fuse
 from tinyembed.layers.layer import Layer
 
 

@@ -4,9 +4,9 @@ A unit has some twenty onsets in 5,760 places, so that three quarters of its pat
 a CPU they take no part here: neither laid out, nor multiplied.
 """
 
-from tinyembed.arrays import add_matmul, array_module, matmul, on_gpu
+from tinyembed.backends.arrays import add_matmul, array_module, matmul, on_gpu
 from tinyembed.layers.conv import Conv2d, add_bias, flat
-from tinyembed.layers.patches import tiles
+from tinyembed.layers.im2col import tiles
 
 SPARSE = 0.1  # the share of numbers that are not 0, up to which silent patches are looked for
 # BLAS adds up in another order where a product is small, and an image's answers would then change

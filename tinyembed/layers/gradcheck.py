@@ -11,7 +11,7 @@ conj or a comparison that looks at the imaginary part. So these checks ask for t
 
 import numpy as np
 
-from tinyembed.arrays import array_module, to_host
+from tinyembed.backends.arrays import array_module, to_host
 
 STEP = 1e-30
 

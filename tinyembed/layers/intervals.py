@@ -10,7 +10,7 @@ roll X, added up over lags of a kind (tutorials, chapter 13):
 
 import functools
 
-from tinyembed.arrays import array_module, matmul, on_gpu
+from tinyembed.backends.arrays import array_module, matmul, on_gpu
 from tinyembed.layers.layer import Layer
 
 WIDEST = 12  # semitones: an octave

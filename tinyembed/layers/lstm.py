@@ -11,12 +11,12 @@ where (z_i, z_f, z_g, z_o) = x W_x + h W_h + b. Of these products only h W_h mus
 before; x W_x is one product for all steps.
 """
 
-from tinyembed.arrays import array_module, matmul, normal, zeros
-from tinyembed.compiled import compile_loops, takes
-from tinyembed.formulas import fuse, in_blocks
+from tinyembed.backends.arrays import array_module, matmul, normal, zeros
+from tinyembed.backends.compiled import compile_loops, takes
+from tinyembed.backends.formulas import fuse, in_blocks
+from tinyembed.backends.numba.scalars import f32, tanh
 from tinyembed.layers.conv import flat
 from tinyembed.layers.layer import Layer, Parameter
-from tinyembed.scalars import f32, tanh
 
 
 class Lstm(Layer):

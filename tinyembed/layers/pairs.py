@@ -7,8 +7,8 @@ Two ways to the same numbers: all pairs of a batch in one product of matrices, a
 that are asked for, by the few onsets of the targets.
 """
 
-from tinyembed.arrays import array_module, matmul, on_gpu
-from tinyembed.formulas import fuse, in_place, one_kernel
+from tinyembed.backends.arrays import array_module, matmul, on_gpu
+from tinyembed.backends.formulas import fuse, in_place, one_kernel
 
 TINY = 1e-12  # keeps the length of an all-zero roll from dividing by zero
 # The share of places with an onset, in all targets, up to which few pairs are the faster way.

@@ -1,6 +1,6 @@
 """Layers side by side, where Sequential has them one after the other."""
 
-from tinyembed.arrays import array_module
+from tinyembed.backends.arrays import array_module
 from tinyembed.layers.layer import Layer
 
 

@@ -1,7 +1,7 @@
 """Softmax and cross-entropy: how surprised a distribution over classes is by the right answer."""
 
-from tinyembed.arrays import array_module
-from tinyembed.formulas import one_kernel
+from tinyembed.backends.arrays import array_module
+from tinyembed.backends.formulas import one_kernel
 
 
 def softmax(logits):

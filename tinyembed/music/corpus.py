@@ -13,12 +13,12 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from tinyembed import cache as cached
 from tinyembed.errors import WorkError
 from tinyembed.music.midi import TICKS_PER_BEAT, read_midi
 from tinyembed.music.reading import find_pieces, read_pieces
 from tinyembed.music.roll import BEATS_PER_UNIT, beat_starts, n_units, ragged, unit_rolls
 from tinyembed.music.splits import split_pieces
+from tinyembed.storage import cache as cached
 
 READER_VERSION = 1  # part of the cache's key: count up when a file would be read differently
 

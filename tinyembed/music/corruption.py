@@ -9,7 +9,7 @@ draw, and `kept` says there which onsets stay.
 
 import numpy as np
 
-from tinyembed.arrays import array_module
+from tinyembed.backends.arrays import array_module
 from tinyembed.music.midi import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT, PITCHES, TICKS
 

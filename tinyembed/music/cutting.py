@@ -6,7 +6,7 @@ has, and says so; a GPU that had to count them would make the host wait for the 
 
 import numpy as np
 
-from tinyembed.arrays import to_device
+from tinyembed.backends.arrays import to_device
 from tinyembed.music.midi import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS, PITCHES, TICKS, fold
 

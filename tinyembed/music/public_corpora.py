@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tinyembed.cache import cache_folder
 from tinyembed.errors import InputError
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.fetch import File, fetch_files
 from tinyembed.music.midi import read_midi
+from tinyembed.storage.cache import cache_folder
 
 TABLES = Path(__file__).with_name("tables")
 MIRROR = "TINYEMBED_MIRROR"  # serves NAME/PATH of every corpus, as would downloads/ of a cache

@@ -15,8 +15,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
+from tinyembed.backends.cpu.threads import usable_cores
 from tinyembed.errors import InputError, MusicError, WorkError
-from tinyembed.threads import usable_cores
 
 FEW = 16  # up to so many files, starting processes costs more than it saves
 SUFFIXES = (".mid", ".midi")

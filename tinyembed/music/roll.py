@@ -8,7 +8,7 @@ onsets, a transposition is an addition before folding, a batch is one scatter in
 import mido
 import numpy as np
 
-from tinyembed.arrays import to_host
+from tinyembed.backends.arrays import to_host
 from tinyembed.errors import InputError
 from tinyembed.music.midi import TICKS_PER_BEAT, Piece, read_midi
 

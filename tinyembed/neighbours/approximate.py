@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 
-from tinyembed.arrays import array_module
+from tinyembed.backends.arrays import array_module
 from tinyembed.errors import InputError
 from tinyembed.neighbours.exact import pair_cosines
 from tinyembed.neighbours.index import Index

@@ -5,8 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from tinyembed.cache import cache_folder
-from tinyembed.embedding import embed_piece, units_bar
+from tinyembed.embedding.embed import embed_piece, units_bar
 from tinyembed.errors import InputError
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import TICKS_PER_BEAT, Piece
@@ -15,6 +14,7 @@ from tinyembed.neighbours.index import Index, weights_digest
 from tinyembed.neighbours.labels import Labels
 from tinyembed.neighbours.mapped import load_mapped
 from tinyembed.neighbours.tempi import unit_seconds
+from tinyembed.storage.cache import cache_folder
 
 CORPUS = "corpus_"  # stands before the names of a corpus's arrays in a file
 

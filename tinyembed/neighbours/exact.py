@@ -12,7 +12,7 @@ that query. So the answer is exact in any case; where no block was, the shortlis
 
 import numpy as np
 
-from tinyembed.arrays import array_module, matmul
+from tinyembed.backends.arrays import array_module, matmul
 from tinyembed.neighbours.shortlist import SHORTEST
 
 TOGETHER = 256  # queries in one matrix product,

@@ -5,9 +5,9 @@ from functools import cached_property
 
 import numpy as np
 
-from tinyembed.arrays import array_module, to_host
+from tinyembed.backends.arrays import array_module, to_host
 from tinyembed.errors import InputError
-from tinyembed.models import Model
+from tinyembed.models.model import Model
 from tinyembed.neighbours.exact import nearest
 from tinyembed.neighbours.labels import Labels
 from tinyembed.neighbours.mapped import load_mapped, save_mapped

@@ -10,9 +10,9 @@ import os
 
 import numpy as np
 
-from tinyembed.arrays import to_host
+from tinyembed.backends.arrays import to_host
 from tinyembed.errors import InputError
-from tinyembed.runs import write_atomically
+from tinyembed.storage.files import write_atomically
 
 KIND = "tinyembed index"
 VERSION = 1

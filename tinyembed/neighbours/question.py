@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyembed.arrays import array_module, to_host
+from tinyembed.backends.arrays import array_module, to_host
 from tinyembed.errors import InputError
 from tinyembed.neighbours.shortlist import LONGEST, SHORTEST
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyembed.arrays import array_module, matmul, to_host
+from tinyembed.backends.arrays import array_module, matmul, to_host
 from tinyembed.errors import InputError
 
 COLUMNS = 32  # a row is then two cache lines

@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from tinyembed.pictures import INK
 from tinyembed.report.words import KINDS, by_accuracy, dig, title
+from tinyembed.training.pictures import INK
 
 _SIDES = ("first", "second")
 _LONGEST_LABEL = 40

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from tinyembed.pictures import GREY, INK, save
 from tinyembed.report import paper
 from tinyembed.report.matrices import draw_confusion, draw_significance, literal
 from tinyembed.report.words import KINDS, dig, models_of, title
+from tinyembed.training.pictures import GREY, INK, save
 
 BLUE, VERMILION, PALE = "#0072B2", "#D55E00", "#A9CCE3"
 

@@ -10,7 +10,7 @@ from tinyembed.report.blocks import Heading, Picture, to_markdown
 from tinyembed.report.html import html_page
 from tinyembed.report.pictures import draw_all
 from tinyembed.report.sections import SECTIONS, TITLE
-from tinyembed.runs import write_atomically
+from tinyembed.storage.files import write_atomically
 
 
 def write_report(folder, results):

@@ -11,7 +11,8 @@ import os
 
 import numpy as np
 
-from tinyembed import loops, threads
+from tinyembed.backends import loops
+from tinyembed.backends.cpu import threads
 
 SUMMED = 1 << 17  # elements a block of column sums, fixed so that sums are the same on any machine
 

@@ -5,10 +5,10 @@ transpose, adds such rows into an image, where they overlap. Three ways to do th
 slices, compiled for a CPU where numba is installed, and as kernels for a GPU.
 """
 
-from tinyembed.arrays import array_module, on_gpu
-from tinyembed.compiled import compile_loops, takes
-from tinyembed.formulas import Kernel, in_blocks
-from tinyembed.scalars import index
+from tinyembed.backends.arrays import array_module, on_gpu
+from tinyembed.backends.compiled import compile_loops, takes
+from tinyembed.backends.formulas import Kernel, in_blocks
+from tinyembed.backends.numba.scalars import index
 
 
 def columns(x, kernel_size, stride, padding):

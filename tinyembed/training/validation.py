@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from tinyembed.arrays import array_module, to_host
-from tinyembed.batches import CANDIDATES, random_stream
+from tinyembed.backends.arrays import array_module, to_host
 from tinyembed.evaluation.ranks import ranks
 from tinyembed.layers.cosine import cosines
+from tinyembed.training.examples import CANDIDATES, random_stream
 
 CHANCE = math.log(CANDIDATES)  # the loss of a model that cannot tell five candidates apart
 VALIDATION_EXAMPLES = 2000

@@ -11,79 +11,13 @@ A file is written beside its place, flushed, and then moved there in one step, s
 moment the old one or the new one is whole.
 """
 
-import hashlib
 import json
 import os
 import shutil
-import zipfile
 from pathlib import Path
 
-import numpy as np
-
 from tinyembed.errors import InputError
-from tinyembed.models import Model
-
-
-def write_atomically(path, write):
-    """Replace a file all at once. write: takes the open binary file."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename = str(path)  # a full disk names none, or the temporary one
-        raise
-
-
-def write_json(path, value):
-    """Write a JSON file, atomically and readable by people."""
-    text = json.dumps(value, indent=2) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
-
-
-def check_replaceable(option, path, is_ours):
-    """Raise InputError unless a file can be written without the loss of another.
-
-    option: as the person gave it, such as "--out x.mid"; is_ours: whether the file at a path is one
-    that the same command wrote, which may be replaced.
-    """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise InputError(f"{option}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise InputError(f"{option}: a folder; name a file")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"{option}: no permission to write in {path.parent}")
-    if path.exists() and not is_ours(path):
-        raise InputError(f"{option}: is there and not a file of this command; choose another name")
-
-
-def save_arrays(path, arrays, compressed=False, **extra):
-    """An .npz without pickle: arrays by name, and JSON values under theirs."""
-    encoded = {name: np.array(json.dumps(value)) for name, value in extra.items()}
-    save = np.savez_compressed if compressed else np.savez
-    write_atomically(path, lambda file: save(file, **arrays, **encoded))
-
-
-def load_arrays(path):
-    """{name: array} of an .npz. Raises InputError for a missing, damaged or foreign file."""
-    try:
-        with open(path, "rb") as file, zipfile.ZipFile(file):  # NumPy takes other kinds too
-            with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: a folder, not a weight file") from None
-    except Exception as error:  # damaged bytes raise a dozen unrelated types
-        why = " ".join(f"{error}".split())[:120] or type(error).__name__
-        raise InputError(f"{path}: not a readable weight file ({why})") from None
+from tinyembed.storage.files import write_json
 
 
 class Run:
@@ -198,57 +132,3 @@ def open_or_create(folder, config):
                 "options to go on"
             )
     return home
-
-
-def digest(path):
-    """The SHA-256 of a file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def save_weights(path, model, matrices=np.float32, **about):
-    """Write a weight file: the model's state, and how to build the model that it fits.
-
-    matrices: the type to store them in; np.float16 halves the file, which is then compressed, too.
-    The few vectors stay exact.
-    """
-    config = {
-        "model": model.name,
-        "width": model.width,
-        "composers": model.composers,
-        "temperature": model.candidate_loss.temperature,
-        "intervals": model.spec.intervals,
-        **about,
-    }
-    state = model.state()
-    for name, array in state.items():
-        if array.ndim > 1 and array.dtype.kind == "f":
-            state[name] = array.astype(matrices)
-    save_arrays(path, state, compressed=matrices == np.float16, config=config)
-
-
-def load_weights(path):
-    """The trained `Model` of a weight file, on the CPU, and its config.
-
-    Whatever type the arrays are stored in, the model holds float32.
-    Raises InputError for a file that is missing, damaged or not one of ours.
-    """
-    state = load_arrays(path)
-    try:
-        config = json.loads(str(state.pop("config")))
-        model = Model(
-            config["model"],
-            config["width"],
-            config["composers"],
-            np.random.default_rng(0),
-            config["temperature"],
-            intervals=config.get("intervals", 0),  # older files have none
-        )
-    except (KeyError, ValueError, TypeError):
-        raise InputError(f"{path}: not a weight file of tinyembed") from None
-    try:
-        model.load_state(state)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (ValueError, TypeError):  # arrays of text, say
-        raise InputError(f"{path}: not a weight file of tinyembed") from None
-    return model, config

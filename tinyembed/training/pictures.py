@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tinyembed.music.roll import BEATS_PER_UNIT, LOWEST_PITCH, PITCHES
-from tinyembed.runs import write_atomically
+from tinyembed.storage.files import write_atomically
 
 INK, BLUE, ORANGE, GREY = "#222222", "#2b6cb0", "#c05621", "#888888"
 

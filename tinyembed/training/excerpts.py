@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tinyembed.batches import CANDIDATES, Draws, Examples, draw_candidates, random_stream
 from tinyembed.errors import InputError
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
+from tinyembed.training.examples import CANDIDATES, Draws, Examples, draw_candidates, random_stream
 
 PER_PIECE = 4  # excerpts of one piece in a batch, in one key
 

@@ -1,19 +1,13 @@
 """What all commands share: one way to name an option, one way to fail, one way to be stopped."""
 
 import argparse
-import errno
 import os
-import signal
-import sys
 
-from tinyembed.embedding import DEFAULT
-from tinyembed.errors import InputError, WorkError
-from tinyembed.memory import keep_memory
-from tinyembed.models import WIDTHS
+from tinyembed.embedding.embed import DEFAULT
+from tinyembed.errors import InputError
+from tinyembed.models.table import WIDTHS
 from tinyembed.music.public_corpora import CORPORA
 from tinyembed.music.sources import located, spelled
-
-INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
 
 
 class Parser(argparse.ArgumentParser):
@@ -145,35 +139,3 @@ def positive(text):
     if not number > 0 or number == float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
-
-
-def run(main):
-    """Run a command's main() and exit: 0 done, 1 failed, 2 wrong use; one line, no traceback."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see tinyembed/__init__.py
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    keep_memory()
-    sys.exit(exit_status(main))
-
-
-def exit_status(main):
-    """main()'s exit status; what it raises becomes one line on the error stream."""
-    try:
-        return main() or 0
-    except (InputError, WorkError) as error:
-        return _complain(str(error), error.exit_status)
-    except KeyboardInterrupt as stop:
-        return _complain(f"interrupted{stop}", INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has seen enough: `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except MemoryError:
-        return _complain("out of memory; a smaller --batch-size or --width needs less", 1)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        hint = "; free some space and try again" if error.errno == errno.ENOSPC else ""
-        return _complain(f"{where}{error.strerror or error}{hint}", 1)
-
-
-def _complain(message, status):
-    print(f"tinyembed: {message}", file=sys.stderr)
-    return status

@@ -5,12 +5,11 @@ CPU or the GPU, in float32 to train, float64 to check, complex128 to differentia
 """
 
 import functools
-from contextlib import contextmanager
 
 import numpy as np
 
-from tinyembed import blas
-from tinyembed.errors import InputError, WorkError
+from tinyembed.backends.cupy import cublas as blas
+from tinyembed.errors import InputError
 
 ALIGNED = 8  # bytes: where an array may begin in a transfer of several
 
@@ -183,20 +182,6 @@ def _cublas(stream):
 def _cublas_library():
     runtime = import_cupy().cuda.runtime
     return blas.load(runtime.runtimeGetVersion() // 1000)
-
-
-@contextmanager
-def room_for(option, size, smallest=1):
-    """Within it, running out of memory is one line that says what to try.
-
-    option: what decides how much is needed, such as "--batch-size"; size: its value.
-    """
-    try:
-        yield
-    except MemoryError:  # CuPy's is one too
-        less = max(smallest, size // 2)
-        advice = f"try {option} {less}" if less < size else "it needs a larger one"
-        raise WorkError(f"out of memory with {option} {size}; {advice}") from None
 
 
 @functools.cache

@@ -8,7 +8,7 @@ piece, which are the hard ones. What the embedding learns is what can be foresee
 one moment of a piece from another; no decoder is needed.
 """
 
-from tinyembed.arrays import array_module
+from tinyembed.backends.arrays import array_module
 from tinyembed.layers.cosine import ContrastiveLoss
 from tinyembed.layers.dense import Dense
 from tinyembed.layers.layer import Layer

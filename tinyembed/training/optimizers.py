@@ -2,8 +2,8 @@
 
 import math
 
-from tinyembed.arrays import array_module
-from tinyembed.formulas import in_place
+from tinyembed.backends.arrays import array_module
+from tinyembed.backends.formulas import in_place
 
 
 class Flat:

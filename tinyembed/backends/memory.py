@@ -21,3 +21,17 @@ def room_on(xp, *instead):
         ways = [*instead, *(["--device cpu"] if xp is not np else [])]
         advice = f"try {', or '.join(ways)}" if ways else "close other programs and try again"
         raise WorkError(f"out of memory{where}; {advice}") from None
+
+
+@contextmanager
+def room_for(option, size, smallest=1):
+    """Within it, running out of memory is one line that says what to try.
+
+    option: what decides how much is needed, such as "--batch-size"; size: its value.
+    """
+    try:
+        yield
+    except MemoryError:  # CuPy's is one too
+        less = max(smallest, size // 2)
+        advice = f"try {option} {less}" if less < size else "it needs a larger one"
+        raise WorkError(f"out of memory with {option} {size}; {advice}") from None

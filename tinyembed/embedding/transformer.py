@@ -10,10 +10,11 @@ import inspect
 
 import numpy as np
 
-from tinyembed.arrays import to_host
-from tinyembed.embedding import check_rolls, embed_piece, embed_rolls, loaded, named
+from tinyembed.backends.arrays import to_host
+from tinyembed.embedding.embed import check_rolls, embed_piece, embed_rolls, loaded, named
 from tinyembed.errors import InputError, MusicError
-from tinyembed.models import EMBEDDING, Model
+from tinyembed.models.model import Model
+from tinyembed.models.table import EMBEDDING
 from tinyembed.music.inputs import read_music
 from tinyembed.music.midi import Piece
 from tinyembed.music.roll import units_sound

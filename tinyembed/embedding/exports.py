@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from tinyembed import __version__
 from tinyembed.errors import InputError
-from tinyembed.models import EMBEDDING
-from tinyembed.runs import check_replaceable, load_arrays, save_arrays, write_atomically
+from tinyembed.models.table import EMBEDDING
+from tinyembed.storage.files import check_replaceable, load_arrays, save_arrays, write_atomically
 
 FEATURES = [f"embedding_{i}" for i in range(EMBEDDING)]
 LABELS = ["file", "beat", "time", "sounds"]

@@ -8,8 +8,9 @@ import functools
 
 import numpy as np
 
-from tinyembed import compiled, loops, threads
-from tinyembed.arrays import array_module, import_cupy
+from tinyembed.backends import compiled, loops
+from tinyembed.backends.arrays import array_module, import_cupy
+from tinyembed.backends.cpu import threads
 
 GROUP = 32  # rows that are added up at a time
 

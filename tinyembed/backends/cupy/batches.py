@@ -7,11 +7,11 @@ steps at once; a step's own work is then to clear its rolls and to write ones in
 
 import numpy as np
 
-from tinyembed.arrays import to_device
-from tinyembed.batches import Batch
+from tinyembed.backends.arrays import to_device
 from tinyembed.music.corruption import kept
 from tinyembed.music.cutting import CELLS
 from tinyembed.music.roll import PITCHES, TICKS
+from tinyembed.training.examples import Batch
 
 STEPS_AT_ONCE = 50
 UNITS_AT_ONCE = 20_000  # examples; with 30 onsets each and context, some 200 MB while being cut

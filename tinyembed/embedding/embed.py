@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyembed.arrays import array_module, device_module, to_host
+from tinyembed.backends.arrays import array_module, device_module, to_host
 from tinyembed.errors import InputError, MusicError, WorkError
-from tinyembed.models import EMBEDDING, Model
+from tinyembed.models.model import Model
+from tinyembed.models.table import EMBEDDING
+from tinyembed.models.weights import load_weights
 from tinyembed.music.cutting import Cutter
 from tinyembed.music.inputs import find_music, printable, read_files, read_music
 from tinyembed.music.midi import Piece
@@ -23,7 +25,7 @@ from tinyembed.music.roll import (
     n_units,
     unit_rolls,
 )
-from tinyembed.runs import Run, load_weights
+from tinyembed.training.runs import Run
 
 WEIGHTS = Path(__file__).with_name("weights")  # NAME.npz, and NAME.md that says how it was made
 DEFAULT = "contrastive"

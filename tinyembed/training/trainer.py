@@ -11,18 +11,20 @@ from contextlib import contextmanager
 import numpy as np
 from tqdm import tqdm
 
-from tinyembed.arrays import in_tf32, room_for, to_host
-from tinyembed.batches import CANDIDATES, random_stream
+from tinyembed.backends.arrays import in_tf32, to_host
+from tinyembed.backends.cupy.batches import DeviceExamples, Feed
+from tinyembed.backends.cupy.graphs import Replayed, own_stream
+from tinyembed.backends.memory import room_for
 from tinyembed.errors import InputError, WorkError
-from tinyembed.evaluation.reconstruction import Validation, validation_losses
-from tinyembed.excerpts import examples_for
-from tinyembed.feeding import DeviceExamples, Feed
-from tinyembed.graphs import Replayed, own_stream
-from tinyembed.models import Model
+from tinyembed.models.model import Model
+from tinyembed.models.weights import save_weights
 from tinyembed.music.cutting import Cutter
 from tinyembed.music.splits import validation_pieces
-from tinyembed.optimizers import Adam, Flat, cosine_decay
-from tinyembed.runs import load_arrays, save_arrays, save_weights
+from tinyembed.storage.files import load_arrays, save_arrays
+from tinyembed.training.examples import CANDIDATES, random_stream
+from tinyembed.training.excerpts import examples_for
+from tinyembed.training.optimizers import Adam, Flat, cosine_decay
+from tinyembed.training.validation import Validation, validation_losses
 
 VALIDATIONS = 20  # over a whole run
 LOG_EVERY = 50  # steps; only then does a loss leave the device

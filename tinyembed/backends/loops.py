@@ -30,8 +30,8 @@ import textwrap
 import threading
 import types
 
-from tinyembed import scalars
-from tinyembed.cache import cache_folder
+from tinyembed.backends.numba import scalars
+from tinyembed.storage.cache import cache_folder
 
 GROUP = 32  # rows that are added up in float32, before their sum goes to the total in float64
 

@@ -1,0 +1,1 @@
+"""NumPy in blocks and on several threads."""

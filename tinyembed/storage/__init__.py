@@ -1,0 +1,1 @@
+"""Every file that tinyembed writes and reads again."""

@@ -1,0 +1,78 @@
+"""Files that are written all at once, and arrays in them."""
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from tinyembed.errors import InputError
+
+
+def write_atomically(path, write):
+    """Replace a file all at once. write: takes the open binary file."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk names none, or the temporary one
+        raise
+
+
+def write_json(path, value):
+    """Write a JSON file, atomically and readable by people."""
+    text = json.dumps(value, indent=2) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def check_replaceable(option, path, is_ours):
+    """Raise InputError unless a file can be written without the loss of another.
+
+    option: as the person gave it, such as "--out x.mid"; is_ours: whether the file at a path is one
+    that the same command wrote, which may be replaced.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise InputError(f"{option}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise InputError(f"{option}: a folder; name a file")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{option}: no permission to write in {path.parent}")
+    if path.exists() and not is_ours(path):
+        raise InputError(f"{option}: is there and not a file of this command; choose another name")
+
+
+def save_arrays(path, arrays, compressed=False, **extra):
+    """An .npz without pickle: arrays by name, and JSON values under theirs."""
+    encoded = {name: np.array(json.dumps(value)) for name, value in extra.items()}
+    save = np.savez_compressed if compressed else np.savez
+    write_atomically(path, lambda file: save(file, **arrays, **encoded))
+
+
+def load_arrays(path):
+    """{name: array} of an .npz. Raises InputError for a missing, damaged or foreign file."""
+    try:
+        with open(path, "rb") as file, zipfile.ZipFile(file):  # NumPy takes other kinds too
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder, not a weight file") from None
+    except Exception as error:  # damaged bytes raise a dozen unrelated types
+        why = " ".join(f"{error}".split())[:120] or type(error).__name__
+        raise InputError(f"{path}: not a readable weight file ({why})") from None
+
+
+def digest(path):
+    """The SHA-256 of a file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,0 +1,1 @@
+"""From examples to weights: the training loop and its files."""
