@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from music import write_corpus
 
-from tinyembed.backends import compiled
+from tinyembed.backends import choice
 
+DEFAULT_BACKEND = choice.in_use()  # cpu, or what TINYEMBED_BACKEND asks for
 STANDIN = Path(__file__).resolve().parent / "standin"  # for CuPy, where there is no GPU
 SHARED = Path(__file__).resolve().parents[2] / "shared"  # real music, where there is any
 
@@ -22,10 +23,11 @@ def own_cache(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def numba_off():
-    """A command that ran within a test may have switched it on."""
+def default_backend():
+    """A command that ran within a test may have chosen another."""
     yield
-    compiled.switch_on(False)
+    if choice.in_use() != DEFAULT_BACKEND:
+        choice.use(DEFAULT_BACKEND)
 
 
 def gpu_module():

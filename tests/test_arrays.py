@@ -1,25 +1,20 @@
-"""One module for both devices: formulas, transfers, products in TF32, and memory that ends."""
+"""One module for both devices: transfers, products in TF32, and running out of memory."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tinyembed.backends import arrays
 from tinyembed.backends.arrays import (
     array_module,
     device_module,
-    in_tf32,
     on_gpu,
     to_device,
     to_host,
-    use_tf32,
 )
-from tinyembed.backends.formulas import fuse, mean_rows, one_kernel, sum_rows
-from tinyembed.backends.memory import room_for
+from tinyembed.backends.cupy.products import in_tf32, use_tf32
+from tinyembed.backends.memory import suggest_smaller
+from tinyembed.cli.devices import choose_device
 from tinyembed.errors import InputError, WorkError
-
-sizes = st.integers(1, 12)
 
 
 def test_the_module_of_an_array(xp):
@@ -46,63 +41,6 @@ def test_devices_by_name(gpu, monkeypatch):
         device_module("gpu")
     with pytest.raises(InputError, match="choose auto, cpu or gpu"):
         device_module("tpu")
-
-
-@given(rows=sizes, columns=sizes, seed=st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
-def test_formulas(xp, rows, columns, seed):
-    rng = np.random.default_rng(seed)
-    x, y = rng.standard_normal((2, rows, columns), dtype=np.float32)
-    per_row = rng.standard_normal((rows, 1), dtype=np.float32)
-    per_column = rng.standard_normal(columns, dtype=np.float32)
-
-    def formula(x, y, per_row, per_column, number):
-        return number * x * per_row - y / (1 + per_column * per_column)
-
-    expected = formula(x, y, per_row, per_column, 0.3)
-    given = [*map(xp.asarray, (x, y, per_row, per_column)), 0.3]
-    close = {"rtol": 1e-5, "atol": 1e-5}
-    for kind, value in (
-        (fuse, expected),
-        (one_kernel, expected),
-        (sum_rows, expected.sum(axis=0)),
-        (mean_rows, expected.mean(axis=0)),
-    ):
-        found = kind(formula)(*given)
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(to_host(found), value, **close)
-
-
-def test_a_kernel_with_several_results_that_also_writes(xp):
-    @one_kernel
-    def both(a, b, number):
-        a += b * number
-        return a * 2, b - a
-
-    a, b = xp.ones(4, np.float32), xp.ones(4, np.float32)
-    twice, rest = both(a, b, 3)
-    assert [x.tolist() for x in (a, twice, rest)] == [[4] * 4, [8] * 4, [-3] * 4]
-
-
-def test_a_kernel_that_ends_in_a_sum(xp):
-    @one_kernel
-    def lengths(x):
-        return array_module(x).sum(x * x, axis=1) ** 0.5
-
-    assert lengths(xp.asarray([[3.0, 4.0], [0.0, 2.0]])).tolist() == [5, 2]
-
-
-def test_each_is_one_launch(gpu, standin):
-    x, y = gpu.ones((5, 3), np.float32), gpu.ones((5, 3), np.float32)
-
-    def formula(x, y):
-        return x * y + x - y
-
-    for kind in (fuse, one_kernel, sum_rows, mean_rows):
-        kernel = kind(formula)
-        standin.reset()
-        kernel(x, y)
-        assert standin.counts()["launches"] == 1
 
 
 def test_several_arrays_in_one_transfer(xp):
@@ -135,31 +73,31 @@ def test_tf32(gpu, standin):
     library = ctypes.CDLL("libcublas.so.13")
     x = gpu.ones((2, 2), np.float32)
     try:
-        use_tf32(gpu)
-        assert in_tf32(gpu) and not in_tf32(np)
+        use_tf32()
+        assert in_tf32()
         arrays.matmul(x, x)
         assert 3 in {handle.math_mode for handle in library.handles.values()}
         assert gpu._core.get_compute_type(np.float32) == 7
     finally:
-        use_tf32(gpu, False)
+        use_tf32(False)
     arrays.matmul(x, x)
-    assert not in_tf32(gpu) and gpu._core.get_compute_type(np.float32) == 1
+    assert not in_tf32() and gpu._core.get_compute_type(np.float32) == 1
 
 
 def test_no_tf32(gpu, monkeypatch):
     with pytest.raises(InputError, match=r"--tf32: .*--device gpu"):
-        use_tf32(np)
-    use_tf32(np, False)
+        choose_device("cpu", tf32=True)
+    assert choose_device("cpu") is np
     monkeypatch.setattr(type(gpu.cuda.Device()), "compute_capability", "75", raising=False)
     with pytest.raises(InputError, match="none"):
-        use_tf32(gpu)
+        use_tf32()
 
 
 @pytest.mark.parametrize(
     ("size", "words"), [(100, "try --batch-size 50"), (6, "try --batch-size 5"), (5, "larger")]
 )
 def test_memory_that_ends_is_one_line(size, words):
-    with pytest.raises(WorkError) as caught, room_for("--batch-size", size, 5):
+    with pytest.raises(WorkError) as caught, suggest_smaller("--batch-size", size, 5):
         raise MemoryError("Unable to allocate")
     assert words in str(caught.value) and f"--batch-size {size}" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -170,7 +108,7 @@ def test_the_gpus_memory_is_meant_too(gpu, standin):
     pool.set_limit(size=10)
     with (
         pytest.raises(WorkError, match="try --rows 4"),
-        room_for("--rows", 8),
+        suggest_smaller("--rows", 8),
         gpu.cuda.using_allocator(pool.malloc),
     ):
         gpu.zeros(8)

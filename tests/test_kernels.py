@@ -14,8 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tinyembed.backends.arrays import to_host
-from tinyembed.layers import patches
-from tinyembed.layers.im2col import columns, fold
+from tinyembed.layers.im2col import col2im, im2col
 
 SOURCE = """
 #include <stddef.h>
@@ -42,7 +41,7 @@ def compiled(tmp_path_factory):
         pytest.skip("no C compiler")
     folder = tmp_path_factory.mktemp("kernels")
     return {kernel.name: compile_kernel(kernel, compiler, folder) for kernel in (
-        patches._COLUMNS, patches._FOLD)}  # fmt: skip
+        kernels.IM2COL, kernels.COL2IM)}  # fmt: skip
 
 
 def compile_kernel(kernel, compiler, folder):
@@ -63,6 +62,9 @@ def compile_kernel(kernel, compiler, folder):
         return out
 
     return run
+
+
+kernels = pytest.importorskip("tinyembed.backends.cupy.kernels")
 
 
 @st.composite
@@ -86,11 +88,11 @@ def test_a_gpu_lays_out_and_folds_as_a_cpu(gpu, case, seed):
     shape, *geometry = case
     rng = np.random.default_rng(seed)
     x = rng.standard_normal(shape)
-    patches = columns(x, *geometry)
-    np.testing.assert_array_equal(to_host(columns(gpu.asarray(x), *geometry)), patches)
+    patches = im2col(x, *geometry)
+    np.testing.assert_array_equal(to_host(im2col(gpu.asarray(x), *geometry)), patches)
     other = rng.standard_normal(patches.shape)
-    found = to_host(fold(gpu.asarray(other), shape, *geometry))
-    np.testing.assert_allclose(found, fold(other, shape, *geometry), rtol=1e-13, atol=1e-13)
+    found = to_host(col2im(gpu.asarray(other), shape, *geometry))
+    np.testing.assert_allclose(found, col2im(other, shape, *geometry), rtol=1e-13, atol=1e-13)
 
 
 @given(case=cases(), seed=st.integers(0, 99))
@@ -99,19 +101,19 @@ def test_the_code_itself(compiled, case, seed):
     shape, kernel, stride, padding = case
     rng = np.random.default_rng(seed)
     x = rng.standard_normal(shape)
-    patches = columns(x, kernel, stride, padding)
+    patches = im2col(x, kernel, stride, padding)
     numbers = (*shape[1:], *patches.shape[1:3], *kernel, *stride, *padding)
     out = np.full(patches.shape, np.nan)
-    np.testing.assert_array_equal(compiled["tinyembed_columns"](x, numbers, out), patches)
+    np.testing.assert_array_equal(compiled["tinyembed_im2col"](x, numbers, out), patches)
     other = rng.standard_normal(patches.shape)
     out = np.full(shape, np.nan)
-    found = compiled["tinyembed_fold"](other, numbers, out)
-    np.testing.assert_array_equal(found, fold(other, shape, kernel, stride, padding))
+    found = compiled["tinyembed_col2im"](other, numbers, out)
+    np.testing.assert_array_equal(found, col2im(other, shape, kernel, stride, padding))
 
 
 def test_each_is_one_launch(gpu, standin):
     x = gpu.ones((2, 4, 6, 3), np.float32)
     standin.reset()
-    patches = columns(x, (2, 4), (1, 2), (0, 1))
-    fold(patches, x.shape, (2, 4), (1, 2), (0, 1))
+    patches = im2col(x, (2, 4), (1, 2), (0, 1))
+    col2im(patches, x.shape, (2, 4), (1, 2), (0, 1))
     assert standin.counts()["launches"] == 2

@@ -13,7 +13,7 @@ from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d
 from tinyembed.layers.dense import Dense, TiedDense
 from tinyembed.layers.elu import Elu
 from tinyembed.layers.gradcheck import cast, complex_step, layer_errors
-from tinyembed.layers.im2col import columns, fold
+from tinyembed.layers.im2col import col2im, im2col
 from tinyembed.layers.layer import Parameter, Reshape, Sequential
 from tinyembed.layers.lstm import LastStep, Lstm
 
@@ -215,7 +215,7 @@ def test_convolution_is_what_its_definition_says(xp, case):
 @given(case=geometries(), seed=seeds)
 @settings(max_examples=40, deadline=None)
 def test_transposed_convolution_is_the_adjoint(xp, case, seed):
-    """<conv(x), y> = <x, conv_transpose(y)>, for the layers and for columns and fold alone."""
+    """<conv(x), y> = <x, conv_transpose(y)>, for the layers and for im2col and col2im alone."""
     kernel, stride, padding, size, outputs = case
     rng = np.random.default_rng(seed)
     conv = cast(Conv2d(2, 3, kernel, stride, padding, bias=False, rng=rng), float).to_device(xp)
@@ -226,10 +226,10 @@ def test_transposed_convolution_is_the_adjoint(xp, case, seed):
     assert forward.shape == y.shape and back.shape == x.shape
     close = {"rel": 1e-10, "abs": 1e-10}
     assert float((forward * y).sum()) == pytest.approx(float((x * back).sum()), **close)
-    patches = columns(x, kernel, stride, padding)
+    patches = im2col(x, kernel, stride, padding)
     other = xp.asarray(rng.standard_normal(patches.shape))
-    folded = fold(other, x.shape, kernel, stride, padding)
-    assert float((patches * other).sum()) == pytest.approx(float((x * folded).sum()), **close)
+    image = col2im(other, x.shape, kernel, stride, padding)
+    assert float((patches * other).sum()) == pytest.approx(float((x * image).sum()), **close)
 
 
 def test_patches_that_do_not_overlap_but_reach_into_the_padding():
@@ -239,8 +239,8 @@ def test_patches_that_do_not_overlap_but_reach_into_the_padding():
     y, _ = conv.forward(x)
     w = conv.weight.value[:, 0]
     np.testing.assert_allclose(y.ravel(), [w @ [0, 1, 2]])
-    patches = columns(x, (3, 1), (3, 1), (1, 0))
-    np.testing.assert_allclose(fold(patches, x.shape, (3, 1), (3, 1), (1, 0)).ravel(), [1, 2, 0])
+    patches = im2col(x, (3, 1), (3, 1), (1, 0))
+    np.testing.assert_allclose(col2im(patches, x.shape, (3, 1), (3, 1), (1, 0)).ravel(), [1, 2, 0])
 
 
 def test_the_forget_gate_starts_open():

@@ -51,12 +51,12 @@ def test_a_head_that_knows_enough_rests(xp, name):
     model = cast(make_model(name), float).to_device(xp)
     batch = make_batch(excerpt=model.spec.excerpt or 4)
     batch.composer[:] = 1
-    batch, rests = batch.to_device(xp), model.spec.head_rest > 0
+    batch, rests = batch.to_device(xp), model.spec.composer_floor > 0
     assert rests == (name == "contrastive")
     for bias, awake in ((0, True), (9, not rests)):  # of the composer that is right
         model.head.output.bias.value[1] = bias
         losses, cache = model.loss(batch, training=True)
-        rest = model.spec.head_rest * np.log(len(COMPOSERS))
+        rest = model.spec.composer_floor * np.log(len(COMPOSERS))
         assert (float(losses["composer"]) > rest) == (awake or not rests)
         before = [p.grad.copy() for p in model.parameters()]
         model.loss_backward(cache)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.step import random_batch
-from tinyembed.backends import compiled
+from tinyembed.backends import choice
 from tinyembed.layers.batchnorm import BatchNorm
 from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d
 from tinyembed.layers.elu import Elu
@@ -150,7 +150,7 @@ def test_a_stack_of_lstms(steps, n, i, units, seed):
     [(np.float32, 1e-5, False), (np.float64, 1e-11, False), (np.float32, 1e-5, True)],
 )
 def test_the_peer_of_the_benchmarks_is_the_same_network(width, dtype, tolerance, numba):
-    if compiled.switch_on(numba) != numba:
+    if choice.use("numba" if numba else "cpu") != ("numba" if numba else "cpu"):
         pytest.skip("numba is not there")
     """The loss and every gradient of a whole step, as it trains and exactly."""
     batch = random_batch(20)

@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 
-from tinyembed.backends.cupy import cublas as blas
+from tinyembed.backends.dispatch import operation
 from tinyembed.errors import InputError
 
 ALIGNED = 8  # bytes: where an array may begin in a transfer of several
@@ -24,6 +24,15 @@ def array_module(x):
 def on_gpu(x):
     """Whether an array lives on a GPU."""
     return array_module(x) is not np
+
+
+def examples_at_once(x):
+    """How many examples to encode at once where x lives: 250 on a CPU, 1,000 on a GPU.
+
+    A CPU's caches hold what larger batches would send through memory. (At `paper` width those would
+    also need arrays that the system hands out anew each time; see cpu/memory.py.)
+    """
+    return 1000 if on_gpu(x) else 250
 
 
 def device_module(device):
@@ -99,89 +108,16 @@ def to_device(xp, **arrays):
     return {name: None if a is None else piece(name, a) for name, a in arrays.items()}
 
 
-def matmul(a, b, out=None):
+@operation
+def matmul(a, b):
     """The matrix product a @ b, of matrices or of stacks of them."""
-    if array_module(a) is np:
-        return np.matmul(a, b, out=out)
-    return _multiply(a, b, out)
+    return array_module(a).matmul(a, b)
 
 
+@operation
 def add_matmul(total, a, b):
-    """total += a @ b, in place; on a GPU the product is added as it is made."""
-    if array_module(a) is np:
-        total += np.matmul(a, b)
-    else:
-        _multiply(a, b, total, add=True)
-
-
-def _multiply(a, b, out, add=False):
-    """By cuBLAS itself where it takes such arrays (blas.py says why), else by CuPy."""
-    xp = array_module(a)
-    stacks = [x.shape[0] for x in (a, b) if x.ndim == 3]
-    shape = (*stacks[:1], a.shape[-2], b.shape[-1]) if min(a.ndim, b.ndim) > 1 else None
-    handle = _cublas(xp.cuda.get_current_stream().ptr)
-    letter = {"f": "S", "d": "D"}.get(a.dtype.char)
-    if handle and letter and shape and a.dtype == b.dtype and max(a.ndim, b.ndim) < 4:
-        made = xp.empty(shape, a.dtype) if out is None else out
-        if made.dtype == a.dtype and made.shape == shape:
-            product = blas.product(*map(blas.Matrix.of, (a, b, made)))
-            if product is None:  # an operand lies in memory as the library cannot read it
-                a, b = xp.ascontiguousarray(a), xp.ascontiguousarray(b)
-                product = blas.product(*map(blas.Matrix.of, (a, b, made)))
-            if product:
-                handle.use(_math_mode)
-                handle.multiply(letter, product, add)
-                return made
-    if add:
-        out += xp.matmul(a, b)
-        return out
-    return xp.matmul(a, b, out=out)
-
-
-_math_mode = blas.FLOAT32
-
-
-def use_tf32(xp, on=True):
-    """Products of float32 in TF32: several times as fast, with 10 bits of each number, not 23.
-
-    Raises InputError where the device has none: on a CPU, or on a GPU made before 2020.
-    """
-    global _math_mode
-    if xp is np:
-        if on:
-            raise InputError("--tf32: a GPU's way to multiply; it needs --device gpu")
-        return
-    capability = int(xp.cuda.Device().compute_capability)
-    if on and capability < 80:
-        raise InputError(f"--tf32: this GPU has none (compute capability {capability / 10})")
-    _math_mode = blas.TF32 if on else blas.FLOAT32
-    # And for the products that stay with CuPy, what its variable CUPY_TF32 would set.
-    kinds = xp._core._routines_linalg
-    kind = kinds.COMPUTE_TYPE_TF32 if on else kinds.COMPUTE_TYPE_DEFAULT
-    xp._core.set_compute_type(np.float32, kind)
-
-
-def in_tf32(xp):
-    """Whether products of float32 are computed in TF32."""
-    return xp is not np and _math_mode == blas.TF32
-
-
-@functools.cache
-def _cublas(stream):
-    """The handle of a stream, or None where the library is not found."""
-    library = _cublas_library()
-    if library is None:
-        return None
-    workspace = import_cupy().cuda.alloc(blas.WORKSPACE)
-    handle = blas.Cublas(library, stream, workspace.ptr)
-    handle.memory = workspace  # which must live as long
-    return handle
-
-
-@functools.cache
-def _cublas_library():
-    runtime = import_cupy().cuda.runtime
-    return blas.load(runtime.runtimeGetVersion() // 1000)
+    """total += a @ b, in place."""
+    total += matmul(a, b)
 
 
 @functools.cache

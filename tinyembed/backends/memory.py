@@ -1,4 +1,4 @@
-"""Too little memory, said in one line with what to try: what the commands wrap their work in."""
+"""Out of memory, said in one line with what to try."""
 
 from contextlib import contextmanager
 
@@ -8,7 +8,7 @@ from tinyembed.errors import WorkError
 
 
 @contextmanager
-def room_on(xp, *instead):
+def suggest_less(xp, *instead):
     """Within it, running out of memory raises WorkError, which says what needs less.
 
     xp: where the work is done, numpy or cupy; instead: what to try first, such as "--keys 1". On
@@ -24,7 +24,7 @@ def room_on(xp, *instead):
 
 
 @contextmanager
-def room_for(option, size, smallest=1):
+def suggest_smaller(option, size, smallest=1):
     """Within it, running out of memory is one line that says what to try.
 
     option: what decides how much is needed, such as "--batch-size"; size: its value.

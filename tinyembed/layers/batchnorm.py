@@ -1,16 +1,27 @@
-"""Batch normalization: each channel to mean 0 and variance 1 over the batch (section 4.1)."""
+"""Batch normalization: each channel to mean 0 and variance 1 over the batch (section 4.1).
+
+    y = gamma (x - mean) / sqrt(var + eps) + beta
+
+In training, mean and var are the batch's, and therefore depend on x as well. With u = x - mean, n
+values per channel and s = 1 / sqrt(var + eps), the chain rule through both gives
+
+    dx = gamma s (dy - sum(dy) / n - u s^2 sum(dy u) / n)
+
+so each channel's gradient loses its mean and its component along the normalized values.
+(Ioffe and Szegedy 2015.)
+"""
 
 from tinyembed.backends.arrays import ones, zeros
-from tinyembed.backends.formulas import fuse, mean_rows, one_kernel, sum_rows
-from tinyembed.layers.layer import Layer, Parameter
+from tinyembed.backends.dispatch import operation
+from tinyembed.layers.layer import Layer, Parameter, flat
 
 
 class BatchNorm(Layer):
-    """y = gamma (x - mean) / sqrt(var + eps) + beta, for each channel (the last axis) by itself.
+    """Normalizes each channel, the last axis, by itself.
 
-    In training, mean and var are the batch's, over all axes but the last, and the running
-    averages follow them; in evaluation the running averages are used. gamma, beta,
-    running_mean, running_var: (channels,).
+    In training, mean and var are taken over all axes of the batch but the last, and the running
+    averages follow them. In evaluation the running averages are used. gamma, beta, running_mean,
+    running_var: (channels,).
     """
 
     buffers = ("running_mean", "running_var")
@@ -24,94 +35,79 @@ class BatchNorm(Layer):
 
     def forward(self, x, training=False):
         """x: (..., channels) -> y: the same shape."""
-        rows = x.reshape(-1, x.shape[-1])  # (R, C): every position of every example
-        mean, inverse_std, scale, shift = self.statistics(rows, training)  # (C,) each
-        y = _scale_and_shift(rows, scale, shift)
-        return y.reshape(x.shape), (rows, mean, inverse_std, training)
+        rows = flat(x)  # (R, C), each position of each example
+        mean, var, n = self.statistics(rows, training)
+        y = normalize(rows, mean, var, self.gamma.value, self.beta.value, self.eps)
+        return y.reshape(x.shape), (rows, mean, var, n, training)
 
     def statistics(self, rows, training):
-        """The mean, 1 / sqrt(var + eps), and the scale and shift that make y of x, (C,) each.
-
-        In training the running averages move on.
-        """
-        if training:
-            mean = _mean(rows)
-            var = _mean_of_squares(rows, mean)
-            self._update_running(mean, var, len(rows))
-        else:
-            mean, var = self.running_mean, self.running_var
-        return mean, *_normalizer(mean, var, self.gamma.value, self.beta.value, self.eps)
-
-    def _update_running(self, mean, var, count):
-        if mean.dtype.kind == "c":  # a complex step differentiates; it must not leave a trace
-            return
-        unbiased = count / max(count - 1, 1)
-        _follow(self.running_mean, self.running_var, mean, var, unbiased, self.momentum)
+        """mean and var, (C,) each, and n: of the batch, or the running averages."""
+        if not training:
+            return self.running_mean, self.running_var, len(rows)
+        mean, var, n = batch_statistics(rows)
+        if mean.dtype.kind != "c":  # a complex step differentiates; it must not leave a trace
+            unbiased = n / max(n - 1, 1)  # running_var estimates the variance of all music
+            running = self.running_mean, self.running_var
+            follow_statistics(*running, mean, var, unbiased, self.momentum)
+        return mean, var, n
 
     def backward(self, dy, cache):
-        rows, mean, inverse_std, training = cache
-        drows = dy.reshape(rows.shape)  # (R, C)
-        terms = self.gradient_terms(*_sums(drows, rows, mean), mean, inverse_std, len(rows))
-        dx = _sum_of_multiples(drows, rows, *terms) if training else drows * terms[0]
+        rows, mean, var, n, training = cache
+        drows = flat(dy)  # (R, C)
+        sums = gradient_sums(drows, rows, mean)  # (C,) each
+        self.add_gradients(*sums, var)
+        if training:
+            dx = input_gradient(drows, rows, mean, var, self.gamma.value, *sums, n, self.eps)
+        else:
+            dx = self.scale(drows, var)
         return dx.reshape(dy.shape)
 
-    def gradient_terms(self, dbeta, products, mean, inverse_std, count):
-        """Add to the gradients; returns a, b and c of dx = a dy + b x + c, (C,) each.
+    def add_gradients(self, dy_sum, dyu_sum, var):
+        """Add to the gradients of gamma and beta, from the sums of dy and dy u."""
+        grads = self.gamma.grad, self.beta.grad
+        add_norm_gradients(*grads, dy_sum, dyu_sum, var, self.eps)
 
-        The batch's mean and variance depend on x too. Through them, each channel's gradient loses
-        its mean and its component along the normalized values. In evaluation dx is a dy alone.
-        dbeta, products: the sums over the rows of dy and of dy (x - mean); count: how many rows.
-        """
-        return _gradient_terms(
-            self.beta.grad, self.gamma.grad, dbeta, products, self.gamma.value, mean, inverse_std,
-            count,
-        )  # fmt: skip
+    def scale(self, dy, var):
+        """dx in evaluation, where mean and var do not depend on x: gamma s dy."""
+        return dy * (self.gamma.value * (var + self.eps) ** -0.5)
 
 
-@mean_rows
-def _mean(x):
-    return x
+@operation
+def batch_statistics(x):
+    """Mean and variance of each channel, and of how many values: (R, C) -> (C,), (C,), R."""
+    mean = x.mean(axis=0)
+    u = x - mean
+    return mean, (u * u).mean(axis=0), len(x)  # a product: right for a complex step, too
 
 
-@mean_rows
-def _mean_of_squares(x, mean):
-    centred = x - mean  # squared by a product: also right, and no abs in it, where x is complex
-    return centred * centred
-
-
-@sum_rows
-def _sums(dy, x, mean):
-    return dy, dy * (x - mean)
-
-
-@one_kernel
-def _normalizer(mean, var, gamma, beta, eps):
-    inverse_std = (var + eps) ** -0.5
-    scale = gamma * inverse_std
-    return inverse_std, scale, beta - mean * scale
-
-
-@one_kernel
-def _follow(running_mean, running_var, mean, var, unbiased, momentum):
+@operation
+def follow_statistics(running_mean, running_var, mean, var, unbiased, momentum):
+    """Move the running averages towards a batch's statistics, in place."""
     running_mean += momentum * (mean - running_mean)
     running_var += momentum * (var * unbiased - running_var)
 
 
-@one_kernel
-def _gradient_terms(beta_grad, gamma_grad, dbeta, products, gamma, mean, inverse_std, count):
-    dgamma = products * inverse_std
-    beta_grad += dbeta
-    gamma_grad += dgamma
-    scale = gamma * inverse_std
-    slope = dgamma * inverse_std / count
-    return scale, -scale * slope, scale * (mean * slope - dbeta / count)
+@operation
+def normalize(x, mean, var, gamma, beta, eps):
+    """gamma (x - mean) / sqrt(var + eps) + beta: (R, C) -> (R, C)."""
+    return (x - mean) * (gamma * (var + eps) ** -0.5) + beta
 
 
-@fuse
-def _scale_and_shift(x, scale, shift):
-    return x * scale + shift
+@operation
+def gradient_sums(dy, x, mean):
+    """The sums over the rows of dy and of dy u: (R, C), (R, C), (C,) -> (C,), (C,)."""
+    return dy.sum(axis=0), (dy * (x - mean)).sum(axis=0)
 
 
-@fuse
-def _sum_of_multiples(dy, x, times_dy, times_x, constant):
-    return dy * times_dy + x * times_x + constant
+@operation
+def add_norm_gradients(gamma_grad, beta_grad, dy_sum, dyu_sum, var, eps):
+    """Add to the gradients of gamma, sum(dy u) s, and of beta, sum(dy), in place."""
+    gamma_grad += dyu_sum * (var + eps) ** -0.5
+    beta_grad += dy_sum
+
+
+@operation
+def input_gradient(dy, x, mean, var, gamma, dy_sum, dyu_sum, n, eps):
+    """gamma s (dy - sum(dy) / n - u s^2 sum(dy u) / n): (R, C)."""
+    s = (var + eps) ** -0.5  # (C,)
+    return (gamma * s) * (dy - dy_sum / n - (x - mean) * (s * s * dyu_sum / n))

@@ -1,59 +1,50 @@
-"""Batch norm and the ELU behind it as one layer, in fewer passes over memory (section 4.1)."""
+"""Batch norm and the ELU that follows it, as one layer (section 4.1).
 
-from tinyembed.backends.arrays import array_module
-from tinyembed.backends.formulas import fuse, sum_rows
-from tinyembed.layers.batchnorm import BatchNorm
+The same numbers as `BatchNorm` and then `Elu`, with batch norm's parameters. As one operation they
+need fewer passes over memory: each definition below is that of batch norm, applied to the ELU.
+"""
+
+from tinyembed.backends.dispatch import operation
+from tinyembed.layers.batchnorm import BatchNorm, gradient_sums, input_gradient, normalize
+from tinyembed.layers.elu import elu, elu_gradient
+from tinyembed.layers.layer import flat
 
 
 class BatchNormElu(BatchNorm):
-    """The same numbers as `BatchNorm` and then `Elu`, with batch norm's parameters.
-
-    Forward, the normalized values go straight through the ELU and are not stored. Backward, the
-    ELU's slope is multiplied in wherever dy is read. Encoding takes 7% less time at `small` width,
-    and a GPU's step has 26 kernels fewer of 234.
-    """
+    """elu(gamma (x - mean) / sqrt(var + eps) + beta), for each channel by itself."""
 
     def forward(self, x, training=False):
         """x: (..., channels) -> y: the same shape."""
-        rows = x.reshape(-1, x.shape[-1])  # (R, C)
-        mean, inverse_std, scale, shift = self.statistics(rows, training)  # (C,) each
-        y = _scale_shift_elu(rows, scale, shift)  # (R, C)
-        return y.reshape(x.shape), (rows, y, mean, inverse_std, training)
+        rows = flat(x)  # (R, C)
+        mean, var, n = self.statistics(rows, training)
+        y = normalize_elu(rows, mean, var, self.gamma.value, self.beta.value, self.eps)
+        return y.reshape(x.shape), (rows, y, mean, var, n, training)
 
     def backward(self, dy, cache):
-        rows, y, mean, inverse_std, training = cache
-        drows = dy.reshape(rows.shape)  # (R, C)
-        sums = _sums_through_elu(drows, y, rows, mean)
-        terms = self.gradient_terms(*sums, mean, inverse_std, len(rows))
+        rows, y, mean, var, n, training = cache
+        drows = flat(dy)  # (R, C)
+        sums = gradient_sums_elu(drows, y, rows, mean)  # (C,) each
+        self.add_gradients(*sums, var)
         if training:
-            dx = _multiples_through_elu(drows, y, rows, *terms)
+            dx = input_gradient_elu(drows, y, rows, mean, var, self.gamma.value, *sums, n, self.eps)
         else:
-            dx = _multiple_through_elu(drows, y, terms[0])
+            dx = self.scale(elu_gradient(drows, y), var)
         return dx.reshape(dy.shape)
 
 
-# The ELU and its slope are written as elu.py explains them.
+@operation
+def normalize_elu(x, mean, var, gamma, beta, eps):
+    """elu(normalize(x)): (R, C) -> (R, C)."""
+    return elu(normalize(x, mean, var, gamma, beta, eps))
 
 
-@fuse
-def _scale_shift_elu(x, scale, shift):
-    xp = array_module(x)
-    z = x * scale + shift
-    return xp.maximum(z, xp.exp(xp.minimum(z, 0)) - 1)
+@operation
+def gradient_sums_elu(dy, y, x, mean):
+    """`gradient_sums` of the gradient before the ELU, whose output is y."""
+    return gradient_sums(elu_gradient(dy, y), x, mean)
 
 
-@sum_rows
-def _sums_through_elu(dy, y, x, mean):
-    dz = dy * (array_module(y).minimum(y, 0) + 1)
-    return dz, dz * (x - mean)
-
-
-@fuse
-def _multiples_through_elu(dy, y, x, times_dz, times_x, constant):
-    dz = dy * (array_module(y).minimum(y, 0) + 1)
-    return dz * times_dz + x * times_x + constant
-
-
-@fuse
-def _multiple_through_elu(dy, y, times_dz):
-    return dy * (array_module(y).minimum(y, 0) + 1) * times_dz
+@operation
+def input_gradient_elu(dy, y, x, mean, var, gamma, dy_sum, dyu_sum, n, eps):
+    """`input_gradient` of the gradient before the ELU, whose output is y."""
+    return input_gradient(elu_gradient(dy, y), x, mean, var, gamma, dy_sum, dyu_sum, n, eps)

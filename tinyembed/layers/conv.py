@@ -1,19 +1,18 @@
 """Convolution as one matrix product, and its transpose with the same weights (section 4.1).
 
-Images are channels last: (N, height, width, channels), here pitch by time. `columns` lays the
-patch under each kernel position out as one row; the convolution of all patches with all kernels
-is then a single product, columns(x) @ W. Its transpose multiplies by W^T and folds the patches
-back, adding where they overlap. So the paper's tied decoder, W' = W^T, is a line of code.
+Images are channels last: (N, height, width, channels), here pitch by time. `im2col` lays the patch
+under each kernel position out as one row, so that the convolution of all patches with all kernels
+is a single product, im2col(x) W. Its transpose multiplies by W^T and adds the patches back into an
+image with `col2im`. So the paper's tied decoder, W' = W^T, is a line of code.
 """
 
 from tinyembed.backends.arrays import add_matmul, matmul, normal, zeros
-from tinyembed.backends.formulas import fuse
-from tinyembed.layers.im2col import columns, fold
-from tinyembed.layers.layer import Layer, Parameter
+from tinyembed.layers.im2col import col2im, im2col
+from tinyembed.layers.layer import Layer, Parameter, flat
 
 
 class Conv2d(Layer):
-    """Convolution (cross-correlation, as everywhere in this field): y = columns(x) W + b.
+    """Convolution (cross-correlation, as everywhere in this field): y = im2col(x) W + b.
 
     in_channels, out_channels: C and M; kernel_size, stride, padding: (height, width) each.
     weight: (kh * kw * C, M), its rows ordered by kernel row, kernel column, channel.
@@ -30,35 +29,26 @@ class Conv2d(Layer):
         self.bias = Parameter(zeros(out_channels)) if bias else None
 
     def forward(self, x, training=False):
-        """x: (N, H, W, C) -> y: (N, Ho, Wo, M), Ho = (H + 2 padding - kernel) / stride + 1."""
-        patches = columns(x, self.kernel_size, self.stride, self.padding)  # (N, Ho, Wo, kh*kw*C)
+        """x: (N, H, W, C) -> y: (N, Ho, Wo, M), Ho = (H + 2 padding - kernel) // stride + 1."""
+        patches = im2col(x, self.kernel_size, self.stride, self.padding)  # (N, Ho, Wo, kh*kw*C)
         y = matmul(flat(patches), self.weight.value)  # (N*Ho*Wo, M)
-        if self.bias is not None:
-            y = add_bias(y, self.bias.value)
-        return y.reshape(*patches.shape[:3], -1), (patches, x.shape)
+        y = y.reshape(*patches.shape[:3], -1)
+        return y if self.bias is None else y + self.bias.value, (patches, x.shape)
 
     def backward(self, dy, cache):
         patches, shape = cache
-        self.add_gradients(dy, patches)
-        dpatches = matmul(flat(dy), self.weight.value.T).reshape(patches.shape)
-        return fold(dpatches, shape, self.kernel_size, self.stride, self.padding)
-
-    def add_gradients(self, dy, patches):
-        """To those of weight and bias. dy: (N, Ho, Wo, M); patches: (N, Ho, Wo, kh*kw*C)."""
         add_matmul(self.weight.grad, flat(patches).T, flat(dy))  # (kh*kw*C, M)
-        self.add_bias_gradient(dy)
-
-    def add_bias_gradient(self, dy):
-        """To that of the bias, if there is one."""
         if self.bias is not None:
             self.bias.grad += flat(dy).sum(axis=0)
+        dpatches = matmul(flat(dy), self.weight.value.T).reshape(patches.shape)
+        return col2im(dpatches, shape, self.kernel_size, self.stride, self.padding)
 
 
 class TiedConvTranspose2d(Layer):
-    """The transpose of a convolution, with that convolution's own weight: y = fold(x W^T) + b.
+    """The transpose of a convolution, with its weight: y = col2im(x W^T) + b.
 
-    It holds the same Parameter, so that both layers add to one gradient. It is to Conv2d.backward
-    what Conv2d.forward is to its own backward: each one's backward is the other's forward.
+    It holds the same Parameter, so both layers add to one gradient. Each one's backward is the
+    other's forward.
     """
 
     def __init__(self, conv, bias=True):
@@ -76,26 +66,13 @@ class TiedConvTranspose2d(Layer):
     def forward(self, x, training=False):
         """x: (N, Ho, Wo, M) -> y: (N, H, W, C)."""
         patches = matmul(flat(x), self.weight.value.T)  # (N*Ho*Wo, kh*kw*C)
-        patches = patches.reshape(*x.shape[:3], -1)
-        shape = self.output_shape(x.shape)
-        y = fold(patches, shape, self.kernel_size, self.stride, self.padding)
-        if self.bias is not None:
-            y = add_bias(y, self.bias.value)
-        return y, x
+        patches, shape = patches.reshape(*x.shape[:3], -1), self.output_shape(x.shape)
+        y = col2im(patches, shape, self.kernel_size, self.stride, self.padding)
+        return y if self.bias is None else y + self.bias.value, x
 
     def backward(self, dy, x):
         if self.bias is not None:
             self.bias.grad += flat(dy).sum(axis=0)
-        dpatches = columns(dy, self.kernel_size, self.stride, self.padding)
+        dpatches = im2col(dy, self.kernel_size, self.stride, self.padding)
         add_matmul(self.weight.grad, flat(dpatches).T, flat(x))  # (kh*kw*C, M)
         return matmul(flat(dpatches), self.weight.value).reshape(x.shape)
-
-
-@fuse
-def add_bias(y, bias):
-    return y + bias
-
-
-def flat(x):
-    """(..., C) -> (rows, C): all positions of all examples, one below the other."""
-    return x.reshape(-1, x.shape[-1])

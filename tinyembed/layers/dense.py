@@ -18,9 +18,7 @@ class Dense(Layer):
     def forward(self, x, training=False):
         """x: (N, in_features) -> y: (N, out_features)."""
         y = matmul(x, self.weight.value)
-        if self.bias is not None:
-            y = y + self.bias.value
-        return y, x
+        return y if self.bias is None else y + self.bias.value, x
 
     def backward(self, dy, x):
         add_matmul(self.weight.grad, x.T, dy)  # (in_features, out_features)
@@ -30,10 +28,10 @@ class Dense(Layer):
 
 
 class TiedDense(Layer):
-    """y = x W^T: the way back through a Dense layer, with that layer's own weight (W' = W^T).
+    """y = x W^T: the transpose of a Dense layer, with that layer's weight (W' = W^T).
 
-    It holds the same Parameter, so that both layers add to one gradient. It has no bias of its
-    own: batch norm follows it in every decoder, and its beta is the paper's b'.
+    It holds the same Parameter, so both layers add to one gradient. It has no bias of its own:
+    batch norm follows it in every decoder, and its beta is the paper's b'.
     """
 
     def __init__(self, dense):

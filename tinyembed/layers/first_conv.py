@@ -1,75 +1,42 @@
-"""A network's first convolution: of images that are nearly all zeros, as rolls are.
+"""A network's first convolution: it needs no gradient with respect to its input.
 
-A unit has some twenty onsets in 5,760 places, so that three quarters of its patches are silent. On
-a CPU they take no part here: neither laid out, nor multiplied.
+Its input is a roll, in which some twenty of 5,760 values are not zero. Both operations are marked,
+so that a backend may use that; the definitions are those of any convolution.
 """
 
-from tinyembed.backends.arrays import add_matmul, array_module, matmul, on_gpu
-from tinyembed.layers.conv import Conv2d, add_bias, flat
-from tinyembed.layers.im2col import tiles
-
-SPARSE = 0.1  # the share of numbers that are not 0, up to which silent patches are looked for
-# BLAS adds up in another order where a product is small, and an image's answers would then change
-# in their last bit with the images beside it: with so many rows, filled up with zeros, it is large.
-LEAST = 512
+from tinyembed.backends.arrays import add_matmul, matmul
+from tinyembed.backends.dispatch import operation
+from tinyembed.layers.conv import Conv2d
+from tinyembed.layers.im2col import im2col
+from tinyembed.layers.layer import flat
 
 
 class FirstConv2d(Conv2d):
-    """A Conv2d of what the network is given, whose gradient nobody needs: backward returns None.
-
-    On the CPU, patches of nothing but zeros are left out where the kernel moves by its own size,
-    without padding, and divides the image, so that each number is in one patch. All else goes as
-    in any Conv2d. Encoding takes a tenth less time at `small` width, a training step 4%.
-    """
+    """A Conv2d of the network's input: y = im2col(x) W + b. backward returns None."""
 
     def forward(self, x, training=False):
         """x: (N, H, W, C) -> y: (N, Ho, Wo, M)."""
-        found = None
-        if not on_gpu(x) and tiles(self.kernel_size, self.stride, self.padding, x.shape[1:3]):
-            found = sounding_patches(x, self.kernel_size)
-        if found is None:
-            y, (patches, _) = super().forward(x, training)
-            return y, (None, patches)
-        sounding, patches = found
-        products = matmul(patches, self.weight.value)[: len(sounding)]  # (P, M)
-        (n, h, w, _), (kh, kw) = x.shape, self.kernel_size
-        y = array_module(x).zeros((n, h // kh, w // kw, self.out_channels), products.dtype)
-        flat(y)[sounding] = products
-        if self.bias is not None:
-            y = add_bias(y, self.bias.value)
-        return y, found
+        y, patches = convolve_rolls(
+            x, self.weight.value, self.kernel_size, self.stride, self.padding
+        )
+        return y if self.bias is None else y + self.bias.value, patches
 
-    def backward(self, dy, cache):
+    def backward(self, dy, patches):
         """Adds to the gradients of weight and bias. Returns None."""
-        sounding, patches = cache
-        if sounding is None:  # all patches were taken
-            self.add_gradients(dy, patches)
-            return
-        add_matmul(self.weight.grad, patches[: len(sounding)].T, flat(dy)[sounding])
-        self.add_bias_gradient(dy)
+        add_weight_gradient(self.weight.grad, dy, patches)
+        if self.bias is not None:
+            self.bias.grad += flat(dy).sum(axis=0)
 
 
-def sounding_patches(x, kernel_size):
-    """The patches that are not all zeros, of images cut like tiles.
+@operation
+def convolve_rolls(x, weight, kernel_size, stride, padding):
+    """im2col(x) W, and what `add_weight_gradient` needs: (N, Ho, Wo, M) and the patches."""
+    patches = im2col(x, kernel_size, stride, padding)  # (N, Ho, Wo, kh*kw*C)
+    y = matmul(flat(patches), weight)  # (N*Ho*Wo, M)
+    return y.reshape(*patches.shape[:3], -1), patches
 
-    x: (N, H, W, C), where the kernel divides H and W. Returns the places of P patches among the
-    N * Ho * Wo, (P,), and the patches, (P, kh * kw * C), or LEAST rows where P is less. None where
-    much is not 0.
-    """
-    xp = array_module(x)
-    (n, h, w, c), (kh, kw) = x.shape, kernel_size
-    numbers = x.reshape(-1)
-    places = xp.flatnonzero(numbers != 0)
-    if len(places) > SPARSE * numbers.size:
-        return None
-    rest, channel = xp.divmod(places, c)
-    rest, column = xp.divmod(rest, w)
-    example, row = xp.divmod(rest, h)
-    patch = (example * (h // kh) + row // kh) * (w // kw) + column // kw
-    within = (row % kh * kw + column % kw) * c + channel
-    sounds = xp.zeros(n * (h // kh) * (w // kw), bool)
-    sounds[patch] = True
-    sounding = xp.flatnonzero(sounds)
-    patches = xp.zeros((max(len(sounding), LEAST), kh * kw * c), x.dtype)
-    patches[(xp.cumsum(sounds) - 1)[patch], within] = numbers[places]
-    return sounding, patches
+
+@operation
+def add_weight_gradient(grad, dy, patches):
+    """grad += patches^T dy. grad: (kh*kw*C, M); dy: (N, Ho, Wo, M)."""
+    add_matmul(grad, flat(patches).T, flat(dy))

@@ -100,3 +100,8 @@ class Reshape(Layer):
 
     def backward(self, dy, shape):
         return dy.reshape(shape)
+
+
+def flat(x):
+    """(..., C) -> (rows, C): each position of each example as a row."""
+    return x.reshape(-1, x.shape[-1])

@@ -27,14 +27,14 @@ class ElementwiseKernel:
         return out
 
 
-def _columns(patches, image, h, w, c, ho, wo, kh, kw, sh, sw, ph, pw):
+def _im2col(patches, image, h, w, c, ho, wo, kh, kw, sh, sw, ph, pw):
     padded = np.pad(image.reshape(-1, h, w, c), ((0, 0), (ph, ph), (pw, pw), (0, 0)))
     patches = patches.reshape(-1, ho, wo, kh, kw, c)
     for a, b in np.ndindex(kh, kw):
         patches[:, :, :, a, b] = padded[:, a : a + sh * ho : sh, b : b + sw * wo : sw]
 
 
-def _fold(image, patches, h, w, c, ho, wo, kh, kw, sh, sw, ph, pw):
+def _col2im(image, patches, h, w, c, ho, wo, kh, kw, sh, sw, ph, pw):
     patches = patches.reshape(-1, ho, wo, kh, kw, c)
     padded = np.zeros((len(patches), h + 2 * ph, w + 2 * pw, c), image.dtype)
     for a, b in np.ndindex(kh, kw):
@@ -42,4 +42,4 @@ def _fold(image, patches, h, w, c, ho, wo, kh, kw, sh, sw, ph, pw):
     image[...] = padded[:, ph : ph + h, pw : pw + w].reshape(image.shape)
 
 
-KERNELS = {"tinyembed_columns": _columns, "tinyembed_fold": _fold}
+KERNELS = {"tinyembed_im2col": _im2col, "tinyembed_col2im": _col2im}

@@ -1,59 +1,35 @@
 """Batches made on a GPU: drawn on the host, many steps at a time, and cut where they are needed.
 
-What the host draws for some fifty steps crosses the bus in one piece: integers and a few random
-numbers, a thousandth of the rolls. On the GPU they become cells of rolls, again for all those
-steps at once; a step's own work is then to clear its rolls and to write ones into them.
+What the host draws for some fifty steps crosses the bus in one transfer: integers and a few random
+numbers, a thousandth of the rolls. On the GPU they become cells of rolls, for all those steps at
+once. A step's own work is then to clear its rolls and to write ones into them.
 """
 
 import numpy as np
 
 from tinyembed.backends.arrays import to_device
-from tinyembed.music.corruption import kept
-from tinyembed.music.cutting import CELLS
-from tinyembed.music.roll import PITCHES, TICKS
-from tinyembed.training.examples import Batch
 
 STEPS_AT_ONCE = 50
 UNITS_AT_ONCE = 20_000  # examples; with 30 onsets each and context, some 200 MB while being cut
 
 
-class DeviceExamples:
-    """`Examples` whose batches are made on a GPU: the same ones, to the last onset.
-
-    examples: to draw from; cutter: a `Cutter` for the same corpus.
-    """
-
-    def __init__(self, examples, cutter):
-        self.examples, self.cutter = examples, cutter
-        self.fixed, self.composers = examples.fixed, examples.composers
-
-    def __len__(self):
-        return len(self.examples)
-
-    def make(self, chosen, step=0):
-        """As `Examples.make`, on the GPU."""
-        feed = Feed(self, len(chosen))
-        feed.take([self.examples.draw(chosen, step, corruption=True)], step)
-        return feed.batch(step)
-
-
-class Feed:
+class DeviceBatches:
     """The batches of a training, one after the other in the same arrays.
 
-    A recorded graph reads where it read the first time; so the arrays stay, and what they hold
+    A recorded graph reads where it read the first time. So the arrays stay, and what they hold
     changes.
 
-    examples: `DeviceExamples`; size: of a batch; numbers: a function of the step that gives
-    further numbers which the step needs, a few floats; steps: where the training ends.
+    examples: `Examples`; cutter: a `Cutter` for their corpus; size: of a batch; numbers: a function
+    of the step that gives further numbers which the step needs, a few floats; steps: where the
+    training ends.
     """
 
-    def __init__(self, examples, size, numbers=lambda step: (), steps=0):
-        self.examples, self.size, self.numbers, self.steps = examples, size, numbers, steps
-        self.cutter = examples.cutter
-        self.xp = xp = self.cutter.xp
-        spec, self.offsets = examples.examples.spec, examples.examples.offsets
-        if self.offsets == [0]:  # the target is the unit itself
-            self.offsets = []
+    def __init__(self, examples, cutter, size, numbers=lambda step: (), steps=0):
+        self.examples, self.cutter, self.size = examples, cutter, size
+        self.numbers, self.steps = numbers, steps
+        self.xp = xp = cutter.xp
+        # Where the target is the unit itself, no neighbours are cut.
+        self.offsets = [] if examples.offsets == [0] else examples.offsets
         self.small = np.dtype(
             [
                 ("candidates", np.int64, (size, 5)),
@@ -63,10 +39,11 @@ class Feed:
             ],
             align=True,
         )
-        # One cell more than the rolls have: there goes what is not to be seen.
-        self.units = 1 + bool(spec.corruption)  # damaged, and as they are; then come neighbours
-        count = self.units + len(self.offsets)
-        self.rolls = [xp.zeros(size * CELLS + 1, np.float32) for _ in range(count)]
+        self.units = 1 + bool(examples.spec.corruption)  # corrupted, and as they are
+        self.cells = int(np.prod(cutter.shape))  # of a roll
+        count = self.units + len(self.offsets)  # then come neighbours
+        # One cell more than the rolls have: what is not to be seen is written there.
+        self.rolls = [xp.zeros(size * self.cells + 1, np.float32) for _ in range(count)]
         self.row = xp.zeros(self.small.itemsize, np.uint8)
         self.first = self.end = 0  # the steps that were taken
 
@@ -76,37 +53,36 @@ class Feed:
         part = self.row[begin : begin + kind.itemsize]
         return part.view(kind.base).reshape(kind.shape)
 
-    def batch(self, step):
-        """The batch of a step, in the same arrays each time: a `Batch`."""
-        if not self.first <= step < self.end:
-            self.look_ahead(step)
+    def at(self, step):
+        """The batch of a step and its numbers, in the same arrays each time."""
+        self.look_ahead(step)
         k = step - self.first
         self.row[...] = self.rows[k]
-        for rolls, places, starts in zip(self.rolls, self.places, self.starts, strict=True):
+        for rolls, cells, starts in zip(self.rolls, self.onsets, self.starts, strict=True):
             rolls.fill(0)
-            rolls[places[starts[k] : starts[k + 1]]] = 1
+            rolls[cells[starts[k] : starts[k + 1]]] = 1
         for rolls in self.rolls[self.units + 1 :]:
             self.rolls[self.units] += rolls
-        shown = [rolls[:-1].reshape(-1, PITCHES, TICKS) for rolls in self.rolls]
+        shown = [rolls[:-1].reshape(-1, *self.cutter.shape) for rolls in self.rolls]
         clean = shown[self.units - 1]
         target = shown[self.units] if self.offsets else clean
-        return Batch(
+        batch = self.examples.batch_of(
             input=shown[0],
-            target=target if self.examples.examples.offsets else None,
+            target=target if self.examples.offsets else None,
             candidates=self.field("candidates"),
             composer=self.field("composer"),
             clean=clean,
             beat=self.field("beat"),
         )
+        return batch, self.field("numbers")
 
     def look_ahead(self, step):
         """Draw and cut the batches of some steps from `step` on, unless that is done."""
-        if self.first <= step < self.end:
+        if self.first <= step < self.end or (step and step == self.steps):
             return
-        examples = self.examples.examples
         count = max(1, min(STEPS_AT_ONCE, UNITS_AT_ONCE // self.size, self.steps - step))
         draws = [
-            examples.draw(examples.choose(s, self.size), s, corruption=True)
+            self.examples.draw(self.examples.choose(s, self.size), s, corruption=True)
             for s in range(step, step + count)
         ]
         self.take(draws, step)
@@ -135,19 +111,50 @@ class Feed:
         )
         self.rows = moved["table"]
         cells, owner = self.cutter.cells(moved["beats"], moved["keys"], int(start[-1]))
-        whole = self.size * CELLS
-        places = cells % whole  # within the rolls of one batch
+        whole = self.size * self.cells
+        onsets = cells % whole  # within the rolls of one batch
         # The units as they are, then their neighbours: where each step begins among the cells.
-        begins = start[:: self.size]
-        n = len(draws)
-        self.places = [places] * (1 + len(self.offsets))
-        self.starts = [begins[g * n : (g + 1) * n + 1] for g in range(1 + len(self.offsets))]
+        begins, n, groups = start[:: self.size], len(draws), 1 + len(self.offsets)
+        self.onsets = [onsets] * groups
+        self.starts = [begins[g * n : (g + 1) * n + 1] for g in range(groups)]
         if moved["choice"] is not None:
             last = int(begins[n])
-            stays = kept(
-                self.examples.examples.spec.corruption, cells[:last], owner[:last],
+            stays = self.cutter.kept(
+                self.examples.spec.corruption, cells[:last], owner[:last],
                 moved["choice"], moved["order"], moved["start"][: len(own) + 1], self.size,
             )  # fmt: skip
-            damaged = self.xp.where(stays, places[:last], whole)
-            self.places.insert(0, damaged)
+            self.onsets.insert(0, self.xp.where(stays, onsets[:last], whole))
             self.starts.insert(0, self.starts[0])
+
+
+class DeviceDraws:
+    """Indices and a few numbers that each step needs from the host, in the same two arrays.
+
+    draw: (step) -> an integer array of one shape; numbers: (step) -> a few floats; steps: the last
+    step, counted from 1. STEPS_AT_ONCE steps cross the bus in one transfer.
+    """
+
+    def __init__(self, draw, numbers, steps, xp):
+        self.draw, self.numbers, self.steps, self.xp = draw, numbers, steps, xp
+        self.first = self.end = 0  # the steps that were moved
+        self.now = None
+
+    def at(self, step):
+        """What step `step` is given, and its numbers."""
+        if not self.first <= step < self.end:
+            self._move(step)
+        current = [self.moved[name][step - self.first] for name in ("rows", "numbers")]
+        if self.now is None:
+            self.now = [array.copy() for array in current]
+        for array, value in zip(self.now, current, strict=True):
+            array[...] = value
+        return tuple(self.now)
+
+    def _move(self, step):
+        self.first, self.end = step, min(step + STEPS_AT_ONCE, self.steps + 1)
+        coming = range(self.first, self.end)
+        self.moved = to_device(
+            self.xp,
+            rows=np.stack([self.draw(n) for n in coming]),
+            numbers=np.array([self.numbers(n) for n in coming], np.float32),
+        )

@@ -1,33 +1,34 @@
-"""Functions of one float32, written so that a compiler works on eight or sixteen numbers at once.
+"""Functions of one float32, written so that the compiler works on eight or sixteen at once.
 
-What compiled loops (compiled.py) call instead of NumPy's functions of the same names: there is no
-branch in them, and everything is float32. Not a number stays so.
+The kernels call these instead of NumPy's functions: they have no branch, and everything is
+float32. NaN stays NaN. (numba's own exp is five times slower, since SVML does not load with its
+wheels.)
 """
 
 import numpy as np
 
+from tinyembed.backends.numba.compiling import inlined
+
 f32 = np.float32
-index = np.uint64  # a place in an array: with a sign, each would be asked if it counts from the end
 
 
+@inlined
 def minimum(a, b):
     return a if (a <= b or a != a) else b
 
 
+@inlined
 def maximum(a, b):
     return a if (a >= b or a != a) else b
 
 
-def sqrt(x):
-    return np.sqrt(x)
-
-
+@inlined
 def exp(x):
     """e^x to 2e-7 of its value; beyond the range of float32 its smallest and largest numbers.
 
-    e^x = 2^n e^r with n a whole number and |r| <= ln(2) / 2, where seven terms of the series
-    suffice, their factors adjusted to the range (those of the Cephes library). ln(2) is taken away
-    in two parts, so that r keeps its last digits. 2^n is a float32 whose exponent is n.
+    e^x = 2^n e^r with n an integer and |r| <= ln(2) / 2, where seven terms of the series suffice,
+    their factors adjusted to the range (those of the Cephes library). ln(2) is subtracted in two
+    parts, so that r keeps its last digits. 2^n is a float32 whose exponent is n.
     """
     x = minimum(maximum(x, f32(-87)), f32(88))
     n = np.floor(x * f32(1.44269504) + f32(0.5))
@@ -39,5 +40,16 @@ def exp(x):
     return (f32(1) + (r + r * r * p)) * power
 
 
+@inlined
 def tanh(x):
     return f32(1) - f32(2) / (exp(f32(2) * x) + f32(1))
+
+
+@inlined
+def elu(z):
+    return maximum(z, exp(minimum(z, f32(0))) - f32(1))
+
+
+@inlined
+def elu_slope(y):
+    return minimum(y, f32(0)) + f32(1)

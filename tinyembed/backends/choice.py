@@ -1,0 +1,103 @@
+"""Which backend runs the operations: plain, cpu or numba for NumPy's arrays, cupy for CuPy's.
+
+Whatever is chosen, the results are the same up to rounding.
+"""
+
+import functools
+import importlib
+import os
+import sys
+
+from tinyembed.backends import dispatch
+from tinyembed.errors import InputError
+
+BACKENDS = {  # for NumPy's arrays: the tables of variants, the preferred one first
+    "plain": (),  # the definitions in layers/ alone
+    "cpu": ("cpu.variants",),  # NumPy, in blocks on several threads
+    "numba": ("numba.variants", "cpu.variants"),  # compiled loops, where numba is installed
+}
+VARIABLE = "TINYEMBED_BACKEND"
+
+_in_use = None
+
+
+def use(name: str | None = None) -> str:
+    """Run operations with one backend from now on. Returns the name of the one in use.
+
+    name: "plain", "cpu" or "numba"; None for the fastest that is installed. The environment
+    variable TINYEMBED_BACKEND decides where it is set and no name is given. "numba" means "cpu"
+    where numba is missing or does not work.
+    Raises InputError for another name.
+    """
+    return _use(name or _from_environment() or "numba", f"{VARIABLE}=" if name is None else "")
+
+
+def _use(name, source=""):
+    global _in_use
+    if name not in BACKENDS:
+        raise InputError(f"{source}{name}: choose one of {', '.join(BACKENDS)}")
+    if name == "numba" and not _numba_works():
+        name = "cpu"
+    _in_use = name
+    dispatch.set_backends("numpy", functools.partial(_load, BACKENDS[name]))
+    on_a_gpu = () if name == "plain" else ("cupy.kernels", "cupy.products")
+    dispatch.set_backends("cupy", functools.partial(_load, on_a_gpu))
+    return name
+
+
+def in_use() -> str:
+    """The name of the backend that runs the operations."""
+    return _in_use
+
+
+def use_default():
+    """What a program gets that does not choose: not numba, whose import takes half a second."""
+    global _in_use
+    try:
+        _use(_from_environment() or "cpu", f"{VARIABLE}=")
+    except InputError as error:  # raised where the first operation runs, inside a command's main()
+        _in_use = None
+        dispatch.set_backends("numpy", functools.partial(_raise, error))
+
+
+def _raise(error):
+    raise error
+
+
+def _from_environment():
+    """The backend that the environment asks for, or None."""
+    name = os.environ.get(VARIABLE, "").strip()
+    if not name and os.environ.get("TINYEMBED_NUMBA") == "0":
+        _say_once(f"note: TINYEMBED_NUMBA=0 is now {VARIABLE}=cpu")
+        name = "cpu"
+    return name or None
+
+
+@functools.cache
+def _say_once(line):
+    print(line, file=sys.stderr)
+
+
+@functools.cache
+def _numba_works():
+    try:
+        import numba
+
+        importlib.import_module("tinyembed.backends.numba.variants")
+    except Exception:  # not installed, deleted, or refusing this NumPy: each in its own way
+        return False
+    return not numba.config.DISABLE_JIT
+
+
+def _load(names):
+    """The tables of variants in these modules. One that is missing is passed over."""
+    tables = []
+    for name in names:
+        try:
+            module = importlib.import_module(f"tinyembed.backends.{name}")
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith("tinyembed.backends"):
+                raise
+        else:
+            tables.append(module.VARIANTS)
+    return tables

@@ -1,0 +1,56 @@
+"""Operations: plain functions that a backend may run faster, without the reader having to know.
+
+    @operation
+    def elu(x): ...
+
+The marked function is the definition. A backend offers variants of it, by its name: functions that
+compute the same and take, before the arguments, what to fall back to for arguments that they do
+not handle. The variants of several backends form a chain that ends at the definition.
+"""
+
+import functools
+
+_tables = {}  # {"numpy": () -> [{name: variant}, the preferred backend first], "cupy": the same}
+_chains = {}  # {(plain, type of its first argument): what runs}
+_defined = {}  # {name: plain}
+
+
+def operation(plain):
+    """Mark a function of arrays as one that a backend may override. Its first argument decides."""
+    name = plain.__name__
+    if _defined.setdefault(name, plain).__module__ != plain.__module__:
+        raise ValueError(f"there are two operations called {name}")
+
+    @functools.wraps(plain)
+    def run(*arguments):
+        kind = type(arguments[0])
+        chain = _chains.get((plain, kind)) or _build_chain(plain, kind)
+        return chain(*arguments)
+
+    return run
+
+
+def operations():
+    """{name: plain definition} of all operations that have been imported."""
+    return dict(_defined)
+
+
+def set_backends(library, tables):
+    """Which variants to use from now on, for the arrays of one library.
+
+    library: "numpy" or "cupy"; tables: () -> list of {name: variant}, called when it is needed.
+    """
+    _tables[library] = tables
+    _chains.clear()
+
+
+def _build_chain(plain, kind):
+    # CuPy traces formulas with types of its own, and a number may come first: both take the plain
+    # definition.
+    library = kind.__module__.partition(".")[0] if kind.__name__ == "ndarray" else None
+    chain = plain
+    for table in reversed(_tables.get(library, list)()):
+        if plain.__name__ in table:
+            chain = functools.partial(table[plain.__name__], chain)
+    _chains[plain, kind] = chain
+    return chain

@@ -1,0 +1,71 @@
+"""What runs the same step again and again: as it is, or as a GPU does it best.
+
+A trainer hands over its step, and asks for each step's batch. The engine of this file runs the step
+as it stands, on batches made on the host. The one in `cupy/engine.py` makes batches on the GPU and
+records the step as a graph.
+"""
+
+from contextlib import nullcontext
+
+import numpy as np
+
+
+class Engine:
+    """Runs steps on the CPU, one after the other."""
+
+    xp = np
+
+    @property
+    def about(self):
+        """What a log says of the engine, beside the results: a dict."""
+        return {}
+
+    def batches(self, examples, size, numbers, steps):
+        """The batches of a training: an object whose at(step) returns a `Batch` and the numbers.
+
+        examples: `Examples`; numbers: (step) -> a few numbers that the step needs; steps: how many
+        there will be.
+        """
+        return Draws(lambda step: examples.batch(step, size), numbers)
+
+    def draws(self, draw, numbers, steps):
+        """The same for a step that is given an integer array, draw(step), instead of a batch."""
+        return Draws(draw, numbers)
+
+    def make(self, examples, chosen, step):
+        """The batch of given examples: `Examples.make`, where the model is."""
+        return examples.make(chosen, step)
+
+    def repeat(self, work):
+        """`work`, a function without arguments or result, in the form that is called each step.
+
+        It must find what changes in arrays that stay the same objects.
+        """
+        return work
+
+    def running(self):
+        """The context in which steps are taken."""
+        return nullcontext()
+
+
+class Draws:
+    """What each step is given, made when it is asked for."""
+
+    def __init__(self, draw, numbers):
+        self.draw, self.numbers = draw, numbers
+
+    def at(self, step):
+        """What step `step` is given, and its numbers."""
+        return self.draw(step), self.numbers(step)
+
+    def look_ahead(self, step):
+        """Prepare what step `step` is given: nothing here."""
+
+
+def engine_for(xp, graph=True):
+    """The engine for arrays of xp, numpy or cupy. graph: whether a GPU records its step."""
+    if xp is np:
+        return Engine()
+    from tinyembed.backends.cupy.engine import GpuEngine
+
+    return GpuEngine(xp, graph)

@@ -1,0 +1,72 @@
+"""The contrastive loss, InfoNCE: find each query's key among all of a batch.
+
+    P(k|q) = exp(cos(q, k) / temperature) / sum over the keys that q may see
+
+This is equation 2 over a whole batch and between embeddings, so it needs no decoder. At a low
+temperature the keys that come close count more than those that are far away. (Van den Oord, Li and
+Vinyals 2018; Chen et al. 2020.)
+"""
+
+from tinyembed.backends.arrays import array_module, matmul
+from tinyembed.layers.cosine import normalized
+from tinyembed.layers.softmax import SoftmaxCrossEntropy
+
+HIDDEN_LOGIT = -1e4  # far below any cosine over a temperature: its probability is 0
+
+
+class ContrastiveLoss:
+    """The mean over queries of -log P(right key|query). The gradient reaches queries and keys."""
+
+    def __init__(self, temperature=0.1):
+        self.temperature = temperature
+        self.cross_entropy = SoftmaxCrossEntropy()
+
+    def forward(self, queries, keys, right, hidden=None):
+        """Find each query's right key.
+
+        queries: (M, D); keys: (N, D); right: (M,) integers, the index of each right key; hidden:
+        (M, N), 1 where a key is not to be compared with, else 0, or None.
+        Returns the loss, a 0-d array, and a cache.
+        """
+        q, q_inverse = normalized(queries)
+        k, k_inverse = normalized(keys)
+        similarity = matmul(q, k.T)  # (M, N)
+        logits = similarity / self.temperature
+        if hidden is not None:
+            logits = logits + HIDDEN_LOGIT * hidden.astype(logits.dtype)
+        loss, softmax_cache = self.cross_entropy.forward(logits, right)
+        return loss, (q, k, q_inverse, k_inverse, similarity, softmax_cache)
+
+    def backward(self, cache):
+        """dqueries (M, D) and dkeys (N, D).
+
+        The derivative of a cosine with respect to q is (k/|k| - cos q/|q|) / |q|, and vice versa.
+        """
+        q, k, q_inverse, k_inverse, similarity, softmax_cache = cache
+        dsimilarity = self.cross_entropy.backward(softmax_cache) / self.temperature  # (M, N)
+        weighted = dsimilarity * similarity
+        along_q = weighted.sum(axis=1)[:, None]  # (M, 1)
+        along_k = weighted.sum(axis=0)[:, None]  # (N, 1)
+        dqueries = (matmul(dsimilarity, k) - along_q * q) * q_inverse
+        dkeys = (matmul(dsimilarity.T, q) - along_k * k) * k_inverse
+        return dqueries, dkeys
+
+
+class BatchCosineLoss:
+    """InfoNCE between predictions and fixed targets: each among all targets of the batch.
+
+    What counts is not how close a prediction comes to its target, but that no other target is
+    closer: its rank.
+    """
+
+    def __init__(self, temperature):
+        self.contrast = ContrastiveLoss(temperature)
+
+    def forward(self, prediction, target):
+        """prediction, target: (N, D). Returns the loss, a 0-d array, and a cache."""
+        own = array_module(prediction).arange(len(prediction))
+        return self.contrast.forward(prediction, target, own)
+
+    def backward(self, cache):
+        """dprediction: (N, D)."""
+        return self.contrast.backward(cache)[0]
