@@ -15,7 +15,7 @@ class Row:
     """One training, or another use of one.
 
     says: what is different, for readers; model, width, temperature, batch_size, negatives,
-    intervals: as in `tinyembed.train`, None for the model's own; head_rest: as in `ModelSpec`, None
+    intervals: as in `tinyembed.train`, None for the model's own; composer_floor: as in `ModelSpec`, None
     for its own; examples: (corpus, spec, pieces, seed) -> what is shown in training, where that
     differs; trained_as: the row whose training this one uses; change: of the embeddings, before the
     LSTM and the classifier; predictor: of the LSTM's recipe, what differs; without_lstm: whether
@@ -29,7 +29,7 @@ class Row:
     batch_size: int | None = None
     negatives: int | None = None
     intervals: int | None = None
-    head_rest: float | None = None
+    composer_floor: float | None = None
     examples: Callable | None = None
     trained_as: str | None = None
     change: Callable = lambda e: e
@@ -88,7 +88,7 @@ def of_length_one(e):
 
 def plain(says, **different):
     """The contrastive model with the paper's encoder, and a head that never rests."""
-    return Row(says, intervals=0, head_rest=0.0, **different)
+    return Row(says, intervals=0, composer_floor=0.0, **different)
 
 
 def context(says, **different):
@@ -109,7 +109,7 @@ def other_use(says, change=lambda e: e, without_lstm=False, **predictor):
 ROWS = {
     "base": Row("**as it is**: `small` width, temperature 0.1, batches of 512, all compared"),
     "intervals=0": Row("no counts of intervals", intervals=0),
-    "head=awake": Row("a head that never rests", head_rest=0.0),
+    "head=awake": Row("a head that never rests", composer_floor=0.0),
     "plain": plain("**neither**: the paper's encoder, and a head that never rests"),
     "width=paper": plain("`paper` width", width="paper"),
     "temperature=0.05": plain("temperature 0.05", temperature=0.05),
@@ -126,7 +126,7 @@ ROWS = {
     "lstm=length-one": other_use("but brought to length 1", of_length_one, standardize=False),
     "lstm=none": other_use("the shortcut past the LSTM alone", without_lstm=True),
     "lstm=alone": other_use(
-        "the LSTM without a shortcut", shortcut=False, recall=False, warm_up=0, rate=1e-3
+        "the LSTM without a shortcut", shortcut=False, attention=False, warm_up=0, rate=1e-3
     ),
     "context": context("**the context model**: five candidates at temperature 1"),
     "context,keys=1": context("no transposition", examples=in_one_key(Examples)),

@@ -20,12 +20,12 @@ import numpy as np
 from benchmarks.ablated import ROWS
 from benchmarks.folds import as_in_the_test, folds_of, holding_out
 from benchmarks.machine import RESULTS, machine
-from tinyembed.backends.compiled import switch_on
+from tinyembed.backends import choice
 from tinyembed.cli.options import Parser, add_json, count, folder, music
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
-from tinyembed.evaluation.experiments import Stage, run_composers, run_prediction
+from tinyembed.evaluation.experiments import Dataset, run_composers, run_prediction
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.results import KINDS, Answers
 from tinyembed.models.table import MODELS
@@ -63,7 +63,7 @@ def main(argv=None):
     for name in options.only or ():
         if name not in ROWS:
             raise InputError(f"--only {name}: choose among {', '.join(ROWS)}")
-    switch_on()
+    choice.use()
     corpus = open_corpus(options.data)
     for seed in range(options.seeds):
         for part in parts(corpus, seed, options.folds):
@@ -79,30 +79,30 @@ def main(argv=None):
 class Part:
     """What the trainings of one seed, or of one seed and fold, are judged on.
 
-    label: in the names of files; corpus: whose training pieces are trained on; stage: whose test
+    label: in the names of files; corpus: whose training pieces are trained on; dataset: whose test
     passages are judged.
     """
 
     label: str
     seed: int
     corpus: Corpus
-    stage: Stage
+    dataset: Dataset
 
 
 def parts(corpus, seed, n_folds=None):
     """All parts of a seed, one after the other; one key of each training piece is enough here."""
     if n_folds is None:
-        stage = Stage.build(corpus, seed)
-        stage = replace(stage, train=in_one_key(stage.train), test=stage.validation)
-        yield Part(f"seed{seed}", seed, corpus, stage)
+        dataset = Dataset.build(corpus, seed)
+        dataset = replace(dataset, train=in_one_key(dataset.train), test=dataset.validation)
+        yield Part(f"seed{seed}", seed, corpus, dataset)
         return
     fold = folds_of(corpus, n_folds)
     for k in range(n_folds):
         rest = holding_out(corpus, fold == k)
-        stage = Stage.build(rest, seed)
+        dataset = Dataset.build(rest, seed)
         judged = Passages.of(rest, np.flatnonzero(fold == k))
-        stage = replace(stage, train=in_one_key(stage.train), test=judged)
-        yield Part(f"seed{seed}-fold{k}of{n_folds}", seed, rest, stage)
+        dataset = replace(dataset, train=in_one_key(dataset.train), test=judged)
+        yield Part(f"seed{seed}-fold{k}of{n_folds}", seed, rest, dataset)
 
 
 def in_one_key(passages):
@@ -128,16 +128,16 @@ def measure(name, part, options):
     train(ROWS[row.trained_as or name], part.seed, part.corpus, place, options.examples)
     model, _ = load_weights(Run(place).weights_file)
     tell(f"{name}, {part.label}: embedding, {' and '.join(missing)}")
-    embeddings = {key: row.change(e) for key, e in embed(model, part.stage).items()}
+    embeddings = {key: row.change(e) for key, e in embed(model, part.dataset).items()}
     # The pieces that would choose how much of the last unit to add are the ones judged on here.
     recipe = replace(prediction.RECIPE, last_unit=(0.0,), **dict(row.predictor))
     steps = options.lstm_steps
     if row.without_lstm:  # as it begins, when it adds nothing to the shortcut
         recipe, steps = replace(recipe, warm_up=recipe.warm_up * steps, rate=0.0), 1
-    stage, seen = part.stage, options.classifier_steps
+    dataset, seen = part.dataset, options.classifier_steps
     tasks = {
-        "prediction": lambda: run_prediction(stage, embeddings, np, steps, False, recipe),
-        "composers": lambda: run_composers(stage, embeddings, np, seen, False),
+        "prediction": lambda: run_prediction(dataset, embeddings, np, steps, False, recipe),
+        "composers": lambda: run_composers(dataset, embeddings, np, seen, False),
     }
     for task, file in missing.items():
         save_arrays(file, {key: np.asarray(value) for key, value in tasks[task]().items()})
@@ -162,9 +162,9 @@ def train(row, seed, corpus, place, examples):
     if there and Run.open(place)[1]["examples"] != config["examples"]:
         raise InputError(f"--examples {examples}: {place} saw another number; take another --out")
     training_run = Run(place) if there else Run.create(place, {**config, "row": str(row)})
-    trainer = Trainer(training_run, config, corpus, np)
-    if row.head_rest is not None:
-        trainer.model.spec = replace(trainer.model.spec, head_rest=row.head_rest)
+    trainer = Trainer(training_run, config, corpus)
+    if row.composer_floor is not None:
+        trainer.model.spec = replace(trainer.model.spec, composer_floor=row.composer_floor)
     if row.examples:
         trainer.examples = row.examples(corpus, trainer.model.spec, trainer.pieces, seed)
     if there:
@@ -172,11 +172,11 @@ def train(row, seed, corpus, place, examples):
     trainer.train()
 
 
-def embed(model, stage):
+def embed(model, dataset):
     """The embeddings of training, validation and judged pieces; the last two may be the same."""
-    train, test = (getattr(stage, name).embed(model.encode, False) for name in ("train", "test"))
-    same = stage.validation is stage.test
-    validation = test if same else stage.validation.embed(model.encode, False)
+    train, test = (getattr(dataset, name).embed(model.encode, False) for name in ("train", "test"))
+    same = dataset.validation is dataset.test
+    validation = test if same else dataset.validation.embed(model.encode, False)
     return {"train": train, "validation": validation, "test": test}
 
 
@@ -223,7 +223,7 @@ def answers_of(of_seed, files):
     for part, several in zip(of_seed, files, strict=True):
         for task, file in several.items():
             getattr(answers, task).append(load_arrays(file))
-        answers.pieces.append(part.stage.target_pieces())
+        answers.pieces.append(part.dataset.target_pieces())
     return answers
 
 

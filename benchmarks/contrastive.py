@@ -16,7 +16,7 @@ from benchmarks.machine import finish
 from tinyembed.cli.options import Parser, add_json, folder
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
-from tinyembed.evaluation.experiments import Stage
+from tinyembed.evaluation.experiments import Dataset
 from tinyembed.evaluation.results import KINDS, Answers
 from tinyembed.evaluation.significance import compare, p_text
 from tinyembed.models.table import MODELS, PAPER_MODELS
@@ -41,7 +41,7 @@ def main(argv=None):
         config["data"], config["split_seed"],
         any_meter=config["any_meter"], splits=config["splits"],
     )  # fmt: skip
-    pieces = Stage.build(corpus, config["seed"]).target_pieces()
+    pieces = Dataset.build(corpus, config["seed"]).target_pieces()
     seeds = [read(Path(p) / "evaluation", "contrastive", pieces) for p in options.runs]
     ours = pool(seeds)
     rows = {

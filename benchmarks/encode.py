@@ -20,7 +20,7 @@ from benchmarks.machine import finish, positive, ratio, read_options, side_by_si
 from tinyembed.backends.cpu.threads import workers
 from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
-from tinyembed.embedding.embed import DEFAULT
+from tinyembed.embedding.trained import DEFAULT
 from tinyembed.models.model import Model
 from tinyembed.models.table import WIDTHS
 

@@ -25,8 +25,9 @@ from benchmarks.gpu_ours import autoencoder_steps, launches, lstm_steps
 from benchmarks.gpu_pass import BATCH, made_up_corpus, time_a_pass
 from benchmarks.machine import RESULTS, machine, positive, ratio, side_by_side, spread
 from benchmarks.step import random_batch, step_flops
-from tinyembed.backends.arrays import device_module, matmul, to_host, use_tf32
+from tinyembed.backends.arrays import device_module, matmul, to_host
 from tinyembed.backends.cupy.graphs import own_stream
+from tinyembed.backends.cupy.products import use_tf32
 from tinyembed.cli.options import Parser, add_json, music
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError, WorkError
@@ -157,7 +158,8 @@ class Bench:
         """Multiply in TF32 or in FP32, both libraries; on a CPU, which has none, in FP32."""
         from benchmarks import gpu_peer
 
-        use_tf32(self.xp, on and self.xp is not np)
+        if self.xp is not np:
+            use_tf32(on)
         gpu_peer.use_tf32(on)
 
     def autoencoder(self, width, n, tf32):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyembed.backends.engine import engine_for
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import TICKS_PER_BEAT, Piece
 from tinyembed.training.runs import Run
@@ -48,7 +49,7 @@ def time_a_pass(corpus, width, batches, xp, batch_size=BATCH):
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", {**config, "corpus": fingerprint(corpus)})
-        trainer = Trainer(run, config, corpus, xp)
+        trainer = Trainer(run, config, corpus, engine_for(xp))
         trainer.train(progress=False)
         lines = [line for line in run.read_log() if "examples_per_s" in line]
     counted = lines[1:] or lines

@@ -16,13 +16,13 @@ from benchmarks.step import random_batch
 from tinyembed.backends import arrays
 from tinyembed.cli.options import Parser, add_width
 from tinyembed.cli.running import run
-from tinyembed.layers import conv, dense, first_conv, pairs
+from tinyembed.layers import candidate_loss, conv, dense, first_conv
 from tinyembed.models.model import Model
 from tinyembed.training.optimizers import Adam, Flat
 
 PRODUCTS = [
     (module, name)
-    for module in (conv, dense, first_conv, pairs)
+    for module in (conv, dense, first_conv, candidate_loss)
     for name in ("matmul", "add_matmul")
     if hasattr(module, name)
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyembed.backends.compiled import in_use, switch_on
+from tinyembed.backends import choice
 from tinyembed.backends.cpu.threads import usable_cores, workers
 from tinyembed.cli.options import add_json
 from tinyembed.storage.files import write_json
@@ -22,7 +22,7 @@ def read_options(parser, argv):
     parser.add_argument("--plain", action="store_true", help="NumPy alone, though numba is there")
     add_json(parser)
     options = parser.parse_args(argv)
-    switch_on(not options.plain)
+    choice.use("cpu" if options.plain else "numba")
     return options
 
 
@@ -36,7 +36,7 @@ def machine():
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
-    if in_use():
+    if choice.in_use() == "numba":
         import numba
 
         about["numba"] = numba.__version__
@@ -125,7 +125,7 @@ def finish(name, result, options):
 
     A benchmark that numba could have been in writes NAME-plain.json without it.
     """
-    name += "-plain" if "plain" in options and not in_use() else ""
+    name += "-plain" if "plain" in options and choice.in_use() != "numba" else ""
     write_json(RESULTS / f"{name}.json", {**result, "machine": machine()})
     if options.json:
         print(json.dumps(result))

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinyembed.cli.options import Parser, add_json, count
 from tinyembed.cli.running import run
-from tinyembed.evaluation.experiments import Stage, train_predictor
+from tinyembed.evaluation.experiments import Dataset, train_predictor
 from tinyembed.evaluation.prediction import PLAIN, RECIPE, predict
 from tinyembed.evaluation.shrinkage import WEIGHTS, shrink
 from tinyembed.evaluation.statistics import describe
@@ -24,7 +24,7 @@ from tinyembed.music.sources import open_corpus
 from tinyembed.storage.files import write_json
 from tinyembed.training.runs import Run
 
-LINEAR = replace(RECIPE, recall=False)
+LINEAR = replace(RECIPE, attention=False)
 RECIPES = {
     "plain: three LSTM layers, 1 - cosine": PLAIN,
     "comparison within the batch": replace(PLAIN, temperature=0.1),
@@ -51,17 +51,17 @@ def main(argv=None):
         any_meter=config["any_meter"],
         splits=config["splits"],
     )
-    stage = Stage.build(corpus, config["seed"])
-    stage = replace(stage, test=stage.validation)  # ranks are of the validation pieces
-    embeddings = {name: getattr(stage, name).embed(model.encode) for name in ("train", "test")}
+    dataset = Dataset.build(corpus, config["seed"])
+    dataset = replace(dataset, test=dataset.validation)  # ranks are of the validation pieces
+    embeddings = {name: getattr(dataset, name).embed(model.encode) for name in ("train", "test")}
     embeddings["validation"] = embeddings["test"]
-    sequences, pieces = stage.test.sequences(), stage.target_pieces()
+    sequences, pieces = dataset.test.sequences(), dataset.target_pieces()
 
     rows = {}
 
     def rank(name, predicted, seconds=0.0):
         rows[name] = {"seconds": round(seconds, 1)}
-        for kind, ranks in stage.rank(predicted, embeddings["test"], np).items():
+        for kind, ranks in dataset.rank(predicted, embeddings["test"], np).items():
             there = ~np.isnan(ranks)
             rows[name][kind] = describe(ranks[there], pieces[there])
         if not options.json:
@@ -78,7 +78,7 @@ def main(argv=None):
     rank("the last unit repeated", last)
     for name, recipe in RECIPES.items():
         began = time.perf_counter()
-        network, _ = train_predictor(stage, embeddings, np, options.steps, recipe)
+        network, _ = train_predictor(dataset, embeddings, np, options.steps, recipe)
         predicted = predict(network, embeddings["test"], sequences, np)
         rank(name, predicted, time.perf_counter() - began)
         if recipe == RECIPE:

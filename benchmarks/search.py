@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.machine import finish, positive, spread
 from tinyembed.cli.options import Parser, add_json, folder
 from tinyembed.cli.running import run
-from tinyembed.embedding.embed import DEFAULT, load, packaged
+from tinyembed.embedding.trained import DEFAULT, load, packaged
 from tinyembed.errors import InputError
 from tinyembed.evaluation.baselines import untrained_encoder
 from tinyembed.evaluation.passages import Passages

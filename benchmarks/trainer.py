@@ -53,7 +53,7 @@ def measure(name, width, corpus, rounds):
     config = {"model": name, "width": width, "examples": 10**9, "batch_size": 100, "seed": 0,
               "learning_rate": 1e-3, "temperature": 1.0}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(Run(Path(folder)), config, corpus, np)
+        trainer = Trainer(Run(Path(folder)), config, corpus)
         bare = our_step(
             Model(name, width, corpus.composers, np.random.default_rng(0)),
             trainer.examples.batch(0, 100),

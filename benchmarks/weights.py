@@ -22,7 +22,8 @@ from benchmarks.model_card import write_card
 from tinyembed import evaluate, train
 from tinyembed.cli.options import Parser, add_device, add_seed, count, folder, music
 from tinyembed.cli.running import run
-from tinyembed.embedding.embed import WEIGHTS, embed_rolls
+from tinyembed.embedding.embed import embed_rolls
+from tinyembed.embedding.trained import WEIGHTS
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.models.table import MODELS

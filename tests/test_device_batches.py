@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tinyembed.backends.arrays import to_host
-from tinyembed.backends.cupy.batches import STEPS_AT_ONCE, DeviceExamples, Feed
+from tinyembed.backends.cupy.batches import STEPS_AT_ONCE
+from tinyembed.backends.engine import engine_for
 from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.cutting import Cutter
@@ -32,9 +33,14 @@ def corpus():
 
 
 def sides(corpus, gpu, name):
-    """The same examples on the host and on the GPU."""
-    host = examples_for(corpus, MODELS[name], np.arange(corpus.n_pieces), seed=3)
-    return host, DeviceExamples(host, Cutter(corpus, gpu))
+    """Examples, and the engine of a GPU."""
+    examples = examples_for(corpus, MODELS[name], np.arange(corpus.n_pieces), seed=3)
+    return examples, engine_for(gpu)
+
+
+def batches_of(corpus, gpu, name, numbers=lambda step: (), steps=0):
+    host, engine = sides(corpus, gpu, name)
+    return host, engine.batches(host, size_of(name), numbers, steps)
 
 
 def same_batch(there, here):
@@ -76,40 +82,37 @@ def test_a_silent_unit(gpu):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_batches_are_those_of_the_host(corpus, gpu, name):
-    host, there = sides(corpus, gpu, name)
-    size = size_of(name)
-    feed = Feed(there, size, lambda step: (step, 0.5), steps=STEPS_AT_ONCE + 7)
+    steps = STEPS_AT_ONCE + 7
+    host, batches = batches_of(corpus, gpu, name, lambda step: (step, 0.5), steps)
     for step in (0, 1, STEPS_AT_ONCE - 1, STEPS_AT_ONCE, STEPS_AT_ONCE + 6, 2):
-        batch = feed.batch(step)
-        same_batch(batch, host.batch(step, size))
-        assert feed.field("numbers").tolist() == [step, 0.5]
+        batch, numbers = batches.at(step)
+        same_batch(batch, host.batch(step, size_of(name)))
+        assert numbers.tolist() == [step, 0.5]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_given_examples(corpus, gpu, name):
-    host, there = sides(corpus, gpu, name)
+    host, engine = sides(corpus, gpu, name)
     for i, chosen in enumerate(host.fixed(0, 40, 20)):
-        same_batch(there.make(chosen, i), host.make(chosen, i))
+        same_batch(engine.make(host, chosen, i), host.make(chosen, i))
 
 
 def test_the_arrays_stay(corpus, gpu):
-    _, there = sides(corpus, gpu, "context")
-    feed = Feed(there, SIZE)
-    places = [{k: v.data.ptr for k, v in vars(feed.batch(s)).items()} for s in (0, 3)]
-    assert places[0] == places[1]
+    _, batches = batches_of(corpus, gpu, "context")
+    where = [{k: v.data.ptr for k, v in vars(batches.at(s)[0]).items()} for s in (0, 3)]
+    assert where[0] == where[1]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_one_transfer_for_many_steps(corpus, gpu, standin, name):
-    _, there = sides(corpus, gpu, name)
-    feed = Feed(there, size_of(name), lambda step: (step,), steps=1000)
+    _, batches = batches_of(corpus, gpu, name, lambda step: (step,), 1000)
     standin.reset()
-    feed.look_ahead(0)
+    batches.look_ahead(0)
     counts = standin.counts()
     assert counts["to_device"] == 1 and counts["synchronisations"] == counts["to_host"] == 0
     assert counts["launches"] < 80  # for fifty steps
     for step in range(STEPS_AT_ONCE):
         with standin.forbid_synchronisation():
-            feed.batch(step)
+            batches.at(step)
     assert standin.counts()["to_device"] == 1
     assert standin.counts()["launches"] - counts["launches"] <= 8 * STEPS_AT_ONCE

@@ -16,8 +16,9 @@ import pytest
 from conftest import STANDIN
 
 from tinyembed.backends.arrays import to_host
-from tinyembed.backends.cupy import batches as feeding
+from tinyembed.backends.cupy import batches
 from tinyembed.backends.cupy.graphs import own_stream
+from tinyembed.backends.engine import engine_for
 from tinyembed.errors import InputError, WorkError
 from tinyembed.models.table import MODELS, WIDTHS, Width
 from tinyembed.music.corpus import Corpus
@@ -61,13 +62,13 @@ def config(name="context", examples=600, batch_size=10):
 
 
 def trainer_of(corpus, xp, graph=True, run=None, **settings):
-    return Trainer(run, config(**settings), corpus, xp, graph)
+    return Trainer(run, config(**settings), corpus, engine_for(xp, graph))
 
 
 def each_loss(trainer, steps):
     """The sum of the losses of each of some steps."""
     found = []
-    with own_stream(trainer.xp), np.errstate(all="ignore"):
+    with trainer.engine.running(), np.errstate(all="ignore"):
         for _ in range(steps):
             trainer.take_step()
             found.append(sum(float(to_host(s)) for s in trainer._sums.values()))
@@ -128,7 +129,7 @@ def test_the_log_has_the_mean_of_the_losses_since_the_last_line(corpus, xp, tmp_
 @pytest.mark.parametrize("name", ["regularized", "note_drop"])
 def test_a_graph_changes_no_bit(corpus, gpu, name, monkeypatch):
     """Weights, Adam's means and running statistics, past the end of the drawn steps."""
-    monkeypatch.setattr(feeding, "STEPS_AT_ONCE", 6)
+    monkeypatch.setattr(batches, "STEPS_AT_ONCE", 6)
     kinds = [trainer_of(corpus, gpu, graph, name=name) for graph in (True, False)]
     found = [each_loss(trainer, 15) for trainer in kinds]
     assert kinds[0]._run_step.graph and not kinds[1]._run_step.graph
@@ -147,7 +148,7 @@ def test_a_graph_changes_no_bit(corpus, gpu, name, monkeypatch):
 def test_a_step_neither_waits_nor_crosses_the_bus(corpus, gpu, standin, name, graph):
     trainer = trainer_of(corpus, gpu, graph, name=name)
     with own_stream(gpu):
-        trainer.feed.look_ahead(0)
+        trainer.batches.look_ahead(0)
         standin.reset()
         for _ in range(10):
             with standin.forbid_synchronisation():
@@ -167,7 +168,7 @@ def test_launches_of_a_step(corpus, gpu, standin, name, most):
         for _ in range(2):
             trainer.take_step()
         standin.reset()
-        trainer._work()
+        trainer._step()
     assert standin.counts()["launches"] <= most
 
 
@@ -312,7 +313,7 @@ def test_killed_on_one_device_resumed_on_the_other_and_back(gpu, finished, piano
     assert at[0] < at[1] < at[2] < 20
     done = train(gpu, "--resume", device="gpu", out=out)
     assert done.returncode == 0, done.stderr
-    assert "on the gpu:" in done.stdout and f"going on at step {at[2]}" in done.stdout
+    assert "on the gpu:" in done.stdout and f"resuming at step {at[2]}" in done.stdout
     nearly_same_weights(out, finished)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import time
 import numpy as np
 import pytest
 
+from tinyembed.cli.running import exit_status
 from tinyembed.models.weights import load_weights
 from tinyembed.storage.files import load_arrays
+from tinyembed.train import main
 
 QUICK = ("--examples", "600", "--batch-size", "10")
 # One thread each: the tests of several processes would otherwise wait for each other's threads.
@@ -35,6 +38,12 @@ def train(*options, data=None, out=None, **keywords):
         timeout=300,
         **keywords,
     )
+
+
+def train_here(capsys, *options, data=None, out=None):
+    """The same without a process of its own, where it is not about the process."""
+    status = exit_status(lambda: main(command(*options, data=data, out=out)[3:]))
+    return subprocess.CompletedProcess(options, status, *capsys.readouterr())
 
 
 def start(*options, data=None, out=None):
@@ -95,9 +104,9 @@ def test_what_a_run_leaves(finished):
         assert (out / picture).read_bytes().startswith(b"\x89PNG")
 
 
-def test_it_learns(piano_folder, tmp_path):
-    done = train("--examples", 6000, "--batch-size", 20, "--json", data=piano_folder,
-                 out=tmp_path / "a")  # fmt: skip
+def test_it_learns(capsys, piano_folder, tmp_path):
+    options = "--examples", 4000, "--batch-size", 20, "--json"
+    done = train_here(capsys, *options, data=piano_folder, out=tmp_path / "a")
     summary = json.loads(done.stdout)
     scores = summary["reconstruction"]
     assert scores["this model"]["loss"] < scores["mean training target"]["loss"] - 0.05
@@ -105,8 +114,9 @@ def test_it_learns(piano_folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["note_drop", "composer", "regularized"])
-def test_other_models(name, piano_folder, tmp_path):
-    done = train("--model", name, *QUICK, "--json", data=piano_folder, out=tmp_path / name)
+def test_other_models(capsys, name, piano_folder, tmp_path):
+    options = "--model", name, "--examples", 100, "--batch-size", 10, "--json"
+    done = train_here(capsys, *options, data=piano_folder, out=tmp_path / name)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert ("reconstruction" in summary) == (name != "composer")
@@ -168,7 +178,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(number, finished, piano_folder, tmp_
     assert running.returncode == 128 + number
     (line,) = errors.strip().splitlines()
     assert "all saved" in line
-    hint = line.split("go on with: ")[1].split()
+    hint = line.split("continue with: ")[1].split()
     assert hint[:3] == ["python", "-m", "tinyembed.train"]
     done = train(*hint[3:])
     assert done.returncode == 0, done.stderr
@@ -203,72 +213,76 @@ def test_ctrl_c_before_training(piano_folder, tmp_path):
 
 
 @pytest.mark.parametrize("rate", ["1e15", "1e30"])  # NaN in validation, NaN in training
-def test_a_loss_that_is_no_number(rate, piano_folder, tmp_path):
-    done = train(*QUICK, "--learning-rate", rate, data=piano_folder, out=tmp_path / "a")
+def test_a_loss_that_is_no_number(capsys, rate, piano_folder, tmp_path):
+    options = *QUICK, "--learning-rate", rate
+    done = train_here(capsys, *options, data=piano_folder, out=tmp_path / "a")
     fails_with_one_line(done, 1, "nan", "--learning-rate")
 
 
-def test_a_full_disk(piano_folder, tmp_path):
+def test_a_full_disk(capsys, piano_folder, tmp_path):
     """No file may grow past a limit: the same OSError as on a full disk, in the same place."""
     out = tmp_path / "a"
 
     def limit_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
-    done = train(*QUICK, data=piano_folder, out=out, preexec_fn=limit_files)
+    few = "--examples", 100, "--batch-size", 10
+    done = train(*few, data=piano_folder, out=out, preexec_fn=limit_files)
     fails_with_one_line(done, 1, "weights.npz")
     assert json.loads((out / "config.json").read_text())["model"] == "context"
     assert not list(out.glob("*.tmp")) and not list(out.glob(".*"))
-    done = train("--resume", out=out)  # there is space again
+    done = train_here(capsys, "--resume", out=out)  # there is space again
     assert done.returncode == 0, done.stderr
 
 
-def test_an_out_that_exists(finished, piano_folder):
+def test_an_out_that_exists(capsys, finished, piano_folder):
     out, _ = finished
     before = load_arrays(out / "weights.npz")
-    done = train(*QUICK, data=piano_folder, out=out)
+    done = train_here(capsys, *QUICK, data=piano_folder, out=out)
     fails_with_one_line(done, 2, str(out), "--resume")
     after = load_arrays(out / "weights.npz")
     assert all((before[name] == after[name]).all() for name in before)
 
 
-def test_resuming_what_is_not_there(tmp_path):
-    fails_with_one_line(train("--resume", out=tmp_path / "a"), 2, "there is no run")
+def test_resuming_what_is_not_there(capsys, tmp_path):
+    done = train_here(capsys, "--resume", out=tmp_path / "a")
+    fails_with_one_line(done, 2, "there is no run")
 
 
-def test_resuming_with_other_settings(finished):
-    done = train("--resume", "--examples", 700, out=finished[0])
+def test_resuming_with_other_settings(capsys, finished):
+    done = train_here(capsys, "--resume", "--examples", 700, out=finished[0])
     fails_with_one_line(done, 2, "--examples 700", "600")
 
 
-def test_resuming_a_finished_run_only_says_it_again(finished):
+def test_resuming_a_finished_run_only_prints_its_results_again(capsys, finished):
     out, first = finished
-    done = train("--resume", out=out)
+    done = train_here(capsys, "--resume", out=out)
     assert done.returncode == 0
     assert done.stdout.split("On ")[1] == first.stdout.split("On ")[1]
 
 
-def test_an_older_run_counts_no_intervals(piano_folder, tmp_path):
+def test_an_older_run_counts_no_intervals(capsys, piano_folder, tmp_path):
     out = tmp_path / "a"
-    options = ("--model", "composer", "--examples", 300, "--batch-size", 10)
-    assert train(*options, data=piano_folder, out=out).returncode == 0
+    options = ("--model", "composer", "--examples", 50, "--batch-size", 10)
+    assert train_here(capsys, *options, data=piano_folder, out=out).returncode == 0
     config = json.loads((out / "config.json").read_text())
     assert config.pop("intervals") == 0
     (out / "config.json").write_text(json.dumps(config))
-    done = train("--resume", "--intervals", 5, out=out)
+    done = train_here(capsys, "--resume", "--intervals", 5, out=out)
     fails_with_one_line(done, 2, "--intervals 5", "the run to resume has 0")
-    assert train("--resume", out=out).returncode == 0
+    assert train_here(capsys, "--resume", out=out).returncode == 0
 
 
-def test_resuming_on_other_music(piano_folder, tmp_path):
-    import shutil
-
-    data = tmp_path / "piano"
+def test_resuming_on_other_music(capsys, finished, piano_folder, tmp_path):
+    data, out = tmp_path / "piano", tmp_path / "a"
     shutil.copytree(piano_folder, data)
-    out = tmp_path / "a"
-    assert train(*QUICK, data=data, out=out).returncode == 0
+    shutil.copytree(finished[0], out)
+    config = json.loads((out / "config.json").read_text()) | {"data": str(data)}
+    (out / "config.json").write_text(json.dumps(config))
+    assert train_here(capsys, "--resume", out=out).returncode == 0  # a copy is the same music
     next(data.rglob("*.mid")).unlink()
-    fails_with_one_line(train("--resume", out=out), 2, "is not what the run")
+    done = train_here(capsys, "--resume", out=out)
+    fails_with_one_line(done, 2, "is not what the run")
 
 
 @pytest.mark.parametrize(
@@ -286,26 +300,27 @@ def test_resuming_on_other_music(piano_folder, tmp_path):
         (("--data", ""), ("--data", "empty")),
     ],
 )
-def test_wrong_use(options, words, tmp_path):
-    fails_with_one_line(train(*options, out=tmp_path / "a"), 2, *words)
+def test_wrong_use(capsys, options, words, tmp_path):
+    done = train_here(capsys, *options, out=tmp_path / "a")
+    fails_with_one_line(done, 2, *words)
     assert not (tmp_path / "a").exists()
 
 
-def test_no_gpu(piano_folder, tmp_path):
+def test_no_gpu(capsys, piano_folder, tmp_path):
     from tinyembed.backends.arrays import device_module
 
     if device_module("auto") is not np:
         pytest.skip("there is a GPU")
-    done = train("--device", "gpu", data=piano_folder, out=tmp_path / "a")
+    done = train_here(capsys, "--device", "gpu", data=piano_folder, out=tmp_path / "a")
     fails_with_one_line(done, 2, "--device gpu", "--device cpu")
 
 
-def test_too_little_music(tmp_path):
+def test_too_little_music(capsys, tmp_path):
     from music import write_corpus
 
-    done = train(data=write_corpus(tmp_path / "one", 1, 1), out=tmp_path / "a")
+    done = train_here(capsys, data=write_corpus(tmp_path / "one", 1, 1), out=tmp_path / "a")
     fails_with_one_line(done, 2, "training")
     short = write_corpus(tmp_path / "short", 1, 6, beats=8)  # no unit has both neighbours
-    done = train(data=short, out=tmp_path / "a")
+    done = train_here(capsys, data=short, out=tmp_path / "a")
     fails_with_one_line(done, 2)
     assert not (tmp_path / "a").exists()

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyembed.evaluation.ranks import ranks
 from tinyembed.models.model import Model
 from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
 from tinyembed.training.examples import Examples
+from tinyembed.training.ranks import ranks
 from tinyembed.training.validation import (
     CHANCE,
     Validation,
@@ -53,7 +53,7 @@ def make(corpus, name, pieces=None):
 @pytest.mark.parametrize("name", ["note_drop", "context"])
 def test_the_ends_of_the_scale(corpus, name):
     model, examples, validation = make(corpus, name)
-    scores = compare_reconstructions(model, validation, mean_target(examples, 0), np)
+    scores = compare_reconstructions(model, validation, mean_target(examples, 0))
     constant, perfect = scores["mean training target"], scores["perfect reconstruction"]
     assert constant["loss"] == pytest.approx(CHANCE, abs=1e-5)
     assert constant["median_rank"] == pytest.approx(499.5, abs=20)
@@ -63,7 +63,7 @@ def test_the_ends_of_the_scale(corpus, name):
     if name == "note_drop":
         assert scores["uncorrupted input"] == perfect
         assert perfect["loss"] < scores["corrupted input"]["loss"]
-    own = validation_losses(model, validation, np)["reconstruction"]
+    own = validation_losses(model, validation)["reconstruction"]
     assert scores["this model"]["loss"] == pytest.approx(own, rel=1e-6)
 
 
@@ -76,13 +76,13 @@ def test_the_mean_target_is_the_mean_of_targets(corpus):
 def test_composers_beside_the_majority(corpus):
     model, examples, validation = make(corpus, "composer")
     training = corpus.composer_of(examples.units.occurrence_beat)
-    scores = compare_composers(model, validation, training, np)
-    truth = np.concatenate([batch.composer for batch in validation.batches()])
+    scores = compare_composers(model, validation, training)
+    truth = np.concatenate([batch.composer for batch, _ in validation.batches()])
     commonest = np.bincount(training).argmax()
     assert scores["majority_composer"] == corpus.composers[commonest]
     assert scores["majority"] == pytest.approx((truth == commonest).mean())
     assert scores["chance"] == math.log(3)
     predicted = np.concatenate(
-        [model.forward(b.input)[0].logits.argmax(axis=1) for b in validation.batches()]
+        [model.forward(b.input)[0].logits.argmax(axis=1) for b, _ in validation.batches()]
     )
     assert scores["accuracy"] == pytest.approx((predicted == truth).mean())

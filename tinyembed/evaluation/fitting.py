@@ -5,19 +5,16 @@ and of the weights looked at on the way those that do best on the validation pie
 """
 
 import math
-import sys
 
-import numpy as np
 from tqdm import tqdm
 
-from tinyembed.backends.arrays import array_module, ones, to_device, zeros
-from tinyembed.backends.cupy.graphs import Replayed, own_stream
+from tinyembed.backends.arrays import array_module, ones, zeros
+from tinyembed.backends.engine import engine_for
 from tinyembed.errors import WorkError
 from tinyembed.layers.layer import Layer
 from tinyembed.training.optimizers import Adam, Flat, cosine_decay
 
 LOOKS = 12  # at the validation pieces, over one training
-AT_ONCE = 50  # steps whose draws a GPU is given together
 
 
 class Standardize(Layer):
@@ -46,34 +43,33 @@ class Standardize(Layer):
 def fit(network, loss, draw, look_up, validate, steps, rate=1e-3, progress=None, desc="training"):
     """Train a network, and leave it with the best weights found.
 
-    network: a `Layer` on its device; loss: has forward(y, target) and backward(cache); draw: takes
-    the step, from 1, and returns row numbers, an integer array on the host that has one shape in
-    all steps; look_up: takes them on the device and returns x and target there; validate: returns
-    the network's validation loss. A GPU is given the draws of many steps in one transfer, and
-    replays the step as a graph.
+    network: a `Layer`; loss: has forward(y, target) and backward(cache); draw: takes the step, from
+    1, and returns row indices, an integer array that has one shape in all steps; look_up: takes
+    them where the network is, and returns x and target there; validate: returns the network's
+    validation loss.
     Returns the best validation loss. Raises WorkError when the loss is not a number.
     """
     flat = Flat(network.parameters())
-    xp, adam = array_module(flat.values), Adam(flat)
+    adam, engine = Adam(flat), engine_for(array_module(flat.values))
+    given = [None, None]  # row indices and Adam's factors, of the step under way
 
     def numbers(step):
         return adam.factors(step, cosine_decay(step - 1, steps, rate))
 
     def work():
-        x, target = look_up(ahead.rows)
+        x, target = look_up(given[0])
         y, cache = network.forward(x, training=True)
         _, loss_cache = loss.forward(y, target)
         network.backward(loss.backward(loss_cache), cache)
-        adam.update(ahead.numbers[0], ahead.numbers[1])
+        adam.update(given[1][0], given[1][1])
 
-    ahead = Ahead(draw, numbers, steps, xp)
-    take_step = Replayed(work, xp, say=_say)
+    draws, take_step = engine.draws(draw, numbers, steps), engine.repeat(work)
     best, kept = validate(), flat.values.copy()  # what it begins with may be the best
     every = max(1, steps // LOOKS)
     disable = None if progress is None else not progress
-    with own_stream(xp):
+    with engine.running():
         for step in tqdm(range(1, steps + 1), desc=desc, leave=False, disable=disable):
-            ahead.go_to(step)
+            given[:] = draws.at(step)
             take_step()
             if step % every == 0 or step == steps:
                 found = validate()
@@ -83,43 +79,3 @@ def fit(network, loss, draw, look_up, validate, steps, rate=1e-3, progress=None,
                     best, kept = found, flat.values.copy()
     flat.values[...] = kept
     return best
-
-
-def _say(note):
-    print(note, file=sys.stderr)  # where --json speaks to nobody
-
-
-class Ahead:
-    """What each step needs from the host: row numbers, and a few further numbers.
-
-    A GPU gets those of AT_ONCE steps in one transfer, and finds each step's own in the same two
-    arrays, rows and numbers, as a recorded step must.
-
-    draw, numbers: functions of the step; steps: the last one.
-    """
-
-    def __init__(self, draw, numbers, steps, xp):
-        self.draw, self.of_step, self.steps, self.xp = draw, numbers, steps, xp
-        self.first = self.end = 0  # the steps whose numbers have been moved
-        self.rows = self.numbers = None
-
-    def go_to(self, step):
-        """Have the numbers of a step in place."""
-        if self.xp is np:
-            self.rows, self.numbers = self.draw(step), self.of_step(step)
-            return
-        if not self.first <= step < self.end:
-            self._move(step)
-        k = step - self.first
-        if self.rows is None:
-            self.rows, self.numbers = (self.moved[name][k].copy() for name in ("rows", "numbers"))
-        self.rows[...], self.numbers[...] = self.moved["rows"][k], self.moved["numbers"][k]
-
-    def _move(self, step):
-        self.first, self.end = step, min(step + AT_ONCE, self.steps + 1)
-        coming = range(self.first, self.end)
-        self.moved = to_device(
-            self.xp,
-            rows=np.stack([self.draw(n) for n in coming]),
-            numbers=np.array([self.of_step(n) for n in coming], np.float32),
-        )

@@ -1,15 +1,15 @@
-"""The eighth model's loss: predict each unit from those before it, and find it among a batch.
+"""The contrastive model's loss: predict each unit from those before it, and find it in the batch.
 
 The paper's models compare five candidates at temperature 1, which leaves little to learn once the
 loss nears its floor. Here a batch is made of excerpts, several of each piece in one key. A linear
-map predicts each of their later units from the seven before it, and the prediction must be nearer
-to the unit that comes than to any other of the batch: other pieces, and other places of the same
-piece, which are the hard ones. What the embedding learns is what can be foreseen, and what tells
-one moment of a piece from another; no decoder is needed.
+map predicts each of their later units from the seven before it, and InfoNCE asks that the
+prediction is nearer to the unit that comes than to any other of the batch: those of other pieces,
+and the hard negatives, other units of the same piece. The embedding learns what can be foreseen,
+and what tells one moment of a piece from another. No decoder is needed.
 """
 
 from tinyembed.backends.arrays import array_module
-from tinyembed.layers.cosine import ContrastiveLoss
+from tinyembed.layers.contrastive_loss import ContrastiveLoss
 from tinyembed.layers.dense import Dense
 from tinyembed.layers.layer import Layer
 
@@ -19,10 +19,10 @@ START = 0.01  # of the first weights, so that a new predictor repeats the last u
 
 
 class ExcerptContrast(Layer):
-    """Among the embeddings of excerpts, find what comes next: (N, D) -> a loss.
+    """InfoNCE among the embeddings of excerpts: find what comes next, (N, D) -> a loss.
 
     length: L, units in an excerpt, which stand one after the other in a batch, each four beats
-    after the one before; size: D, of an embedding; temperature: of the comparison.
+    after the one before; size: D, of an embedding; temperature: of the loss.
     """
 
     def __init__(self, length, size, temperature, rng):
@@ -37,9 +37,8 @@ class ExcerptContrast(Layer):
         candidates: (N, K) integers, the units that each may be compared with; None for all.
         Returns the loss, a 0-d array, and a cache.
         """
-        excerpts = h.reshape(-1, self.length, h.shape[1])  # (E, L, D)
-        windows = [excerpts[:, j - GIVEN : j] for j in range(GIVEN, self.length)]  # (E, 7, D) each
-        given = array_module(h).stack(windows, axis=1)  # (E, L - 7, 7, D)
+        xp, excerpts = array_module(h), h.reshape(-1, self.length, h.shape[1])  # (E, L, D)
+        given = excerpts[:, windows(xp, self.length)]  # (E, L - 7, 7, D)
         change, cache = self.predict.forward(given.reshape(-1, GIVEN * h.shape[1]), training)
         last = given[:, :, -1].reshape(change.shape)  # (M, D), M = E (L - 7)
         right, hidden = self._compared(beat, candidates)
@@ -47,13 +46,13 @@ class ExcerptContrast(Layer):
         return loss, (h.shape, cache, loss_cache)
 
     def _compared(self, beat, candidates=None):
-        """Where each right answer stands, (M,), and which units are not compared, (M, N).
+        """The index of each right answer, (M,), and which units are not compared, (M, N).
 
         As in the test, a candidate shares no beat with the right answer or the seven before it.
         """
         xp = array_module(beat)
-        place = xp.arange(len(beat)).reshape(-1, self.length)  # (E, L)
-        right = place[:, GIVEN:].ravel()  # (M,)
+        index = xp.arange(len(beat)).reshape(-1, self.length)  # (E, L)
+        right = index[:, GIVEN:].ravel()  # (M,)
         target = beat.reshape(-1, self.length)[:, GIVEN:].reshape(-1, 1)  # (M, 1)
         first = target - GIVEN * BEATS
         hidden = (beat > first - BEATS) & (beat < target + BEATS)  # (M, N)
@@ -61,7 +60,7 @@ class ExcerptContrast(Layer):
             unseen = xp.ones(hidden.shape, bool)
             unseen[xp.arange(len(right))[:, None], candidates[right]] = False
             hidden = hidden | unseen
-        return right, hidden & (place.ravel() != right[:, None])
+        return right, hidden & (index.ravel() != right[:, None])
 
     def backward(self, cache):
         """dh: (N, D), through the predictions and through what they are compared with."""
@@ -74,3 +73,8 @@ class ExcerptContrast(Layer):
         for k in range(dgiven.shape[1]):
             dexcerpts[:, k : k + GIVEN] += dgiven[:, k]
         return dexcerpts.reshape(shape)
+
+
+def windows(xp, length):
+    """The indices of the seven units before each later one: (L - 7, 7)."""
+    return xp.arange(length - GIVEN)[:, None] + xp.arange(GIVEN)

@@ -1,11 +1,15 @@
-"""The encoder, the decoder tied to it, the paper's seven models and an eighth in one table."""
+"""One model whole: an encoder with what trains it, and the sum of its losses (section 4)."""
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
-from tinyembed.backends.arrays import array_module, on_gpu, to_host
+import numpy as np
+import numpy.typing as npt
+
+from tinyembed.backends.arrays import array_module, examples_at_once, to_host
 from tinyembed.errors import InputError
-from tinyembed.layers.cosine import CandidateCosineLoss
+from tinyembed.layers.candidate_loss import CandidateCosineLoss
 from tinyembed.layers.layer import Layer
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
 from tinyembed.models.contrastive import ExcerptContrast
@@ -17,7 +21,7 @@ class Model(Layer):
     """An encoder with what trains it: a decoder, a composer head, or both.
 
     name: a key of MODELS; width: a key of WIDTHS; composers: class names, which a model without a
-    head carries along unused; temperature: of the loss by comparison, None for the model's own;
+    head carries along unused; temperature: of the loss, None for the model's own;
     negatives: as in `ModelSpec`; intervals: the same, None for the model's own; rng: draws the
     first weights.
     Raises InputError for settings that no such model has.
@@ -75,9 +79,9 @@ class Model(Layer):
     def loss(self, batch, training=False):
         """The losses on a `Batch`, and a cache for `loss_backward`.
 
-        Returns {"reconstruction": equation 3, "prediction": contrast.py, "composer":
-        cross-entropy}, those that this model has, each a 0-d array; what is minimized is their sum
-        (section 4.4), the last one as long as it does not rest.
+        Returns {"reconstruction": equation 3, "prediction": InfoNCE (contrastive.py), "composer":
+        cross-entropy}, those that this model has, each a 0-d array. Their sum is minimized (section
+        4.4), the composer loss only while it is above its floor.
         """
         output, cache = self.forward(batch.input, training)
         losses, loss_caches = {}, {}
@@ -94,12 +98,12 @@ class Model(Layer):
             losses["composer"], loss_caches["composer"] = self.cross_entropy.forward(
                 output.logits, batch.composer
             )
-            guess = math.log(len(self.composers))
-            loss_caches["head awake"] = losses["composer"].real >= self.spec.head_rest * guess
+            floor = self.spec.composer_floor * math.log(len(self.composers))
+            loss_caches["above floor"] = losses["composer"].real >= floor
         return losses, (cache, loss_caches)
 
     def loss_backward(self, cache):
-        """Add the gradient of the sum of the losses, but for one at rest, to every parameter."""
+        """Add to the gradient of each parameter that of the sum of the losses."""
         cache, loss_caches = cache
         doutput = Output(None, None, None)
         if self.decoder:
@@ -108,31 +112,33 @@ class Model(Layer):
             doutput.embedding = self.contrast.backward(loss_caches["prediction"])
         if self.head:
             doutput.logits = self.cross_entropy.backward(loss_caches["composer"])
-            if self.spec.head_rest:  # the answer stays on the device: nobody waits for it
-                doutput.logits = doutput.logits * loss_caches["head awake"]
+            if self.spec.composer_floor:  # a product, not an if: no need to wait for the answer
+                doutput.logits = doutput.logits * loss_caches["above floor"]
         self.backward(doutput, cache)
 
-    def encode(self, rolls, batch_size=None):
+    def encode(
+        self, rolls: npt.NDArray[Any], batch_size: int | None = None
+    ) -> npt.NDArray[np.floating[Any]]:
         """The embeddings of units, in evaluation mode: (N, 60, 96) -> (N, 100).
 
-        batch_size: how many at once; by default what suits the machine, 1,000 on a GPU, 250 on a
-        CPU, whose caches hold what larger batches would send through memory. (At `paper` width
-        they would also need arrays that the system hands out anew each time; see memory.py.)
+        batch_size: how many at once; by default what suits the machine.
         """
         xp = array_module(rolls)
-        batch_size = batch_size or (1000 if on_gpu(rolls) else 250)
+        batch_size = batch_size or examples_at_once(rolls)
         parts = [
             self.encoder.forward(rolls[i : i + batch_size, ..., None])[0]
             for i in range(0, len(rolls), batch_size)
         ]
         return xp.concatenate(parts) if parts else xp.zeros((0, EMBEDDING), rolls.dtype)
 
-    def reconstruct(self, rolls, batch_size=1000):
+    def reconstruct(
+        self, rolls: npt.NDArray[Any], batch_size: int = 1000
+    ) -> npt.NDArray[np.floating[Any]]:
         """What the decoder makes of units, in evaluation mode: a roll, or rolls, of real numbers.
 
         rolls: (60, 96) or (N, 60, 96), where the model is; the result has the same shape. It is
         the unit itself for a denoising model, what may surround it for the others. The loss
-        compares directions, so only the order of its cells counts: `roll_to_midi` makes it heard.
+        compares directions, so only the order of its cells counts: `roll_to_midi` plays it.
         Raises InputError for another shape, and for a model without a decoder.
         """
         if self.decoder is None:

@@ -19,14 +19,14 @@ class ModelSpec:
     context:    offsets in units of four beats whose sum is the target: (0,) is the unit itself,
                 (1,) the next one, (-1, 1) both neighbours; () is no decoder at all
     head:       hidden widths between embedding and composers, () for none; None is no head
-    head_rest:  the share of log(composers), which is what guessing costs, below which a batch's
-                cross-entropy teaches no more: then it is pieces that are learned by heart
+    composer_floor: the share of log(composers), the loss of a uniform guess, below which a batch's
+                composer loss is no longer minimized: there the head overfits the training pieces
     excerpt:    units that stand together in a batch, each after the one before, for a model that
-                predicts the later from the earlier ones (contrast.py); 0 for single units
+                predicts the later from the earlier ones (contrastive.py); 0 for single units
     intervals:  features learned from counts of intervals (layers/intervals.py), beside those of the
                 convolutions; 0 for Figure 1's encoder, the only one that a decoder can be tied to
-    temperature, batch_size: what to use where nobody says otherwise
-    negatives:  others of the batch to compare each prediction with; None for all of them
+    temperature, batch_size: the defaults
+    negatives:  other units of the batch to compare each prediction with; None for all of them
     """
 
     title: str
@@ -34,7 +34,7 @@ class ModelSpec:
     corruption: str | None = None
     context: tuple = (0,)
     head: tuple | None = None
-    head_rest: float = 0.0
+    composer_floor: float = 0.0
     excerpt: int = 0
     intervals: int = 0
     temperature: float = 1.0
@@ -51,7 +51,7 @@ MODELS = {
     "composer": ModelSpec("Composer Discrimination", "4.3", context=(), head=()),
     "regularized": ModelSpec("Regularized", "4.4", context=(-1, 1), head=(HEAD_HIDDEN,)),
     "contrastive": ModelSpec(
-        "Contrastive", None, context=(), head=(HEAD_HIDDEN,), head_rest=0.6, excerpt=16,
+        "Contrastive", None, context=(), head=(HEAD_HIDDEN,), composer_floor=0.6, excerpt=16,
         intervals=64, temperature=0.1, batch_size=512,
     ),
 }  # fmt: skip
@@ -81,7 +81,7 @@ LAST_IMAGE = (2, 2)
 
 
 def check_intervals(name, intervals):
-    """Raises InputError where a model cannot learn from counts of intervals, but is to."""
+    """Raises InputError where a model with a decoder is asked to learn from counts of intervals."""
     if intervals and MODELS[name].context:
         without = ", ".join(n for n, spec in MODELS.items() if not spec.context)
         raise InputError(

@@ -1,6 +1,8 @@
 """Weight files: a model's parameters and buffers, and how to build the model that they fit."""
 
 import json
+import os
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +32,7 @@ def save_weights(path, model, matrices=np.float32, **about):
     save_arrays(path, state, compressed=matrices == np.float16, config=config)
 
 
-def load_weights(path):
+def load_weights(path: str | os.PathLike[str]) -> tuple[Model, dict[str, Any]]:
     """The trained `Model` of a weight file, on the CPU, and its config.
 
     Whatever type the arrays are stored in, the model holds float32.

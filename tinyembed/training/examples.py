@@ -10,6 +10,7 @@ import numpy as np
 
 from tinyembed.errors import InputError
 from tinyembed.music.corruption import CORRUPTIONS, draw
+from tinyembed.music.cutting import Cutter
 from tinyembed.music.duplicates import unique_units
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
 
@@ -48,8 +49,7 @@ class Batch:
 
     def to_device(self, xp):
         """The same batch in arrays of xp."""
-        moved = {name: None if v is None else xp.asarray(v) for name, v in vars(self).items()}
-        return replace(self, **moved)
+        return replace(self, **{k: v if v is None else xp.asarray(v) for k, v in vars(self).items()})
 
 
 @dataclass
@@ -94,6 +94,12 @@ class Examples:
     def __len__(self):
         """How many unique inputs there are."""
         return len(self.units)
+
+    batch_of = Batch  # what `make` returns, for those who cut rolls elsewhere
+
+    def cutter(self, xp):
+        """A `Cutter` of these examples' corpus, for arrays of xp."""
+        return Cutter(self.corpus, xp)
 
     def batch(self, step, size):
         """The batch of one training step: every unique input once a pass, in a new order each."""

@@ -3,7 +3,7 @@
 import math
 
 from tinyembed.backends.arrays import array_module
-from tinyembed.backends.formulas import in_place
+from tinyembed.backends.dispatch import operation
 
 
 class Flat:
@@ -51,22 +51,24 @@ class Adam:
         return learning_rate / m_correction, 1 / v_correction
 
     def update(self, rate, inverse_correction):
-        """One step with given factors, which may be 0-d arrays on the GPU, written there anew.
-
-        For a graph that is recorded once and then replayed, numbers would be the first step's.
-        """
-        betas = (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2, self.eps)
-        _move(self.flat.values, self.flat.grads, self.m, self.v, rate, inverse_correction, *betas)
+        """One step with given factors: numbers, or 0-d arrays that hold them when the step runs."""
+        betas = self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2
+        arrays = self.flat.values, self.flat.grads, self.m, self.v
+        adam_step(*arrays, rate, inverse_correction, *betas, self.eps)
 
 
-@in_place
-def _move(value, g, m, v, rate, inverse_correction, beta1, rest1, beta2, rest2, eps):
+@operation
+def adam_step(value, grad, m, v, rate, inverse_correction, beta1, rest1, beta2, rest2, eps):
+    """Move weights against their gradients, and set the gradients to zero, all in place.
+
+    rest1, rest2: 1 - beta1 and 1 - beta2.
+    """
     m *= beta1
-    m += g * rest1
+    m += grad * rest1
     v *= beta2
-    v += g * g * rest2
-    value -= m / (array_module(g).sqrt(v * inverse_correction) + eps) * rate
-    g[...] = 0
+    v += grad * grad * rest2
+    value -= m / (array_module(grad).sqrt(v * inverse_correction) + eps) * rate
+    grad[...] = 0
 
 
 def cosine_decay(step, steps, peak):

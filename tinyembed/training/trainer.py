@@ -11,14 +11,12 @@ from contextlib import contextmanager
 import numpy as np
 from tqdm import tqdm
 
-from tinyembed.backends.arrays import in_tf32, to_host
-from tinyembed.backends.cupy.batches import DeviceExamples, Feed
-from tinyembed.backends.cupy.graphs import Replayed, own_stream
-from tinyembed.backends.memory import room_for
+from tinyembed.backends.arrays import to_host
+from tinyembed.backends.engine import Engine
+from tinyembed.backends.memory import suggest_smaller
 from tinyembed.errors import InputError, WorkError
 from tinyembed.models.model import Model
 from tinyembed.models.weights import save_weights
-from tinyembed.music.cutting import Cutter
 from tinyembed.music.splits import validation_pieces
 from tinyembed.storage.files import load_arrays, save_arrays
 from tinyembed.training.examples import CANDIDATES, random_stream
@@ -27,7 +25,7 @@ from tinyembed.training.optimizers import Adam, Flat, cosine_decay
 from tinyembed.training.validation import Validation, validation_losses
 
 VALIDATIONS = 20  # over a whole run
-LOG_EVERY = 50  # steps; only then does a loss leave the device
+LOG_EVERY = 50  # steps
 CHECKPOINT_EVERY = 60.0  # seconds, beside one after each validation
 
 
@@ -46,13 +44,13 @@ class Trainer:
     """One model, its examples, and how far it has come.
 
     run: the `Run` to write to; config: its settings (model, width, examples, batch_size, seed,
-    learning_rate, temperature, negatives, intervals); corpus: a `Corpus`; xp: numpy or cupy;
-    graph: whether a GPU records its step and replays it (see graphs.py).
-    Raises WorkError where the memory does not suffice.
+    learning_rate, temperature, negatives, intervals); corpus: a `Corpus`; engine: what runs the
+    steps, an `Engine`.
+    Raises InputError where no piece holds an example, WorkError where the memory does not suffice.
     """
 
-    def __init__(self, run, config, corpus, xp, graph=True):
-        self.run, self.config, self.corpus, self.xp = run, config, corpus, xp
+    def __init__(self, run, config, corpus, engine=None):
+        self.run, self.config, self.corpus, self.engine = run, config, corpus, engine or Engine()
         seed = config["seed"]
         self.validation_pieces = validation_pieces(corpus, seed)
         self.pieces = np.setdiff1d(np.flatnonzero(~corpus.piece_is_test), self.validation_pieces)
@@ -72,23 +70,19 @@ class Trainer:
         )
         if len(self.examples) == 0:
             raise InputError(f"{len(self.pieces)} training pieces, none with an example to learn")
-        with self._room():
-            self.model.to_device(xp)
+        with self._advice():
+            self.model.to_device(self.engine.xp)
             self.optimizer = Adam(Flat(self.model.parameters()))
-            self.feed = None  # on a CPU each batch is made by itself
-            if xp is not np:
-                cutter = Cutter(corpus, xp)
-                self.examples = DeviceExamples(self.examples, cutter)
-                validation = DeviceExamples(validation, cutter)
-                size = config["batch_size"]
-                self.feed = Feed(self.examples, size, self._factors, self.steps)
-        self.validation = Validation(validation, seed)
-        self._run_step = Replayed(self._work, xp, wanted=graph)
+            self.batches = self.engine.batches(
+                self.examples, config["batch_size"], self._factors, self.steps
+            )
+        self.validation = Validation(validation, seed, self.engine)
+        self._run_step = self.engine.repeat(self._step)
         self.step = 0
         self.best_loss, self.best_step = math.inf, 0
         self.seconds = 0.0  # of training, over all the times the run was resumed
-        self._batch = self._now = None  # what the step under way is about
-        self._sums, self._summed = {}, 0  # losses that are still on the device, and of how many
+        self._batch = self._numbers = None  # of the step under way
+        self._sums, self._summed = {}, 0  # the losses of this many steps since the last log line
         self._stop = None  # the number of the signal that asked for it
 
     def train(self, progress=None):
@@ -112,7 +106,7 @@ class Trainer:
         )
         # What overflows shows in the loss, where it is checked; a warning would not help.
         quiet = np.errstate(all="ignore")
-        with bar, self._stopping_gently(), quiet, self._room(), own_stream(self.xp):
+        with bar, self._stopping_gently(), quiet, self._advice(), self.engine.running():
             while self.step < self.steps:
                 self.take_step()
                 bar.update(size)
@@ -135,24 +129,19 @@ class Trainer:
                     raise Interrupted(self.step, stops)
 
     def take_step(self):
-        """Forward, backward, Adam on one batch. Its losses stay on the device."""
-        if self.feed:
-            self._batch, self._now = self.feed.batch(self.step), self.feed.field("numbers")
-        else:
-            self._batch = self.examples.batch(self.step, self.config["batch_size"])
-            self._now = self._factors(self.step)
+        """Forward, backward and Adam on one batch."""
+        self._batch, self._numbers = self.batches.at(self.step)
         self._run_step()
         self.step += 1
         self.optimizer.t = self.step
         self._summed += 1
-        if self.feed and self.step < self.steps:  # while the GPU is still busy
-            self.feed.look_ahead(self.step)
+        self.batches.look_ahead(self.step)
 
-    def _work(self):
-        """What a GPU records: it finds the batch and Adam's factors where they always are."""
+    def _step(self):
+        """What the engine repeats: it finds the batch and Adam's factors in place."""
         losses, cache = self.model.loss(self._batch, training=True)
         self.model.loss_backward(cache)
-        self.optimizer.update(self._now[0], self._now[1])
+        self.optimizer.update(self._numbers[0], self._numbers[1])
         for name, loss in losses.items():
             if name not in self._sums:
                 self._sums[name] = loss * 0
@@ -162,12 +151,12 @@ class Trainer:
         rate = cosine_decay(step, self.steps, self.config["learning_rate"])
         return self.optimizer.factors(step + 1, rate)
 
-    def _room(self):
-        return room_for("--batch-size", self.config["batch_size"], CANDIDATES)
+    def _advice(self):
+        return suggest_smaller("--batch-size", self.config["batch_size"], CANDIDATES)
 
     def write_log(self, rate):
         """Log the mean losses since the last line; this is where they leave the device."""
-        sums = to_host(self.xp.stack(list(self._sums.values())))
+        sums = to_host(self.engine.xp.stack(list(self._sums.values())))
         losses = {
             name: float(total) / self._summed for name, total in zip(self._sums, sums, strict=True)
         }
@@ -182,14 +171,14 @@ class Trainer:
                 "loss": total,
                 **losses,
                 "examples_per_s": round(rate, 1),
-                **({"tf32": True} if in_tf32(self.xp) else {}),
+                **self.engine.about,
             }
         )
         return total
 
     def validate(self):
         """Measure the losses on the validation pieces; keep the weights if they are the best."""
-        losses = validation_losses(self.model, self.validation, self.xp)
+        losses = validation_losses(self.model, self.validation)
         total = self.checked(sum(losses.values()), "validation loss")
         if total < self.best_loss:
             self.best_loss, self.best_step = total, self.step
@@ -243,8 +232,8 @@ class Trainer:
         except (KeyError, ValueError):
             raise InputError(f"{self.run.checkpoint_file}: not a checkpoint of this run") from None
         self.model.load_state({name.removeprefix("model."): v for name, v in state.items()})
-        self.optimizer.m[...] = self.xp.asarray(adam_m)
-        self.optimizer.v[...] = self.xp.asarray(adam_v)
+        self.optimizer.m[...] = self.engine.xp.asarray(adam_m)
+        self.optimizer.v[...] = self.engine.xp.asarray(adam_v)
         self.step = self.optimizer.t = standing["step"]
         self.best_loss, self.best_step = standing["best_loss"], standing["best_step"]
         self.seconds = standing["seconds"]
