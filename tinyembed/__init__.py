@@ -1,18 +1,22 @@
 """Four beats of piano music become 100 numbers: deep autoencoders by hand, on NumPy or CuPy."""
 
+import os
 import signal
 import sys
 
 __version__ = "0.1.0"
 
-# A command (`python -m tinyembed.VERB`) spends its first half second importing. Until `command.run`
-# takes over, Ctrl-C ends it without a word; a program that imports tinyembed keeps its own ways.
-if any(word.startswith("tinyembed.") for word in sys.orig_argv[1:4]):
+# What Python was told to run: a module's name, where `-m` stands in sys.argv until the module is
+# found, or a script. What precedes it are Python's own options, what follows are its arguments.
+_started = "".join(sys.orig_argv[-len(sys.argv) :][:1]).removeprefix("-m")
+# A command spends its first half second importing. Until `cli.running.run` takes over, Ctrl-C ends
+# it without a message. A program that imports tinyembed keeps its own signal handlers.
+if sys.argv[0] != "-c" and os.path.basename(_started).partition(".")[0] == "tinyembed":
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-_HOMES = {
-    "load": "tinyembed.embedding.embed",
+_HOMES = {  # public name: the module that defines it, and its name there if that is another one
+    "load": "tinyembed.embedding.trained",
     "embed": "tinyembed.embedding.embed",
     "EmbeddingWarning": "tinyembed.embedding.embed",
     "Embedder": "tinyembed.embedding.transformer",
@@ -23,16 +27,56 @@ _HOMES = {
     "roll_to_midi": "tinyembed.music.roll",
     "to_midi": "tinyembed.music.roll",
     "load_weights": "tinyembed.models.weights",
+    "use_backend": "tinyembed.backends.choice:use",
 }
-__all__ = list(_HOMES)
+__all__ = [
+    "Corpus",
+    "Embedder",
+    "EmbeddingWarning",
+    "Index",
+    "embed",
+    "load",
+    "load_weights",
+    "onset_roll",
+    "read_midi",
+    "roll_to_midi",
+    "to_midi",
+    "use_backend",
+]
+
+# Type checkers take this for True, and know the public names from these imports.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tinyembed.backends.choice import use as use_backend
+    from tinyembed.embedding.embed import EmbeddingWarning, embed
+    from tinyembed.embedding.trained import load
+    from tinyembed.embedding.transformer import Embedder
+    from tinyembed.models.weights import load_weights
+    from tinyembed.music.corpus import Corpus
+    from tinyembed.music.midi import read_midi
+    from tinyembed.music.roll import onset_roll, roll_to_midi, to_midi
+    from tinyembed.neighbours.index import Index
+else:
+
+    def __getattr__(name):
+        """Import a public name when it is first used, so that `import tinyembed` costs nothing."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'tinyembed' has no attribute {name!r}")
+        import importlib
+
+        module, _, attribute = _HOMES[name].partition(":")
+        value = getattr(importlib.import_module(module), attribute or name)
+        globals()[name] = value
+        return value
 
 
-def __getattr__(name):
-    """Import a public name when it is first used, so that `import tinyembed` costs nothing."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tinyembed' has no attribute {name!r}")
-    import importlib
+def _former(name):
+    from tinyembed.backends import former
 
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+    return getattr(former, name)
+
+
+# A module that moved, still found by its former name. It is imported when it is first used.
+compiled = type(sys)("tinyembed.compiled")
+compiled.__getattr__ = _former
+sys.modules[compiled.__name__] = compiled
