@@ -1,4 +1,4 @@
-"""Made-up music for the tests: single MIDI files, and corpora that a model can learn from."""
+"""Synthetic music for the tests: single MIDI files, and corpora that a model can learn from."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ COMPOSERS = ("Adagio", "Bolero", "Canzona", "Dumka", "Etude", "Fugato")
 def midi_file(notes, ticks_per_beat=480, meter=(4, 4), before=()):
     """A `mido.MidiFile` of one track.
 
-    notes: (start, length, pitch) in ticks, or (start, length, pitch, channel); meter: of the
-    time signature, or None; before: messages to begin with.
+    notes: (start, length, pitch) in ticks, or (start, length, pitch, channel); meter: the time
+    signature, or None; before: the first messages of the track.
     """
     midi = mido.MidiFile(type=1, ticks_per_beat=ticks_per_beat)
     track = mido.MidiTrack(before)
@@ -43,19 +43,19 @@ def write_midi(path, notes, **options):
 
 
 def write_corpus(folder, composers=3, pieces=6, beats=24, seed=0):
-    """Write a folder of tonal pieces, all different, each composer with habits of its own.
+    """Write a folder of tonal pieces, all different, each composer with a style.
 
-    A piece has a melody that walks on a scale, and a bass with the chords below it. A composer's
-    habits are rhythms, a register, the size of steps and a pattern of accompaniment.
+    A piece has a melody that walks on a scale, and chords in the bass. A composer's style is a
+    choice of rhythms, a register, the size of steps and a pattern of accompaniment.
     Returns the folder; its files are COMPOSERS[c]/piece_00.mid and so on.
     """
     folder = Path(folder)
     for c in range(composers):
-        habits = np.random.default_rng([seed, c])
+        choice = np.random.default_rng([seed, c])
         style = {
-            "rhythms": [_RHYTHMS[i] for i in habits.permutation(len(_RHYTHMS))[:3]],
-            "register": 60 + int(habits.integers(-5, 12)),
-            "steps": habits.permutation([-3, -2, -1, 1, 2, 3])[:4],
+            "rhythms": [_RHYTHMS[i] for i in choice.permutation(len(_RHYTHMS))[:3]],
+            "register": 60 + int(choice.integers(-5, 12)),
+            "steps": choice.permutation([-3, -2, -1, 1, 2, 3])[:4],
             "bass": _BASSES[c % len(_BASSES)],
             "scale": _SCALES[c % len(_SCALES)],
         }
@@ -70,11 +70,11 @@ def write_corpus(folder, composers=3, pieces=6, beats=24, seed=0):
 _RHYTHMS = [(24,), (12, 12), (8, 8, 8), (6, 6, 12), (18, 6), (12, 6, 6)]  # one beat, in ticks
 _BASSES = [((0, 0),), ((0, 0), (12, 4)), ((0, 0), (8, 2), (16, 4))]  # (tick, steps up)
 _SCALES = [(0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)]
-_ROOTS = (0, 3, 4, 0, 5, 3, 4, 0)  # one bar each
+_ROOTS = (0, 3, 4, 0, 5, 3, 4, 0)  # one per bar
 
 
 def _piece(rng, style, beats):
-    """(tick, length, pitch) of one piece, 24 ticks a beat."""
+    """(tick, length, pitch) of one piece, 24 ticks per beat."""
     tonic, scale = int(rng.integers(-5, 7)), style["scale"]
 
     def pitch(degree):

@@ -1,4 +1,4 @@
-"""Folders of music: what is found, read, left out, split, cached and counted."""
+"""Folders of music: finding, reading, splitting, caching and counting."""
 
 import contextlib
 import json
@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from music import midi_file, write_corpus, write_midi
 
+from tinyembed import corpus as corpus_command
+from tinyembed.cli.running import exit_status
 from tinyembed.errors import InputError, MusicError, WorkError
 from tinyembed.music import corpus as corpus_module
 from tinyembed.music import reading
@@ -20,7 +22,7 @@ from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import Piece, read_midi
 from tinyembed.music.reading import find_pieces, read_pieces
 from tinyembed.music.roll import piece_rolls
-from tinyembed.music.sources import spelled
+from tinyembed.music.sources import as_typed
 from tinyembed.music.splits import read_splits, seeded_split, validation_pieces
 from tinyembed.storage import cache
 
@@ -41,9 +43,9 @@ def tree(folder, *names, notes=NOTES):
 # What is in a folder
 
 
-def test_one_subfolder_a_composer_at_any_depth(tmp_path):
+def test_one_subfolder_per_composer_at_any_depth(tmp_path):
     tree(tmp_path, "Bach/b.mid", "Bach/suites/one/a.MID", "Alkan/x.midi", "Alkan/y.Mid")
-    (tmp_path / "Alkan" / "notes.txt").write_text("no music")
+    (tmp_path / "Alkan" / "notes.txt").write_text("not music")
     (tmp_path / "Empty").mkdir()
     corpus = open_folder(tmp_path)
     assert corpus.names == ["Alkan/x.midi", "Alkan/y.Mid", "Bach/b.mid", "Bach/suites/one/a.MID"]
@@ -60,7 +62,7 @@ def test_a_flat_folder_is_one_class(tmp_path, monkeypatch):
     assert open_folder(".").composers == ["Liszt"]
 
 
-def test_files_beside_the_composers_are_left_out(tmp_path):
+def test_files_beside_the_composers_folders_are_left_out(tmp_path):
     tree(tmp_path, "Bach/a.mid", "stray.mid")
     assert open_folder(tmp_path).left_out == [("stray.mid", "not in a composer's folder")]
 
@@ -80,7 +82,7 @@ def test_hidden_files_links_and_pipes(tmp_path):
     assert left_out == [("Bach/broken.mid", why), ("Bach/pipe.mid", why)]
 
 
-def test_names_that_cannot_be_printed(tmp_path):
+def test_unprintable_names_are_escaped(tmp_path):
     tree(tmp_path, "Bach/a\nb.mid")
     write_midi(os.fsdecode(os.fsencode(tmp_path) + b"/Bach/\xff.mid"), NOTES)
     assert open_folder(tmp_path).names == ["Bach/\\udcff.mid", "Bach/a\\nb.mid"]
@@ -127,7 +129,7 @@ def strange_reader(path):
     if path == "die":
         os._exit(1)
     if path == "stop":
-        raise InputError("nothing will do")
+        raise InputError("impossible")
     if path == "slow":
         Path("started").touch()
         time.sleep(60)
@@ -142,44 +144,44 @@ def items_of(paths):
     return [("A", f"A/{path}", path) for path in paths]
 
 
+PATHS = [str(n) for n in range(20)] + ["bad1", "boom", "20", "signals"]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
-def test_reading_keeps_the_order_and_names_failures(workers):
-    paths = [str(n) for n in range(20)] + ["bad1", "boom", "20"]
-    pieces, left_out = read_pieces(items_of(paths), strange_reader, workers, progress=False)
+def test_reading_keeps_the_order_and_reports_failures(workers):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    pieces, left_out = read_pieces(items_of(PATHS), strange_reader, workers, progress=False)
     assert [name for _, name, _ in pieces] == [f"A/{n}" for n in range(21)]
     assert [piece.ticks.tolist() for _, _, piece in pieces] == [[n] for n in range(21)]
     boom = "unexpected ZeroDivisionError: no way"
-    assert left_out == [("A/bad1", "out of tune"), ("A/boom", boom)]
+    assert left_out[:2] == [("A/bad1", "out of tune"), ("A/boom", boom)]
+    # Workers block Ctrl-C, from before they start; this process does not.
+    (name, blocked), after = left_out[2], signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert name == "A/signals" and after == before
+    assert ("SIGINT" in blocked) == (workers > 1 or signal.SIGINT in before)
 
 
 def test_parallel_reading_equals_serial(piano_folder, capfd):
     items, _, _ = find_pieces(piano_folder)
-    assert len(items) > reading.FEW
+    assert len(items) > reading.SERIAL_FILES
     for serial, parallel in zip(
         read_pieces(items, read_midi, 1)[0], read_pieces(items, read_midi, 2)[0], strict=True
     ):
         assert serial[:2] == parallel[:2]
         np.testing.assert_array_equal(serial[2].ticks, parallel[2].ticks)
         np.testing.assert_array_equal(serial[2].pitches, parallel[2].pitches)
-    assert capfd.readouterr() == ("", "")  # no progress bar where nobody is watching
+    assert capfd.readouterr() == ("", "")  # no progress bar if the error stream is not a terminal
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_no_file_can_help_ends_the_reading(workers):
-    with pytest.raises(InputError, match="nothing will do"):
+def test_an_input_error_ends_the_reading(workers):
+    with pytest.raises(InputError, match="impossible"):
         read_pieces(items_of(["stop"] + ["1"] * 20), strange_reader, workers, progress=False)
 
 
-def test_a_process_that_dies_is_an_error_and_no_hang():
+def test_a_process_that_dies_is_an_error_not_a_hang():
     with pytest.raises(WorkError, match="died"):
         read_pieces(items_of(["die"] + ["1"] * 20), strange_reader, 2, progress=False)
-
-
-def test_workers_never_see_ctrl_c_even_while_they_start():
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    _, left_out = read_pieces(items_of(["signals"] + ["1"] * 20), strange_reader, 2, False)
-    assert "SIGINT" in left_out[0][1]
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 def start(code, cwd, **options):
@@ -223,7 +225,7 @@ def test_ctrl_c_ends_all_processes_at_once(tmp_path):
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to parent and workers
     try:
-        out, err = process.communicate(timeout=30)  # waits for the workers too: they hold the pipes
+        out, err = process.communicate(timeout=30)  # and for the workers, which hold the pipes
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -247,7 +249,7 @@ def small():
     )
 
 
-def test_pieces_lie_end_to_end(small):
+def test_pieces_are_concatenated(small):
     assert small.piece_beats.tolist() == [0, 6, 10, 15]
     assert small.ticks.tolist() == [0, 30, 143, 149, 336, 337]
     assert small.beat_start.tolist() == [0, 1, 2, 2, 2, 2, 3, 4, 4, 4, 4, 4, 4, 4, 4, 6]
@@ -278,7 +280,7 @@ def test_neighbours_are_in_the_same_piece():
     assert corpus.has_neighbour(beats, 8).tolist() == [1, 0, 0, 0, 0, 1, 0, 0]
 
 
-def test_rolls_are_those_of_the_single_pieces(piano_folder):
+def test_rolls_equal_those_of_the_single_pieces(piano_folder):
     corpus = open_folder(piano_folder)
     items, _, _ = find_pieces(piano_folder)
     for p in (0, 7, 17):
@@ -295,7 +297,7 @@ def test_rolls_are_those_of_the_single_pieces(piano_folder):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """How many files were really read."""
+    """The number of files read, not cached, per call."""
     read = []
 
     def count_and_read(items, *rest):
@@ -319,14 +321,14 @@ def same(a, b):
         assert getattr(a, name).dtype == getattr(b, name).dtype
 
 
-def test_the_second_time_comes_from_the_cache(tmp_path, cache_here, counted):
+def test_the_second_reading_uses_the_cache(tmp_path, cache_here, counted):
     folder = write_corpus(tmp_path / "music", composers=2, pieces=2)
     (folder / "Adagio" / "bad.mid").write_bytes(b"bad")
     first, second = open_folder(folder), open_folder(folder)
     assert counted == [5]
     same(first, second)
     assert second.left_out == [("Adagio/bad.mid", "not a MIDI file")]
-    assert len(list(cache_here.iterdir())) == 1  # and nothing unfinished beside it
+    assert len(list(cache_here.iterdir())) == 1  # and no temporary file beside it
 
     (folder / "Adagio" / "bad.mid").unlink()
     assert open_folder(folder).left_out == []
@@ -335,7 +337,7 @@ def test_the_second_time_comes_from_the_cache(tmp_path, cache_here, counted):
     (folder / "Adagio" / "piece_00.mid").rename(folder / "Adagio" / "other.mid")
     assert "Adagio/other.mid" in open_folder(folder).names
     assert counted == [5, 4, 4, 4]
-    assert len(list(cache_here.iterdir())) == 1  # what is out of date is replaced
+    assert len(list(cache_here.iterdir())) == 1  # an outdated file is replaced
     open_folder(folder, any_meter=True)
     assert counted == [5, 4, 4, 4, 4]
     open_folder(folder, cache=False)
@@ -350,7 +352,7 @@ def test_the_split_is_not_cached(tmp_path, cache_here, counted):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "other", "pickle"])
-def test_a_damaged_cache_is_made_again(tmp_path, cache_here, counted, damage):
+def test_a_damaged_cache_is_replaced(tmp_path, cache_here, counted, damage):
     folder = write_corpus(tmp_path / "music", composers=1, pieces=2)
     first = open_folder(folder)
     (file,) = cache_here.iterdir()
@@ -374,7 +376,7 @@ def test_a_damaged_cache_is_made_again(tmp_path, cache_here, counted, damage):
     assert counted == [2, 2]
 
 
-def test_an_unwritable_cache_stops_nobody(tmp_path, monkeypatch, counted):
+def test_an_unwritable_cache_is_only_reported(tmp_path, monkeypatch, counted):
     folder = write_corpus(tmp_path / "music", composers=1, pieces=2)
     (tmp_path / "file").write_text("where the cache's folder should be")
     monkeypatch.setenv("TINYEMBED_CACHE", str(tmp_path / "file"))
@@ -384,10 +386,10 @@ def test_an_unwritable_cache_stops_nobody(tmp_path, monkeypatch, counted):
     assert counted == [2, 2]
 
 
-def test_what_could_not_be_opened_is_tried_again(tmp_path, cache_here, counted, monkeypatch):
+def test_unopened_files_are_not_cached(tmp_path, cache_here, counted, monkeypatch):
     folder = write_corpus(tmp_path / "music", composers=1, pieces=2)
 
-    def locked(path):
+    def locked(path, any_meter):
         raise MusicError("cannot be read: Permission denied") if "00" in path else MusicError("x")
 
     monkeypatch.setattr(corpus_module, "read_midi", locked)
@@ -396,17 +398,17 @@ def test_what_could_not_be_opened_is_tried_again(tmp_path, cache_here, counted, 
     assert not cache_here.exists()
 
 
-def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_partial_file(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    place = tmp_path / "a.npz"
-    assert cache.save(place, "key", {"x": np.arange(3)}) is None
+    path = tmp_path / "a.npz"
+    assert cache.save(path, "key", {"x": np.arange(3)}) is None
     monkeypatch.setattr(np, "savez", full)
-    assert "No space left" in cache.save(place, "key", {"x": np.arange(4)})
+    assert "No space left" in cache.save(path, "key", {"x": np.arange(4)})
     assert os.listdir(tmp_path) == ["a.npz"]
-    np.testing.assert_array_equal(cache.load(place, "key")["x"], [0, 1, 2])
-    assert cache.load(place, "another key") is None
+    np.testing.assert_array_equal(cache.load(path, "key")["x"], [0, 1, 2])
+    assert cache.load(path, "another key") is None
 
 
 # Splits
@@ -433,14 +435,14 @@ def test_a_table_of_splits(tmp_path, place):
     assert "not in " + Path(place).name + ", so for training: B/1.mid" in notes
 
 
-def test_a_file_that_is_there_but_broken_is_not_counted_as_missing(tmp_path):
+def test_an_unusable_file_is_not_counted_as_missing(tmp_path):
     tree(tmp_path, "A/1.mid")
     (tmp_path / "A" / "2.mid").write_bytes(b"")
     write_splits(tmp_path / "splits.tsv", ("A", "1.mid", "train"), ("A", "2.mid", "test"))
     assert not any("not there" in note for note in open_folder(tmp_path).notes)
 
 
-def test_a_flat_folder_is_named_in_splits_by_its_name(tmp_path):
+def test_splits_name_a_flat_folder_by_its_own_name(tmp_path):
     folder = tree(tmp_path / "Liszt", "a.mid", "b.mid")
     write_splits(folder / "splits.tsv", ("Liszt", "b.mid", "test"))
     assert held_out(open_folder(folder)) == ["Liszt/b.mid"]
@@ -449,7 +451,7 @@ def test_a_flat_folder_is_named_in_splits_by_its_name(tmp_path):
 @pytest.mark.parametrize(
     "text", ["something\telse\n1\t2\n", "composer\tfile\tsplit\nZ\tz.mid\tx\n"]
 )
-def test_a_table_beside_the_folder_about_something_else(tmp_path, text):
+def test_an_unrelated_table_beside_the_folder_is_ignored(tmp_path, text):
     folder = tree(tmp_path / "data", *(f"A/{i}.mid" for i in range(4)))
     (tmp_path / "splits.tsv").write_text(text)
     corpus = open_folder(folder)
@@ -490,7 +492,7 @@ def test_tables_as_editors_save_them(tmp_path):
         read_splits(tmp_path / "nowhere.tsv")
 
 
-def test_the_seeded_split_holds_whole_pieces_of_each_composer_out():
+def test_the_seeded_split_holds_out_pieces_of_each_composer():
     sizes = {"A": 1, "B": 3, "C": 4, "D": 15, "E": 23, "F": 61}
     composers = [c for c, n in sizes.items() for _ in range(n)]
     names = [f"{c}/{i}" for i, c in enumerate(composers)]
@@ -524,7 +526,7 @@ def test_validation_takes_a_tenth_spread_over_composers():
 @pytest.mark.parametrize(
     "sizes", [[2], [3], [1, 1], [1, 2], [1] * 30, [2] * 12, [2, 1, 2], [1, 1, 2]]
 )
-def test_validation_leaves_something_to_train_on(sizes):
+def test_validation_leaves_pieces_for_training(sizes):
     for seed in range(20):
         corpus = corpus_with(sizes)
         chosen = validation_pieces(corpus, seed)
@@ -534,7 +536,7 @@ def test_validation_leaves_something_to_train_on(sizes):
             assert left.min() > 0
 
 
-def test_one_piece_cannot_train_and_validate():
+def test_validation_needs_two_training_pieces():
     with pytest.raises(InputError, match="it takes two"):
         validation_pieces(corpus_with([1]))
 
@@ -542,13 +544,18 @@ def test_one_piece_cannot_train_and_validate():
 # The command
 
 
-def command(*arguments, cwd=ROOT):
-    process = start(["-m", "tinyembed.corpus", *map(str, arguments)], cwd)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
+@pytest.fixture
+def command(capsys):
+    """Runs the command in this process. Returns its exit status and what it printed."""
+
+    def run(*arguments):
+        status = exit_status(lambda: corpus_command.main([*map(str, arguments)]))
+        return status, *capsys.readouterr()
+
+    return run
 
 
-def test_the_command_prints_one_object(tmp_path):
+def test_the_command_prints_one_object(tmp_path, command):
     folder = write_corpus(tmp_path / "music", composers=2, pieces=5, beats=12)
     (folder / "Bolero" / "bad.mid").write_bytes(b"MThd")
     status, out, err = command(folder, "--json")
@@ -572,23 +579,25 @@ def test_the_command_prints_table_1(tmp_path):
     (folder / "Adagio" / "bad.mid").write_bytes(b"")
     off = [(7 + 480 * i, 100, 60) for i in range(200)]
     write_midi(folder / "Adagio" / "played.mid", off)
-    status, out, err = command("--data", folder, "--seed", 4)
-    assert (status, err) == (0, "")
+    words = ["-m", "tinyembed.corpus", "--data", str(folder), "--seed", "4"]
+    process = start(words, ROOT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
     rows = [line.split() for line in out.splitlines()]
     assert rows[1:4] == [["Adagio", "4", "2"], ["Bolero", "3", "2"], ["all", "7", "4"]]
     assert "Adagio/bad.mid: empty file" in out
     assert "0.0%  Adagio/played.mid" in out
     assert "warning" in out and "Performed MIDI" in out
     last = out.splitlines()[-1]
-    assert last == f"Next: python -m tinyembed.train --data '{spelled(folder)}' --seed 4"
+    assert last == f"Next: python -m tinyembed.train --data '{as_typed(folder)}' --seed 4"
 
 
-def test_score_true_music_gets_no_warning(piano_folder):
+def test_music_on_the_grid_gets_no_warning(piano_folder, command):
     status, out, _ = command(piano_folder)
     assert status == 0 and "warning" not in out and "100.0% of the onsets" in out
 
 
-def test_the_command_fails_with_one_line(tmp_path):
+def test_the_command_fails_with_one_line(tmp_path, command):
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "a.mid").write_bytes(b"x")
@@ -606,7 +615,7 @@ def test_the_command_fails_with_one_line(tmp_path):
 
 
 def test_the_real_corpus(shared_corpus, tmp_path, cache_here):
-    """A few composers of it, linked, with their splits.tsv beside them; and the time it takes."""
+    """A few of its composers, as links, with a splits.tsv beside them; and the cache's time."""
     folder = tmp_path / "piano"
     folder.mkdir()
     for composer in ("Ravel", "Borodin", "Galuppi"):

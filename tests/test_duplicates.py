@@ -1,4 +1,4 @@
-"""Unique units equal a brute-force count over packed rolls, whatever the hashes do."""
+"""Unique units equal a brute-force count over packed rolls, even if hashes collide."""
 
 import os
 
@@ -50,8 +50,8 @@ def corpus_of(*pieces):
     return Corpus.from_pieces(made)
 
 
-# Few pitches an octave or a semitone apart, few places in the beat: many rolls are equal, in one
-# key or across keys, and many notes fold into one cell.
+# A few pitches an octave or a semitone apart and a few ticks of the beat: many rolls are equal, in
+# one key or across keys, and many notes fold into one cell.
 few = st.tuples(st.sampled_from([0, 6, 12]), st.sampled_from([24, 36, 60, 61, 90, 96, 102, 108]))
 beats_of_notes = st.lists(st.lists(few, max_size=3), min_size=1, max_size=8)
 
@@ -83,7 +83,7 @@ def test_colliding_hashes_change_nothing(corpus, largest):
 
 
 def test_a_hash_is_the_sum_over_the_cells_of_a_roll():
-    """A wrong hash would cost no exactness, only time: so nothing else would notice it."""
+    """A wrong hash only costs time, so no other test would notice it."""
     notes = [(7 * i, 30 + 5 * i % 80) for i in range(40)] + [(200, 96), (200, 108)]
     corpus = corpus_of((notes, 13))
     table = np.random.default_rng(1).integers(2**64, size=(96, 60), dtype=np.uint64)
@@ -93,7 +93,7 @@ def test_a_hash_is_the_sum_over_the_cells_of_a_roll():
         assert duplicates._unit_hashes(corpus, key, table).tolist() == expected.tolist()
 
 
-def test_comparing_in_pieces(monkeypatch):
+def test_comparing_in_chunks(monkeypatch):
     monkeypatch.setattr(duplicates, "PAIRS_AT_ONCE", 3)
     notes = [(24 * beat, 60 + beat % 3) for beat in range(20)]
     table = np.random.default_rng(0).integers(2, size=(96, 60)).astype(np.uint64)
@@ -103,11 +103,11 @@ def test_comparing_in_pieces(monkeypatch):
 
 
 def test_counts_known_by_hand():
-    # One note a beat, always the same: all units of the piece are equal, one roll a key.
+    # One note per beat, always the same: all units of the piece are equal, one roll per key.
     one = corpus_of(([(24 * beat, 60) for beat in range(10)], 10))
     assert len(unique_units(one, one.unit_beats())) == 12
     assert np.diff(unique_units(one, one.unit_beats()).group_start).tolist() == [7] * 12
-    # The same a semitone higher: eleven of its keys are there already.
+    # The same a semitone higher: eleven of its keys are already present.
     two = corpus_of(
         ([(24 * beat, 60) for beat in range(10)], 10), ([(24 * beat, 61) for beat in range(4)], 4)
     )
@@ -123,7 +123,7 @@ def test_silent_units_are_left_out():
     assert len(silent) == 0 and len(silent.occurrence_beat) == 0
 
 
-def test_only_the_beats_asked_for():
+def test_only_the_given_beats():
     corpus = corpus_of(([(24 * beat, 60) for beat in range(9)], 9), ([(0, 60), (95, 60)], 4))
     check(corpus, corpus.unit_beats([1]))
     check(corpus, np.array([5, 0, 3]))
@@ -145,8 +145,8 @@ def test_the_whole_corpus(shared_corpus, capsys):
     for split, pieces in (("train", ~corpus.piece_is_test), ("test", corpus.piece_is_test)):
         beats = corpus.unit_beats(pieces)
         beats = beats[corpus.has_onset(beats)]
-        # Equal rolls have equally many cells, so they can be counted bucket by bucket, and one
-        # bucket fits into memory.
+        # Equal rolls have equal numbers of cells, so they are counted in buckets that each fit into
+        # memory.
         n_buckets, n_unique = 16, 0
         n_cells = np.concatenate([[r.sum() for r in rolls] for _, rolls in chunks(corpus, beats)])
         for bucket in range(n_buckets):

@@ -1,4 +1,4 @@
-"""Corpora by name: real downloads from a server on 127.0.0.1 that does all that servers do."""
+"""Public corpora: real downloads from a server on 127.0.0.1 with all the faults of real servers."""
 
 import hashlib
 import io
@@ -27,33 +27,33 @@ from tinyembed.cli.running import exit_status
 from tinyembed.errors import InputError, WorkError
 from tinyembed.music import fetch, public_corpora
 from tinyembed.music.fetch import File, fetch_files, missing_files
-from tinyembed.music.sources import located, open_corpus, spelled
+from tinyembed.music.sources import as_absolute, as_typed, open_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
-PASSING = ("500", "503", "429", "cut", "drop", "wait")
+TRANSIENT = ("500", "503", "429", "cut", "drop", "wait")
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `contents`, path -> bytes; before that, what `troubles`, path -> list, has in store.
+    """Serves `contents`, path -> bytes, after the faults in `faults`, path -> list.
 
-    A trouble is a status, or a word of `Handler`. asked: the paths that were asked for, in order.
+    A fault is a status, or a word that `Handler` knows. requests: the requested paths, in order.
     """
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.contents, self.troubles, self.asked = {}, {}, []
-        self.go_on = threading.Event()  # ends every "wait"
+        self.contents, self.faults, self.requests = {}, {}, []
+        self.resume = threading.Event()  # ends every "wait"
         self.address = f"http://127.0.0.1:{self.server_port}/"
 
     def handle_error(self, request, client_address):
-        """A client that was killed, or had enough, is no news."""
+        """Ignore clients that were killed or closed the connection."""
 
     def __enter__(self):
         threading.Thread(target=self.serve_forever, args=[0.01], daemon=True).start()
         return self
 
     def __exit__(self, *_):
-        self.go_on.set()
+        self.resume.set()
         self.shutdown()
         self.server_close()
 
@@ -66,22 +66,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = self.path.lstrip("/")
-        self.server.asked.append(path)
+        self.server.requests.append(path)
         body = self.server.contents.get(path)
-        troubles = self.server.troubles.get(path)
-        trouble = troubles.pop(0) if troubles else "404" if body is None else None
-        if trouble == "together":  # only two that come at the same time get through
+        faults = self.server.faults.get(path)
+        fault = faults.pop(0) if faults else "404" if body is None else None
+        if fault == "together":  # passes two requests only if they are simultaneous
             self.server.pair.wait(timeout=5)
-        if trouble == "drop":
+        if fault == "drop":
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
             return
-        if trouble and trouble.isdigit():
+        if fault and fault.isdigit():
             body = b"sorry"
-        if trouble == "wrong":
+        if fault == "wrong":
             body = body[::-1]
-        self.send_response(int(trouble) if trouble and trouble.isdigit() else 200)
-        if trouble == "endless":
+        self.send_response(int(fault) if fault and fault.isdigit() else 200)
+        if fault == "endless":
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             while True:
@@ -89,9 +89,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[: len(body) // 2])
-        if trouble == "wait":
-            self.server.go_on.wait()
-        if trouble == "cut":
+        if fault == "wait":
+            self.server.resume.wait()
+        if fault == "cut":
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
             return
@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def music_of(path):
-    """A MIDI file that no other path has."""
+    """The bytes of a MIDI file, different for each path."""
     seed = hashlib.sha256(path.encode()).digest()
     notes = [(480 * beat, 480, 40 + byte % 40) for beat, byte in enumerate(seed[:16])]
     file = io.BytesIO()
@@ -112,7 +112,7 @@ def file_of(path, content):
 
 
 def offer(server, *paths, below=""):
-    """Let the server have files of these paths. Returns what a table says of them."""
+    """Add files with these paths to the server. Returns their entries in a table."""
     contents = {path: music_of(path) for path in paths}
     server.contents |= {below + path: content for path, content in contents.items()}
     return [file_of(path, content) for path, content in contents.items()]
@@ -129,93 +129,96 @@ def server():
 
 
 @pytest.fixture
-def hasty(monkeypatch):
-    """Tries again at once, and does not wait long for an answer."""
-    monkeypatch.setattr(fetch, "PAUSES", (0, 0, 0))
+def impatient(monkeypatch):
+    """Retries at once, and with a short timeout."""
+    monkeypatch.setattr(fetch, "RETRY_DELAYS", (0, 0, 0))
     monkeypatch.setattr(fetch, "TIMEOUT", (5, 0.3))
 
 
-def never_again(monkeypatch):
-    """Whoever now tries a second time raises a TypeError."""
-    monkeypatch.setattr(fetch, "PAUSES", ("never",) * 3)
+def forbid_retries(monkeypatch):
+    """A second attempt raises a TypeError."""
+    monkeypatch.setattr(fetch, "RETRY_DELAYS", ("never",) * 3)
 
 
 # One download
 
 
-def test_all_arrive_whole_and_are_asked_for_once(server, tmp_path, capfd):
+def test_all_files_arrive_whole_and_are_requested_once(server, tmp_path, capfd):
     files = offer(server, *(f"Bach/{i}/midi_score.mid" for i in range(20)), "Bach/one.mid")
     assert missing_files(files, tmp_path) == files
     assert fetch_files(server.address, files, tmp_path) == 21
     for file in files:
         assert (tmp_path / file.path).read_bytes() == music_of(file.path)
-    assert Counter(server.asked) == Counter(file.path for file in files)
+    assert Counter(server.requests) == Counter(file.path for file in files)
     assert missing_files(files, tmp_path) == [] and left_over(tmp_path) == []
     assert fetch_files(server.address, files, tmp_path) == 0
-    assert len(server.asked) == 21
-    assert capfd.readouterr() == ("", "")  # no bar where nobody is watching, no line of pooch's
+    assert len(server.requests) == 21
+    assert capfd.readouterr() == ("", "")  # no progress bar, no line of pooch's
 
 
-def test_several_at_the_same_time(server, tmp_path, hasty, monkeypatch):
+def test_several_downloads_at_the_same_time(server, tmp_path, impatient, monkeypatch):
     monkeypatch.setattr(fetch, "TIMEOUT", (5, 20))
     files = offer(server, "a.mid", "b.mid")
     server.pair = threading.Barrier(2)
-    server.troubles = {file.path: ["together"] * 9 for file in files}
+    server.faults = {file.path: ["together"] * 9 for file in files}
     assert fetch_files(server.address, files, tmp_path) == 2
 
 
-@pytest.mark.parametrize("trouble", PASSING)
-def test_what_passes_is_tried_again(trouble, server, tmp_path, hasty):
+@pytest.mark.parametrize("fault", TRANSIENT)
+def test_transient_faults_are_retried(fault, server, tmp_path, impatient):
     files = offer(server, "a.mid", "b.mid")
-    server.troubles = {"a.mid": [trouble] * 3}
+    server.faults = {"a.mid": [fault] * 3}
     fetch_files(server.address, files, tmp_path)
     assert missing_files(files, tmp_path) == [] and left_over(tmp_path) == []
-    assert Counter(server.asked) == {"a.mid": 4, "b.mid": 1}
+    assert Counter(server.requests) == {"a.mid": 4, "b.mid": 1}
 
 
-@pytest.mark.parametrize("trouble", PASSING)
-def test_what_does_not_pass_ends_it(trouble, server, tmp_path, hasty):
+@pytest.mark.parametrize("fault", TRANSIENT)
+def test_persistent_faults_end_the_download(fault, server, tmp_path, impatient, monkeypatch):
+    if fault == "wait":
+        monkeypatch.setattr(fetch, "TIMEOUT", (5, 0.05))
     (file,) = offer(server, "Bach/a.mid")
-    server.troubles = {file.path: [trouble] * 9}
+    server.faults = {file.path: [fault] * 9}
     with pytest.raises(WorkError) as failure:
         fetch_files(server.address, [file], tmp_path, "asap")
     words = str(failure.value)
     assert words.startswith(f"asap: Bach/a.mid: {server.address}Bach/a.mid: ")
-    assert (trouble in words) if trouble.isdigit() else ("the connection fails (" in words)
-    assert "the same command goes on" in words and "\n" not in words
-    assert len(server.asked) == 4
+    assert (fault in words) if fault.isdigit() else ("the connection fails (" in words)
+    assert "run the same command again" in words and "\n" not in words
+    assert len(server.requests) == 4
     assert list((tmp_path / "Bach").iterdir()) == []
 
 
-def test_a_missing_file_is_not_asked_for_again(server, tmp_path, monkeypatch):
-    never_again(monkeypatch)
+def test_a_missing_file_is_requested_only_once(server, tmp_path, monkeypatch):
+    forbid_retries(monkeypatch)
     (file,) = offer(server, "a.mid")
     server.contents.clear()
     with pytest.raises(WorkError, match=r"a\.mid: http://.*/a\.mid: the server answers 404 Not F"):
         fetch_files(server.address, [file], tmp_path)
 
 
-@pytest.mark.parametrize("trouble", ["wrong", "endless"])
-def test_other_bytes_are_thrown_away(trouble, server, tmp_path, monkeypatch):
-    never_again(monkeypatch)
+@pytest.mark.parametrize("fault", ["wrong", "endless"])
+def test_wrong_content_is_discarded(fault, server, tmp_path, monkeypatch):
+    forbid_retries(monkeypatch)
     (file,) = offer(server, "Bach/a.mid")
-    server.troubles = {file.path: [trouble]}
+    server.faults = {file.path: [fault]}
     with pytest.raises(WorkError) as failure:
         fetch_files(server.address, [file], tmp_path, "asap")
-    assert f"asap: Bach/a.mid: {server.address}Bach/a.mid gives other bytes" in str(failure.value)
-    assert file.sha256[:16] in str(failure.value) and "\n" not in str(failure.value)
+    words = str(failure.value)
+    assert words.startswith(f"asap: Bach/a.mid: the content of {server.address}Bach/a.mid does not")
+    assert file.sha256[:16] in words and "\n" not in words
     assert list((tmp_path / "Bach").iterdir()) == []
 
 
-def test_nobody_waits_for_hundreds_of_failures(server, tmp_path, hasty):
+def test_the_first_failure_ends_the_download(server, tmp_path, impatient):
     files = offer(server, *(f"{i}.mid" for i in range(300)))
-    server.troubles = {file.path: ["500"] * 9 for file in files}
+    server.faults = {file.path: ["500"] * 9 for file in files}
     with pytest.raises(WorkError, match="500"):
         fetch_files(server.address, files, tmp_path)
     for thread in threading.enumerate():
         if thread.name == "fetch":
             thread.join()
-    assert len(server.asked) <= 8 * fetch.PARALLEL
+    assert len(server.requests) <= 8 * fetch.PARALLEL
 
 
 def closed_port():
@@ -223,26 +226,26 @@ def closed_port():
         return f"http://127.0.0.1:{server.getsockname()[1]}/"
 
 
-def test_no_connection_is_tried_once_and_names_the_way_out(tmp_path, monkeypatch):
-    never_again(monkeypatch)
+def test_without_a_connection_there_is_no_retry(tmp_path, monkeypatch):
+    forbid_retries(monkeypatch)
     address = closed_port()
     files = [file_of(f"{i}.mid", b"x") for i in range(50)]
     with pytest.raises(WorkError) as failure:
         fetch_files(address, files, tmp_path, "krueger")
     words = str(failure.value)
     assert words.startswith(f"krueger: no connection to {address[7:-1]} (")
-    assert "leave --data out" in words and "tinyembed[scores]" in words and "\n" not in words
+    assert "omit --data" in words and "tinyembed[scores]" in words and "\n" not in words
 
 
-def test_a_connection_lost_on_the_way_is_tried_again(server, tmp_path, hasty, monkeypatch):
-    """The server goes away after its first answers: that may pass, and the line says so."""
+def test_a_connection_lost_during_the_download_is_retried(server, tmp_path, impatient, monkeypatch):
+    """The server stops after its first answers. It may come back, as the message says."""
     files = offer(server, *(f"{i}.mid" for i in range(20)))
     monkeypatch.setattr(fetch, "PARALLEL", 1)
     send_response = Handler.send_response
 
     def last_answer(handler, status):
         send_response(handler, status)
-        if len(handler.server.asked) == 3:
+        if len(handler.server.requests) == 3:
             handler.server.socket.close()
             handler.close_connection = True
             handler.send_header("Connection", "close")
@@ -255,29 +258,29 @@ def test_a_connection_lost_on_the_way_is_tried_again(server, tmp_path, hasty, mo
 
     monkeypatch.setattr(Handler, "send_response", last_answer)
     monkeypatch.setattr(fetch._Download, "_receive", counted)
-    with pytest.raises(WorkError, match=r"no connection .* is kept") as failure:
+    with pytest.raises(WorkError, match=r"no connection .* are kept") as failure:
         fetch_files(server.address, files, tmp_path)
     assert "--data" not in str(failure.value)
     assert len(missing_files(files, tmp_path)) == 17
     assert tries == [server.address + f"{i}.mid" for i in (0, 1, 2, 3, 3, 3, 3)]
 
 
-def test_what_a_killed_process_left_is_swept_out(server, tmp_path):
+def test_stale_temporary_files_are_deleted(server, tmp_path):
     (file,) = offer(server, "Bach/a.mid")
     old, new = tmp_path / "Bach" / "tmpold", tmp_path / "Bach" / "tmpnew"
     old.parent.mkdir()
     old.write_bytes(b"MThd")
     new.write_bytes(b"MThd")
-    long_ago = time.time() - 2 * fetch.LEFT_BEHIND
+    long_ago = time.time() - 2 * fetch.STALE_AFTER
     os.utime(old, (long_ago, long_ago))
     fetch_files(server.address, [file], tmp_path)
-    assert left_over(tmp_path) == ["tmpnew"]  # somebody may be writing it
+    assert left_over(tmp_path) == ["tmpnew"]  # another process may be writing it
 
 
 def test_a_folder_that_cannot_be_written(server, tmp_path):
     (file,) = offer(server, "Bach/a.mid")
     (tmp_path / "Bach").write_text("in the way")
-    with pytest.raises(WorkError, match=r"exists; .*TINYEMBED_CACHE names another") as failure:
+    with pytest.raises(WorkError, match=r"exists; .*TINYEMBED_CACHE to use another") as failure:
         fetch_files(server.address, [file], tmp_path)
     assert str(tmp_path) in str(failure.value)
     (tmp_path / "Bach").unlink()
@@ -300,27 +303,27 @@ STATES = ("whole", "absent", "half", "foreign")
         max_size=8,
     )
 )
-def test_whatever_is_there_before_and_whatever_passes(before, tmp_path_factory):
+def test_any_files_before_and_any_transient_faults(before, tmp_path_factory):
     folder = tmp_path_factory.mktemp("any")
     with Server() as server, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fetch, "PAUSES", (0, 0, 0))
+        patch.setattr(fetch, "RETRY_DELAYS", (0, 0, 0))
         files = offer(server, *(f"{i % 3}/{i}.mid" for i in range(len(before))))
-        asked = Counter()
-        for file, (state, troubles) in zip(files, before, strict=True):
+        requested = Counter()
+        for file, (state, faults) in zip(files, before, strict=True):
             content = music_of(file.path)
             content = {"half": content[: len(content) // 2], "foreign": b"no"}.get(state, content)
             if state != "absent":
                 (folder / file.path).parent.mkdir(exist_ok=True)
                 (folder / file.path).write_bytes(content)
             if state != "whole":
-                server.troubles[file.path] = list(troubles)
-                asked[file.path] = 1 + len(troubles)
-        assert fetch_files(server.address, files, folder) == len(asked)
-        assert Counter(server.asked) == asked
+                server.faults[file.path] = list(faults)
+                requested[file.path] = 1 + len(faults)
+        assert fetch_files(server.address, files, folder) == len(requested)
+        assert Counter(server.requests) == requested
         assert missing_files(files, folder) == [] and left_over(folder) == []
 
 
-# The tables, and who is who
+# The tables and the names of composers
 
 
 def test_the_tables():
@@ -335,14 +338,14 @@ def test_the_tables():
         assert len(items) + len(left_out) == n
         assert len({name for _, name, _ in items}) == len(items)
         assert all(name.startswith(f"{composer}/") for composer, name, _ in items)
-        assert public_corpora.address_of(name).startswith("https://raw.githubusercontent.com/")
+        assert public_corpora.base_url_of(name).startswith("https://raw.githubusercontent.com/")
 
 
 def composers_of(name):
     return {composer for composer, _, _ in public_corpora.find_works(name, Path("/music"))[0]}
 
 
-def test_one_composer_has_one_name():
+def test_each_composer_has_one_name():
     assert not public_corpora.SPELLINGS.keys() & set(public_corpora.SPELLINGS.values())
     asap, krueger = composers_of("asap"), composers_of("krueger")
     assert {"Rachmaninov", "Schubert", "Balakirev"} <= asap & krueger
@@ -351,8 +354,8 @@ def test_one_composer_has_one_name():
     assert len(asap) == 16 and len(krueger) == 25
 
 
-def test_the_tables_know_the_real_files(shared_corpus):
-    """Of the pieces beside this repository, those from the two corpora, by their contents."""
+def test_the_tables_list_the_real_files(shared_corpus):
+    """The shared pieces that come from the two corpora, identified by their contents."""
     known = {}
     for name in public_corpora.CORPORA:
         folder = Path("/music")
@@ -370,11 +373,11 @@ def test_the_tables_know_the_real_files(shared_corpus):
         assert known[hashlib.sha256(content).hexdigest()] == (composer, len(content)), file
 
 
-# By name, everywhere
+# Corpora by name
 
 
 def tables(folder, **files):
-    """Write tables of our own in place of the real ones."""
+    """Write tables in place of the real ones."""
     folder.mkdir()
     for name, rows in files.items():
         lines = [f"{file.path}\t{file.sha256}\t{file.size}\n" for file in rows]
@@ -384,7 +387,7 @@ def tables(folder, **files):
 
 @pytest.fixture
 def home(server, tmp_path, monkeypatch):
-    """A cache, two small corpora on the server, and an empty folder to be in. Returns the last."""
+    """A cache, two corpora on the server, and an empty working directory, which is returned."""
     works = ("1/midi_score.mid", "2/midi_score.mid", "3/midi_score.mid", "4/midi_score.mid")
     asap = [f"{who}/Preludes/{work}" for who in ("Rachmaninoff", "Bach") for work in works]
     krueger = ["midis/Rachmaninoff/rac.mid", "midis/Tchaikovsky/ty.mid", "midis/Christmas/x.mid"]
@@ -416,7 +419,7 @@ def test_a_corpus_is_opened_by_name(home, server, tmp_path, capfd):
     splits = [open_corpus("asap", seed=seed).piece_is_test.tolist() for seed in range(6)]
     assert splits[3] == corpus.piece_is_test.tolist() and splits.count(splits[3]) < 6
     again = open_corpus("asap", seed=3)
-    assert (again.names, len(server.asked)) == (corpus.names, 8)
+    assert (again.names, len(server.requests)) == (corpus.names, 8)
     assert (again.ticks == corpus.ticks).all() and capfd.readouterr() == ("", "")
     other = open_corpus("krueger")
     assert other.names == ["Rachmaninov/rac.mid", "Tschaikovsky/ty.mid"]
@@ -430,7 +433,7 @@ def test_a_corpus_is_opened_by_name(home, server, tmp_path, capfd):
     ]
 
 
-def test_beats_that_are_no_quarters_stay_out_of_it(home, server):
+def test_pieces_in_other_meters_are_left_out(home, server):
     file = io.BytesIO()
     midi_file([(0, 480, 60)], meter=(6, 8)).save(file=file)
     server.contents["asap/Bach/jig.mid"] = file.getvalue()
@@ -442,26 +445,26 @@ def test_beats_that_are_no_quarters_stay_out_of_it(home, server):
     assert open_corpus("asap", any_meter=True).n_pieces == 9
 
 
-def test_a_damaged_download_is_mended(home, server):
+def test_a_damaged_file_is_downloaded_again(home, server):
     open_corpus("asap")
     damaged = public_corpora.folder_of("asap") / "Bach/Preludes/2/midi_score.mid"
     damaged.write_bytes(damaged.read_bytes()[:50])
-    server.asked.clear()
+    server.requests.clear()
     assert open_corpus("asap").left_out == []
-    assert server.asked == ["asap/Bach/Preludes/2/midi_score.mid"]
+    assert server.requests == ["asap/Bach/Preludes/2/midi_score.mid"]
 
 
 @pytest.mark.parametrize("mirror", ["ftp://127.0.0.1/", "music"])
-def test_a_mirror_that_is_no_address(mirror, home, monkeypatch):
+def test_an_invalid_mirror(mirror, home, monkeypatch):
     monkeypatch.setenv("TINYEMBED_MIRROR", mirror)
     with pytest.raises(InputError, match=f"TINYEMBED_MIRROR is '{mirror}'"):
         open_corpus("asap")
 
 
 @pytest.mark.parametrize(
-    "parser", [train.build_parser, reproduce.build_parser, corpus_command._parser]
+    "parser", [train.build_parser, reproduce.build_parser, corpus_command.build_parser]
 )
-def test_a_name_stays_a_name_and_a_folder_becomes_absolute(parser, home):
+def test_a_name_is_unchanged_and_a_folder_becomes_absolute(parser, home):
     for text, data in (
         ("asap", "asap"),
         ("krueger", "krueger"),
@@ -472,8 +475,8 @@ def test_a_name_stays_a_name_and_a_folder_becomes_absolute(parser, home):
     ):
         found = parser().parse_args(["--data", text]).data
         assert found == data
-        assert located(spelled(found)) == found  # what is printed can be typed
-    assert spelled(str(home / "asap")) == "./asap" and spelled(str(home / "music")) == "music"
+        assert as_absolute(as_typed(found)) == found  # what is printed can be typed again
+    assert as_typed(str(home / "asap")) == "./asap" and as_typed(str(home / "music")) == "music"
     with pytest.raises(InputError, match="an empty path"):
         parser().parse_args(["--data", ""])
 
@@ -481,55 +484,30 @@ def test_a_name_stays_a_name_and_a_folder_becomes_absolute(parser, home):
 def test_a_folder_called_asap(home, server, capsys):
     for name in ("a", "b"):
         write_midi(home / "asap" / "Alkan" / f"{name}.mid", [(0, 480, ord(name))])
-    assert open_corpus(located("./asap")).names == ["Alkan/a.mid", "Alkan/b.mid"]
+    assert open_corpus(as_absolute("./asap")).names == ["Alkan/a.mid", "Alkan/b.mid"]
     assert open_corpus(Path("asap")).n_pieces == 2
     assert corpus_command.main(["./asap"]) is None
     assert capsys.readouterr().out.endswith("Next: python -m tinyembed.train --data ./asap\n")
-    assert server.asked == []
-    assert open_corpus(located("asap")).composers == ["Bach", "Rachmaninov"]
+    assert server.requests == []
+    assert open_corpus(as_absolute("asap")).composers == ["Bach", "Rachmaninov"]
 
 
-# The commands, as a person runs them
-
-RUN = (
-    "import pathlib, runpy, sys\n"
-    "from tinyembed.music import public_corpora\n"
-    "public_corpora.TABLES = pathlib.Path(sys.argv.pop(1))\n"
-    "verb = sys.argv.pop(1)\n"
-    "runpy.run_module(f'tinyembed.{verb}', run_name='__main__', alter_sys=True)\n"
-)
+# The commands
 
 
-def start(verb, *arguments, **variables):
-    words = [sys.executable, "-c", RUN, public_corpora.TABLES, verb, *arguments]
-    return subprocess.Popen(
-        [str(word) for word in words],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"} | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # What a background shell starts ignores Ctrl-C; a person's command does not.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+@pytest.fixture
+def command(capfd):
+    """Runs a command in this process. Returns its exit status and what it printed."""
+
+    def run(verb, *arguments):
+        status = exit_status(lambda: verb.main([*map(str, arguments)]))
+        return status, *capfd.readouterr()
+
+    return run
 
 
-def command(verb, *arguments, **variables):
-    process = start(verb, *arguments, **variables)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
-
-
-def wait_for(what):
-    end = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-
-
-def test_fetch_lists_what_there_is(home, server, tmp_path):
-    shutil.rmtree(tmp_path / "here")
-    os.chdir(tmp_path)
-    status, out, err = command("corpus", "fetch")
+def test_fetch_lists_the_corpora(home, server, tmp_path, command):
+    status, out, err = command(corpus_command, "fetch")
     assert (status, err) == (0, "")
     for words in (
         "asap: 8 files, 0.0 MB, from https://github.com/fosfrancesco/asap-dataset",
@@ -540,98 +518,123 @@ def test_fetch_lists_what_there_is(home, server, tmp_path):
         "\nNext: python -m tinyembed.corpus fetch asap\n",
     ):
         assert words in out
-    assert server.asked == [] and not (tmp_path / "cache").exists()
+    assert server.requests == [] and not (tmp_path / "cache").exists()
 
 
-def test_fetch_and_count(home, server):
-    status, out, err = command("corpus", "fetch", "asap")
+def test_fetch_and_count(home, server, command, monkeypatch):
+    status, out, err = command(corpus_command, "fetch", "asap")
     assert status == 0 and err.count("\n") == 1 and "licence: CC BY-NC-SA 4.0" in err
     assert "  8 of 8 files are in " in out
     assert out.endswith("\nNext: python -m tinyembed.corpus asap\n")
-    assert len(server.asked) == 8
-    # Now everything is here: neither a server nor pooch is needed.
-    nowhere = {"TINYEMBED_MIRROR": closed_port()}
-    status, out, err = command("corpus", "fetch", "asap", "--json", **nowhere)
+    assert len(server.requests) == 8
+    # Now all files are here, and neither a server nor pooch is needed.
+    monkeypatch.setenv("TINYEMBED_MIRROR", closed_port())
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    status, out, err = command(corpus_command, "fetch", "asap", "--json")
     assert (status, err) == (0, "")
     found = json.loads(out)
     assert (found["files"], found["files_here"]) == (8, 8)
     assert found["licence"] == "CC BY-NC-SA 4.0" and os.path.isdir(found["folder"])
-    status, out, err = command("corpus", "asap", **nowhere)
+    status, out, err = command(corpus_command, "asap")
     assert (status, err) == (0, "")
     assert "\nRachmaninov  " in out
     assert out.endswith("\nNext: python -m tinyembed.train --data asap\n")
 
 
-def test_a_run_by_name_goes_on_in_another_folder(home, server, tmp_path):
+def test_a_run_by_name_resumes_in_another_folder(home, tmp_path, command, monkeypatch):
+    monkeypatch.setenv("TINYEMBED_BACKEND", "cpu")  # the cache is empty: numba would compile
     out = tmp_path / "run"
     options = ("--examples", "40", "--batch-size", "10", "--json")
-    status, _, err = command("train", "--data", "asap", "--out", out, *options)
+    status, _, err = command(train, "--data", "asap", "--out", out, *options)
     assert status == 0 and err.count("\n") == 1 and "licence" in err
     assert json.loads((out / "config.json").read_text())["data"] == "asap"
-    (tmp_path / "elsewhere" / "asap").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "asap").mkdir(parents=True)  # a folder called like the corpus
     os.chdir(tmp_path / "elsewhere")
-    status, again, err = command("train", "--resume", "--out", out, "--json")
+    status, again, err = command(train, "--resume", "--out", out, "--json")
     assert (status, err) == (0, "")
     assert json.loads(again)["examples"] == 40
 
 
-def test_without_a_network(home):
-    status, out, err = command("corpus", "asap", TINYEMBED_MIRROR=closed_port())
-    licence, line = err.splitlines()
-    assert (status, out) == (1, "") and "licence: CC BY-NC-SA 4.0" in licence  # before all else
+def test_without_a_network(home, command, monkeypatch):
+    monkeypatch.setenv("TINYEMBED_MIRROR", closed_port())
+    status, out, err = command(corpus_command, "asap")
+    licence, line = err.splitlines()  # the licence is printed first
+    assert (status, out) == (1, "") and "licence: CC BY-NC-SA 4.0" in licence
     assert line.startswith("tinyembed: asap: no connection to 127.0.0.1:")
-    assert "leave --data out" in line
+    assert "omit --data" in line
 
 
-def test_without_pooch(home, server):
-    code = "import sys; sys.modules['pooch'] = None\n" + RUN
-    words = [sys.executable, "-c", code, str(public_corpora.TABLES), "corpus", "fetch", "asap"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert 'pip install "tinyembed[corpora]"' in done.stderr and server.asked == []
-    public_corpora.fetch_corpus("asap")
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_without_pooch(home, server, command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    status, out, err = command(corpus_command, "fetch", "asap")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert 'pip install "tinyembed[corpora]"' in err and server.requests == []
 
 
-def test_wrong_use(home, capsys):
-    for words, complaint in (
+def test_wrong_use(home, command):
+    for words, message in (
         (["fetch", "asapp"], "choose from 'asap', 'krueger'"),
         (["fetch", "asap", "--colour"], "--colour"),
         (["asap", "--data", "krueger"], "given twice"),
         (["./fetch"], "fetch: no such folder"),
     ):
-        assert exit_status(lambda words=words: corpus_command.main(words)) == 2
-        out, err = capsys.readouterr()
-        assert out == "" and err.count("\n") == 1 and complaint in err
+        status, out, err = command(corpus_command, *words)
+        assert (status, out, err.count("\n")) == (2, "", 1) and message in err
+
+
+RUN = (
+    "import pathlib, runpy, sys\n"
+    "from tinyembed.music import public_corpora\n"
+    "public_corpora.TABLES = pathlib.Path(sys.argv.pop(1))\n"
+    "runpy.run_module('tinyembed.corpus', run_name='__main__', alter_sys=True)\n"
+)
+
+
+def start_fetch():
+    """Start `python -m tinyembed.corpus fetch asap` with the tables of this process."""
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, str(public_corpora.TABLES), "fetch", "asap"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Processes started by a background shell ignore Ctrl-C, but a user's command does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def wait_until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "timeout"
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_killed_half_way_it_asks_for_no_file_twice(number, home, server, tmp_path):
+def test_after_a_kill_no_file_is_requested_twice(number, home, server, command):
     paths = [f"Bach/{i}/midi_score.mid" for i in range(30)]
     files = offer(server, *paths, below="asap/")
     shutil.rmtree(public_corpora.TABLES)
     tables(public_corpora.TABLES, asap=files)
-    held = {f"asap/{path}" for path in paths[12:]}  # half of each is sent, and then no more
-    server.troubles = {path: ["wait"] for path in held}
+    held = {f"asap/{path}" for path in paths[12:]}  # the server sends half of each and waits
+    server.faults = {path: ["wait"] for path in held}
     folder = public_corpora.folder_of("asap")
-    running = start("corpus", "fetch", "asap")
-    wait_for(lambda: len(held & set(server.asked)) == fetch.PARALLEL)
-    wait_for(lambda: len(missing_files(files, folder)) == 18)
+    running = start_fetch()
+    wait_until(lambda: len(held & set(server.requests)) == fetch.PARALLEL)
+    wait_until(lambda: len(missing_files(files, folder)) == 18)
     running.send_signal(number)
-    out, err = running.communicate(timeout=15)  # less than a thread would wait for an answer
+    out, err = running.communicate(timeout=15)  # less than the timeout of a thread
     assert out == "" and "Traceback" not in err
     if number == signal.SIGINT:
         assert running.returncode == 130
-        assert err.splitlines()[1].startswith("tinyembed: interrupted; what has arrived is kept")
+        assert err.splitlines()[1].startswith("tinyembed: interrupted; files that have arrived are")
     finished = [path for path in paths if (folder / path).exists()]
     assert finished == paths[:12]
     for path in finished:
         assert (folder / path).read_bytes() == music_of(path)
-    server.go_on.set()
-    server.asked.clear()
-    status, out, err = command("corpus", "fetch", "asap")
+    server.resume.set()
+    server.requests.clear()
+    status, out, _ = command(corpus_command, "fetch", "asap")
     assert status == 0 and "30 of 30" in out
-    assert sorted(server.asked) == sorted(held)
+    assert sorted(server.requests) == sorted(held)
     assert missing_files(files, folder) == []

@@ -1,4 +1,4 @@
-"""Reading MIDI: which notes count, where they land on the grid, and what is refused."""
+"""Reading MIDI: which notes count, where they lie on the grid, and which files are rejected."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ def onsets(piece):
 
 
 def test_onsets_are_rounded_half_up():
-    # 480 ticks a beat: 20 make one of ours, so 10 is the half that goes up and 9 goes down.
+    # 480 ticks per beat: 20 make one of ours, so 10 rounds up and 9 rounds down.
     notes = [(0, 480, 60), (9, 480, 61), (10, 480, 62), (30, 480, 63), (49, 480, 64)]
     piece = read_midi(midi_file(notes))
     assert onsets(piece) == [(0, 60), (0, 61), (1, 62), (2, 63), (2, 64)]
@@ -35,19 +35,19 @@ def test_onsets_are_rounded_half_up():
     assert (piece.ticks.dtype, piece.pitches.dtype) == (np.int32, np.uint8)
 
 
-def test_a_coarse_resolution():
+def test_coarse_resolution():
     assert onsets(read_midi(midi_file([(1, 2, 60), (2, 4, 61)], ticks_per_beat=5))) == [
         (5, 60),  # 4.8
         (10, 61),  # 9.6
     ]
 
 
-def test_onsets_in_one_cell_are_one():
+def test_onsets_in_one_cell_count_once():
     piece = read_midi(midi_file([(0, 100, 60), (3, 400, 60), (200, 400, 60)]))
     assert onsets(piece) == [(0, 60), (10, 60)]
 
 
-def test_length_is_up_to_the_last_release_in_whole_beats():
+def test_length_is_the_last_release_in_whole_beats():
     assert read_midi(midi_file([(0, 480, 60)])).n_beats == 1
     assert read_midi(midi_file([(0, 481, 60)])).n_beats == 2
     silence_at_the_end = midi_file([(0, 480, 60)])
@@ -62,7 +62,7 @@ def test_an_onset_that_rounds_past_the_last_beat_is_dropped():
     assert (onsets(piece), piece.n_beats) == ([(0, 60)], 1)
 
 
-def test_drums_do_not_count():
+def test_drums_are_ignored():
     drums = (5000, 480, 36, 9)
     piece = read_midi(midi_file([(0, 480, 60), (0, 480, 64, 8), (0, 480, 65, 10), drums]))
     assert onsets(piece) == [(0, 60), (0, 64), (0, 65)]
@@ -87,7 +87,7 @@ def test_all_tracks_count_and_start_together():
 
 @pytest.mark.parametrize("track", [0, 1])
 @pytest.mark.parametrize("denominator", [1, 2, 8, 16])
-def test_another_denominator_in_any_track_is_refused(track, denominator):
+def test_another_denominator_in_any_track_is_rejected(track, denominator):
     midi = midi_file([(0, 480, 60)], meter=(3, 4))
     midi.tracks += midi_file([(0, 480, 64)], meter=None).tracks
     late = mido.MetaMessage("time_signature", numerator=3, denominator=denominator, time=99)
@@ -97,15 +97,15 @@ def test_another_denominator_in_any_track_is_refused(track, denominator):
     assert len(read_midi(midi, any_meter=True).ticks) == 2
 
 
-def test_no_time_signature_is_fine():
+def test_time_signature_is_optional():
     assert len(read_midi(midi_file([(0, 480, 60)], meter=None)).ticks) == 1
 
 
-def header(kind=1, tracks=1, division=480):
+def header(midi_format=1, tracks=1, division=480):
     return (
         b"MThd"
         + (6).to_bytes(4, "big")
-        + b"".join(n.to_bytes(2, "big") for n in (kind, tracks, division))
+        + b"".join(n.to_bytes(2, "big") for n in (midi_format, tracks, division))
     )
 
 
@@ -117,25 +117,25 @@ def header(kind=1, tracks=1, division=480):
         (b"\x89PNG\r\n\x1a\n" * 9, "not a MIDI file"),
         (header(), "truncated"),
         (header(tracks=0), "no notes"),
-        (header(tracks=0, division=0), "zero ticks a beat"),
+        (header(tracks=0, division=0), "zero ticks per beat"),
         (header(tracks=0, division=0xE728), "SMPTE"),
-        (header(kind=2, tracks=0), "format 2"),
+        (header(midi_format=2, tracks=0), "format 2"),
         (saved(midi_file([])), "no notes"),
     ],
 )
-def test_what_is_no_music_says_why(data, reason):
+def test_a_rejected_file_gives_a_reason(data, reason):
     with pytest.raises(MusicError, match=reason):
         read_midi(data)
 
 
-def test_an_absurd_delta_time_is_refused_before_memory_is_taken():
+def test_an_absurd_delta_time_is_rejected_before_memory_is_allocated():
     with pytest.raises(MusicError, match="absurdly long"):
         read_midi(midi_file([(0, 2**28 - 1, 60)], ticks_per_beat=24))
     longest = midi_file([(0, LONGEST_PIECE * 24, 60)], ticks_per_beat=24)
     assert read_midi(longest).n_beats == LONGEST_PIECE
 
 
-def test_every_kind_of_source(tmp_path):
+def test_all_types_of_source(tmp_path):
     path = write_midi(tmp_path / "a.mid", [(0, 480, 60), (480, 480, 72)])
     expected = [(0, 60), (24, 72)]
     with open(path, "rb") as file:
@@ -144,7 +144,7 @@ def test_every_kind_of_source(tmp_path):
             assert onsets(read_midi(source)) == expected
 
 
-def test_a_missing_file_is_a_reason_too(tmp_path):
+def test_a_missing_file_gives_a_reason(tmp_path):
     with pytest.raises(MusicError, match="cannot be read"):
         read_midi(tmp_path / "nowhere.mid")
 
@@ -158,7 +158,7 @@ WHOLE = saved(
 @settings(max_examples=150, deadline=None)
 @example(0)
 @example(14)
-def test_a_file_cut_anywhere_is_a_piece_or_a_reason(cut):
+def test_a_file_truncated_anywhere_gives_a_piece_or_a_reason(cut):
     try:
         assert isinstance(read_midi(WHOLE[:cut]), Piece)
     except MusicError as error:
@@ -167,10 +167,10 @@ def test_a_file_cut_anywhere_is_a_piece_or_a_reason(cut):
 
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=5))
 @settings(max_examples=150, deadline=None)
-def test_damaged_bytes_are_a_piece_or_a_reason(changes):
+def test_damaged_bytes_give_a_piece_or_a_reason(changes):
     data = bytearray(WHOLE)
-    for place, value in changes:
-        data[place] = value
+    for index, value in changes:
+        data[index] = value
     try:
         piece = read_midi(data)
         assert np.all(np.diff(piece.ticks) >= 0) and piece.ticks[-1] < 24 * piece.n_beats
@@ -188,14 +188,14 @@ note = st.tuples(
     resolution=st.sampled_from([5, 24, 96, 384, 480, 600, 10_080]),
 )
 @settings(max_examples=150, deadline=None)
-def test_equals_a_count_with_fractions(tracks, resolution):
+def test_equals_exact_arithmetic_with_fractions(tracks, resolution):
     midi = mido.MidiFile(type=1, ticks_per_beat=resolution)
     for notes in tracks:
         midi.tracks += midi_file(notes).tracks
-    heard = [n for notes in tracks for n in notes if n[3] != 9]
-    n_beats = max((math.ceil(Fraction(t + d, resolution)) for t, d, _, _ in heard), default=0)
+    pitched = [n for notes in tracks for n in notes if n[3] != 9]
+    n_beats = max((math.ceil(Fraction(t + d, resolution)) for t, d, _, _ in pitched), default=0)
     expected, on_grid = set(), []
-    for time, _, pitch, _ in heard:
+    for time, _, pitch, _ in pitched:
         exact = Fraction(24 * time, resolution)
         tick = math.floor(exact + Fraction(1, 2))
         on_grid.append(abs(exact - tick) <= Fraction(1, 20))
@@ -213,21 +213,21 @@ def test_equals_a_count_with_fractions(tracks, resolution):
 
 def test_odd_files(shared_corpus):
     odd = {path.name: path for path in (shared_corpus / "odd").iterdir()}
-    refused = {
+    rejected = {
         "krueger_59_timesigs_denoms_4_8_16_32.mid": "1/8, 1/16, 1/32",
         "miditok_empty.mid": "1/2",
         "synthetic_header_only.mid": "truncated",
         "synthetic_truncated_half.mid": "truncated",
     }
     for name, path in odd.items():
-        if name in refused:
-            with pytest.raises(MusicError, match=refused[name]):
+        if name in rejected:
+            with pytest.raises(MusicError, match=rejected[name]):
                 read_midi(path)
         else:
             assert len(read_midi(path).ticks) > 0
     jazz = odd["playmidi_jazz_drums_multi_instrument.mid"]
     drums = [m for t in mido.MidiFile(jazz).tracks for m in t if getattr(m, "channel", 0) == 9]
-    assert drums  # or the file would not be odd
+    assert drums  # otherwise the file would test nothing
 
 
 def test_real_pieces_against_their_manifest(shared_corpus):
@@ -237,8 +237,8 @@ def test_real_pieces_against_their_manifest(shared_corpus):
     assert len(chosen) >= 10
     for row in chosen:
         piece = read_midi(shared_corpus / "piano" / row["composer"] / row["file"])
-        # Their beats are measured to the end of the last note, with its fraction; their share on
-        # the grid forgives differences in most of the ways that ours does.
+        # The manifest measures beats to the end of the last note, with its fraction; its share of
+        # onsets on the grid has almost the same tolerance as ours.
         assert piece.n_beats == math.ceil(float(row["beats"])), row["file"]
         assert piece.on_grid == pytest.approx(float(row["share_of_onsets_on_grid"]), abs=0.06)
         assert len(piece.ticks) <= int(row["notes"])

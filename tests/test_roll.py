@@ -1,4 +1,4 @@
-"""Folding, units and rolls against the slowest code that could be right."""
+"""Folding, units and rolls, compared with simple, slow implementations."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_fold_into_the_nearest_octave(pitch, row):
     assert fold(np.array([pitch]))[0] == row
 
 
-def test_all_pitches_in_all_keys_fold_as_octave_steps_do():
+def test_folding_all_pitches_in_all_keys_equals_octave_steps():
     assert KEYS == (-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6)
     for key in KEYS:
         rows = fold(np.arange(128, dtype=np.uint8), key)
@@ -59,21 +59,21 @@ def test_all_pitches_in_all_keys_fold_as_octave_steps_do():
 
 
 def test_transposition_comes_before_folding():
-    # A fold first would leave note 96 an octave lower: 84 + 6 = 90, row 54.
+    # Folding first would put note 96 an octave lower: 84 + 6 = 90, row 54.
     assert fold(np.array([95]), 6)[0] == slow_fold(101) == 53
     assert fold(np.array([94]), 6)[0] == slow_fold(100) == 52
     assert fold(np.array([36]), -5)[0] == slow_fold(31) == 7
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=8))
-def test_ragged_is_ranges_end_to_end(ranges):
+def test_ragged_concatenates_ranges(ranges):
     first = np.array([f for f, _ in ranges], int)
     index, owner = ragged(first, first + np.array([n for _, n in ranges], int))
     assert index.tolist() == [i for f, n in ranges for i in range(f, f + n)]
     assert owner.tolist() == [k for k, (_, n) in enumerate(ranges) for _ in range(n)]
 
 
-def test_how_many_units():
+def test_number_of_units():
     assert n_units(np.arange(1, 8)).tolist() == [1, 1, 1, 1, 2, 3, 4]
 
 
@@ -100,7 +100,7 @@ def test_units_of_different_keys_in_any_order():
         np.testing.assert_array_equal(roll, slow_roll(notes, beat, key))
 
 
-def test_notes_that_fold_into_one_cell_are_one():
+def test_notes_that_fold_into_one_cell_count_once():
     assert piece_rolls(piece_of([(5, 95), (5, 107), (5, 119)], 4)).sum() == 1
 
 

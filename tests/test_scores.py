@@ -1,6 +1,6 @@
-"""Scores give the same pieces as the same music written as MIDI; the default corpus is there.
+"""Scores give the same pieces as the same music in MIDI files; the default corpus is complete.
 
-Most of this needs music21 (extra `scores`) and skips without it.
+Most of these tests need music21 (extra `scores`) and are skipped without it.
 """
 
 import os
@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from music import write_midi
 
+from tinyembed import corpus as corpus_command
+from tinyembed.cli.running import exit_status
 from tinyembed.errors import InputError, MusicError
 from tinyembed.music import default_corpus
 from tinyembed.music.corpus import Corpus
@@ -53,7 +56,7 @@ def assert_same(piece, notes):
 
 
 def note(pitch, duration, *tags, chord=False):
-    """A <note> of MusicXML; pitch: a MIDI note, or None for a rest; tags: more of its tags."""
+    """A <note> of MusicXML. pitch: a MIDI note, or None for a rest; tags: additional tags."""
     steps = ("C", "C+", "D", "D+", "E", "F", "F+", "G", "G+", "A", "A+", "B")
     what = "<rest/>"
     if pitch is not None:
@@ -73,7 +76,7 @@ def meter(beats=4, denominator=4):
 
 
 def musicxml(folder, *parts):
-    """Write a score. parts: each a list of measures, each the text inside <measure>."""
+    """Write a score. parts: lists of measures; a measure is the text inside <measure>."""
     listed = "".join(
         f'<score-part id="P{i}"><part-name>Part {i}</part-name></score-part>'
         for i in range(len(parts))
@@ -113,7 +116,7 @@ START, STOP = '<tie type="start"/>', '<tie type="stop"/>'
 @with_music21
 def test_a_tie_sounds_once(tmp_path):
     measures = [
-        # Of the chord, only the lower note is held over the bar line, and over the next.
+        # Of the chord, only the lower note is held over both bar lines.
         meter() + note(60, 4 * QUARTER, START) + note(64, 4 * QUARTER, chord=True),
         note(60, 4 * QUARTER, STOP, START) + note(64, 4 * QUARTER, chord=True),
         note(60, QUARTER, STOP) + note(60, QUARTER),
@@ -123,7 +126,7 @@ def test_a_tie_sounds_once(tmp_path):
 
 
 @with_music21
-def test_what_is_no_note(tmp_path):
+def test_symbols_grace_notes_and_drums_are_ignored(tmp_path):
     symbol = (
         "<harmony><root><root-step>G</root-step></root><kind>dominant</kind></harmony>"
         "<direction><direction-type><words>dolce</words></direction-type></direction>"
@@ -138,7 +141,7 @@ def test_what_is_no_note(tmp_path):
 
 
 @with_music21
-def test_transposing_instruments_sound_elsewhere(tmp_path):
+def test_transposing_instruments_are_read_at_sounding_pitch(tmp_path):
     clarinet = "<attributes><transpose><diatonic>-1</diatonic><chromatic>-2</chromatic></transpose>"
     measures = [meter() + clarinet + "</attributes>" + note(62, QUARTER), note(64, QUARTER)]
     flute = [meter() + note(72, QUARTER), note(74, QUARTER)]
@@ -161,17 +164,17 @@ def test_repeats_are_not_played_again(tmp_path):
     assert_same(read_score(path), [(0, 1920, 60), (1920, 1920, 62)])
 
 
-def metronome(unit, pace):
-    kind = f"<metronome><beat-unit>{unit}</beat-unit><per-minute>{pace}</per-minute></metronome>"
+def metronome(unit, bpm):
+    kind = f"<metronome><beat-unit>{unit}</beat-unit><per-minute>{bpm}</per-minute></metronome>"
     return f"<direction><direction-type>{kind}</direction-type></direction>"
 
 
 @with_music21
-def test_tempo_marks_say_when_beats_are_heard(tmp_path):
+def test_tempo_marks_determine_when_beats_are_heard(tmp_path):
     words = "<direction><direction-type><words>Presto</words></direction-type></direction>"
     measures = [
         meter() + '<sound tempo="75"/>' + note(60, 4 * QUARTER),
-        metronome("half", 50) + words + note(62, 4 * QUARTER),  # a word alone states no pace
+        metronome("half", 50) + words + note(62, 4 * QUARTER),  # a word alone states no tempo
         note(64, 4 * QUARTER),
     ]
     piece = read_score(musicxml(tmp_path, measures))
@@ -184,7 +187,7 @@ def test_tempo_marks_say_when_beats_are_heard(tmp_path):
     [
         ("tune.abc", "X:1\nM:4/4\nL:1/4\nQ:1/4=60\nK:C\nCDEF|\n", 3.0),
         ("tune.krn", "**kern\n*M4/4\n*MM90\n4c\n4d\n4e\n4f\n*-\n", 2.0),
-        ("slow.abc", "X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n", 1.5),  # 120 where nothing is said
+        ("slow.abc", "X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n", 1.5),  # the default, 120
     ],
 )
 def test_tempo_in_abc_and_kern(tmp_path, name, content, heard):
@@ -193,7 +196,7 @@ def test_tempo_in_abc_and_kern(tmp_path, name, content, heard):
 
 
 @with_music21
-def test_only_quarter_notes_may_be_counted(tmp_path):
+def test_only_quarter_notes_are_accepted_as_beats(tmp_path):
     bar = note(60, 3 * EIGHTH)
     late = musicxml(tmp_path, [meter(3) + bar, bar], [meter(3) + bar, meter(6, 8) + bar])
     with pytest.raises(MusicError, match="counts in 1/8, not in quarter notes"):
@@ -207,7 +210,7 @@ def test_only_quarter_notes_may_be_counted(tmp_path):
 
 @st.composite
 def music(draw):
-    """One or two parts of (duration, pitches), a chord without pitches being a rest."""
+    """One or two parts of (duration, pitches). A chord without pitches is a rest."""
     # Among the durations: 64ths (1.5 ticks), and a fifth and a seventh of a beat.
     durations = st.sampled_from([480, 240, 160, 120, 40, 30, 96, 720])
     chord = st.lists(st.integers(21, 108), max_size=3, unique=True)
@@ -218,7 +221,7 @@ def music(draw):
 @with_music21
 @settings(deadline=None, max_examples=40)
 @given(parts=music())
-def test_any_rhythm_is_that_of_the_midi_file(parts, tmp_path_factory):
+def test_any_rhythm_equals_that_of_the_midi_file(parts, tmp_path_factory):
     written, notes = [], []
     for part in parts:
         measure, now = meter(), 0
@@ -274,7 +277,7 @@ def test_kern(tmp_path):
         ("kern.krn", b"**kern\n*M4/4\n4q$%\n", "no notes|damaged"),
     ],
 )
-def test_what_is_no_score(tmp_path, name, content, reason):
+def test_invalid_scores_give_a_reason(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MusicError, match=reason) as caught:
         read_score(tmp_path / name)
@@ -301,8 +304,8 @@ def python(code, *arguments, **variables):
 
 
 @with_music21
-def test_reading_says_nothing_and_leaves_nothing_behind(tmp_path):
-    # music21 warns about an unknown kind of chord, and complains about a wrong note.
+def test_reading_prints_nothing_and_leaves_no_files(tmp_path):
+    # music21 warns about an unknown type of chord and prints a message about a wrong note.
     odd = "<harmony><root><root-step>G</root-step></root><kind>strange</kind></harmony>"
     score = musicxml(tmp_path, [meter() + odd + note(60, QUARTER)])
     wrong = tmp_path / "wrong.krn"
@@ -331,18 +334,12 @@ def test_damaged_settings_of_music21(tmp_path):
     assert ".music21rc" in done.stderr
 
 
-def test_without_music21():
-    code = (
-        "import runpy, sys; sys.modules['music21'] = None\n"
-        "sys.argv = ['corpus']\n"
-        "runpy.run_module('tinyembed.corpus', run_name='__main__')"
-    )
-    done = python(code)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1
-    assert 'pip install "tinyembed[scores]"' in done.stderr
-    assert "--data" in done.stderr
+def test_without_music21(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "music21", None)
+    assert exit_status(lambda: corpus_command.main([])) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert 'pip install "tinyembed[scores]"' in err and "--data" in err
 
 
 @with_music21
@@ -364,7 +361,7 @@ def test_the_works_of_the_default_corpus():
 
 
 def shortest(folder):
-    """Of each composer the smallest of the default works."""
+    """The smallest of the default works of each composer."""
     chosen = {}
     for item in default_corpus.find_works(folder):
         if item[0] not in chosen or os.path.getsize(item[2]) < os.path.getsize(chosen[item[0]][2]):
@@ -394,7 +391,7 @@ def test_some_of_the_default_corpus(tmp_path, monkeypatch):
 
 
 @with_music21
-def test_the_prelude_everybody_knows():
+def test_the_first_prelude_of_bach():
     piece = read_score(default_corpus.scores_folder() / "bach" / "bwv846.mxl")
     bar = [60, 64, 67, 72, 76, 67, 72, 76] * 2  # C E G C' E' G C' E', twice, in sixteenths
     first = piece.ticks < 96
@@ -409,18 +406,11 @@ def test_music21_without_its_scores(tmp_path, monkeypatch):
         open_corpus()
 
 
-def test_a_folder_of_midi_is_no_default_corpus(tmp_path, monkeypatch):
+def test_a_folder_of_midi_replaces_the_default_corpus(tmp_path, monkeypatch):
     monkeypatch.setenv("TINYEMBED_CACHE", str(tmp_path / "cache"))
-    for composer in ("Alpha", "Beta"):
-        (tmp_path / "music" / composer).mkdir(parents=True)
-        for name in ("a", "b", "c", "d"):
-            midi = mido.MidiFile(ticks_per_beat=480)
-            track = midi.add_track()
-            track.append(mido.MetaMessage("time_signature", numerator=6, denominator=8))
-            track.append(mido.Message("note_on", note=60, velocity=64))
-            track.append(mido.Message("note_off", note=60, time=480))
-            midi.save(tmp_path / "music" / composer / f"{name}.mid")
+    for name in ("Alpha/a", "Alpha/b", "Beta/a"):
+        write_midi(tmp_path / "music" / f"{name}.mid", [(0, 480, 60)], meter=(6, 8))
     corpus = open_corpus(str(tmp_path / "music"), any_meter=True, progress=False)
     assert isinstance(corpus, Corpus)
     assert corpus.composers == ["Alpha", "Beta"]
-    assert corpus.n_pieces == 8
+    assert corpus.n_pieces == 3

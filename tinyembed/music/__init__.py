@@ -1,1 +1,1 @@
-"""A MIDI file on its way to a batch of units. Nothing in here knows a layer or a model."""
+"""From MIDI files and scores to batches of units. Independent of layers and models."""

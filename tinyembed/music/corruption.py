@@ -1,10 +1,10 @@
-"""The three ways to damage a unit that the autoencoders learn to undo (section 4.1).
+"""The three corruptions that the denoising autoencoders learn to undo (section 4.1).
 
 Each takes rolls, (N, 60, 96), and a `numpy.random.Generator`, and returns new rolls with some
-onsets set to zero; the ones handed in stay as they are.
+onsets set to zero. The input is not changed.
 
-On a GPU the same is done before there are rolls: `draw` draws on the host what the functions would
-draw, and `kept` says there which onsets stay.
+On a GPU the corruption is applied before there are rolls: `draw` makes the same random draws on
+the host, and `kept` selects the onsets that remain, on the device.
 """
 
 import numpy as np
@@ -13,41 +13,41 @@ from tinyembed.backends.arrays import array_module
 from tinyembed.music.midi import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT, PITCHES, TICKS
 
-LOWER_ROWS = 24  # two octaves, about a left hand; the other three are about a right hand
+LOWER_ROWS = 24  # two octaves, roughly a left hand; the upper three are roughly a right hand
 
 
 def note_drop(rolls, rng):
-    """Zero half of each unit's onsets, chosen at random; of an odd number, a coin rounds."""
+    """Zero half of each unit's onsets, chosen at random. Half an odd count rounds at random."""
     n = len(rolls)
     cells = rolls.shape[1] * rolls.shape[2]
     owner, cell = np.divmod(np.flatnonzero(rolls != 0), cells)  # sorted by unit
     count = np.bincount(owner, minlength=n)
     dropped = (count + rng.integers(2, size=n)) // 2
-    # Shuffle the onsets within each unit by sorting random numbers; the first ones go.
+    # Shuffle the onsets within each unit by sorting random numbers, and drop the first ones.
     shuffled = np.lexsort((rng.random(len(owner)), owner))
-    place = np.arange(len(owner)) - (np.cumsum(count) - count)[owner]  # 0, 1, ... in each unit
-    gone = shuffled[place < dropped[owner]]
-    damaged = rolls.copy()
-    damaged.reshape(n, -1)[owner[gone], cell[gone]] = 0
-    return damaged
+    rank = np.arange(len(owner)) - (np.cumsum(count) - count)[owner]  # 0, 1, ... in each unit
+    chosen = shuffled[rank < dropped[owner]]
+    corrupted = rolls.copy()
+    corrupted.reshape(n, -1)[owner[chosen], cell[chosen]] = 0
+    return corrupted
 
 
 def beat_drop(rolls, rng):
     """Zero all onsets of one of the four beats, a 60 x 24 block."""
     n, rows, _ = rolls.shape
-    damaged = rolls.copy()
-    beats = damaged.reshape(n, rows, BEATS_PER_UNIT, TICKS_PER_BEAT)
+    corrupted = rolls.copy()
+    beats = corrupted.reshape(n, rows, BEATS_PER_UNIT, TICKS_PER_BEAT)
     beats[np.arange(n), :, rng.integers(BEATS_PER_UNIT, size=n)] = 0
-    return damaged
+    return corrupted
 
 
 def octave_split(rolls, rng):
-    """Zero the two lower octaves (24 x 96) or the three upper ones (36 x 96): a fair coin."""
+    """Zero the two lower octaves (24 x 96) or the three upper ones (36 x 96), equally likely."""
     lower = rng.integers(2, size=len(rolls)).astype(bool)
-    damaged = rolls.copy()
-    damaged[lower, :LOWER_ROWS] = 0
-    damaged[~lower, LOWER_ROWS:] = 0
-    return damaged
+    corrupted = rolls.copy()
+    corrupted[lower, :LOWER_ROWS] = 0
+    corrupted[~lower, LOWER_ROWS:] = 0
+    return corrupted
 
 
 CORRUPTIONS = {"note_drop": note_drop, "beat_drop": beat_drop, "octave_split": octave_split}

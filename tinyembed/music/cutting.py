@@ -1,12 +1,13 @@
-"""Units cut where the GPU is: the onsets of a corpus live there, and rolls are made of them there.
+"""Units cut where the arrays are: the onsets of a corpus are moved once, and rolls made of them.
 
-The same arithmetic as in roll.py, with one difference. The host knows how many onsets every unit
-has, and says so; a GPU that had to count them would make the host wait for the answer.
+The same arithmetic as in roll.py, with one difference. The host knows how many onsets each unit
+has, and passes the number; a GPU that had to count them would make the host wait for the answer.
 """
 
 import numpy as np
 
 from tinyembed.backends.arrays import to_device
+from tinyembed.music.corruption import kept
 from tinyembed.music.midi import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS, PITCHES, TICKS, fold
 
@@ -15,10 +16,13 @@ LOWEST = KEYS[0]  # a pitch: note 0, transposed down
 
 
 class Cutter:
-    """The onsets of a `Corpus` in arrays of xp: 5 bytes each, and 4 a beat.
+    """The onsets of a `Corpus` in arrays of xp: 5 bytes each, and 4 per beat.
 
     corpus: stays on the host; xp: cupy. The paper's 4.7 million units take some 12 MB.
     """
+
+    shape = PITCHES, TICKS  # of a roll
+    kept = staticmethod(kept)  # which onsets a corruption leaves
 
     def __init__(self, corpus, xp):
         self.xp = xp

@@ -1,23 +1,23 @@
-"""The default corpus: real music that comes with pip, for a first run without any MIDI files.
+"""The default corpus: real music that pip can install, for a first run without any MIDI files.
 
-music21 (extra `scores`) ships a library of scores. They are read where they lie, and no file of
-it is part of tinyembed. 293 pieces of ten composers are taken, some 44,000 beats:
+music21 (extra `scores`) contains a library of scores. They are read where they are installed, and
+tinyembed contains none of these files. 293 pieces of ten composers are used, some 44,000 beats:
 
     Bach                 190  the four-part chorales BWV 250-438, a prelude and fugue
     Beethoven             10  movements of the string quartets op. 18 and op. 59
     Ciconia                7  mass movements and motets
     Clara Schumann         4  polonaises
-    Giovanni da Firenze    6  madrigals, as are Jacopo da Bologna's
+    Giovanni da Firenze    6  madrigals
     Haydn                  7  movements of the string quartets op. 1 and op. 74
-    Jacopo da Bologna      4
+    Jacopo da Bologna      4  madrigals
     Landini                4  ballate
     Monteverdi            48  madrigals, books 3-5
     Mozart                13  movements of string quartets, and the exposition of K. 545
 
-What decided: a work counts in quarter notes throughout (section 3.1), so that Palestrina, who is
-there by the hundred, stays out; a composer has four pieces or more, so that some can be held
-out; nobody has far more beats than everybody else, so that of 400 chorales those from Bach's
-cantatas stay out; and no piece comes twice, in another format or edition.
+The pieces were chosen by four rules. A work counts in quarter notes throughout (section 3.1), which
+excludes Palestrina's hundreds of works. A composer has at least four pieces, so that some can be
+held out. No composer has far more beats than the others, so of Bach's 400 chorales those from his
+cantatas are left out. No piece is included twice, in another format or edition.
 """
 
 from importlib import metadata, util
@@ -27,7 +27,7 @@ from tinyembed.errors import InputError
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.scores import NO_MUSIC21, read_score
 
-# Below music21's folder of scores, by composer. `*` is any text, [134] one of these characters.
+# Glob patterns by composer, relative to music21's folder of scores.
 WORKS = {
     "Bach": ["bach/bwv2[5-9][0-9].mxl", "bach/bwv[34][0-9][0-9].mxl", "bach/bwv846.mxl"],
     "Beethoven": [
@@ -63,16 +63,16 @@ WORKS = {
 
 
 def read_default_corpus(seed=0, splits=None, progress=True):
-    """Read the default corpus into a `Corpus`: half a minute the first time, then at once.
+    """Read the default corpus into a `Corpus`: half a minute the first time, then from the cache.
 
-    seed: for the split; splits: the path of a splits.tsv, instead.
-    Raises InputError where music21, or its library of scores, is not installed.
+    seed: for the split; splits: the path of a splits.tsv to use instead.
+    Raises InputError if music21 or its library of scores is not installed.
     """
     items = find_works(scores_folder())
     version = metadata.version("music21")
     if not items:
         raise InputError(
-            f"music21 {version} is installed without its scores: install it anew with pip, "
+            f"music21 {version} is installed without its scores: reinstall it with pip, "
             "or pass a folder of MIDI files with --data"
         )
     corpus = Corpus.from_files(items, read_score, f"music21 {version}", progress=progress)
@@ -81,7 +81,7 @@ def read_default_corpus(seed=0, splits=None, progress=True):
 
 
 def scores_folder():
-    """The folder of music21's scores, found without the half second that importing it takes."""
+    """The folder of music21's scores, found without importing it, which takes half a second."""
     spec = util.find_spec("music21")
     if spec is None:
         raise InputError(NO_MUSIC21)
@@ -89,9 +89,9 @@ def scores_folder():
 
 
 def find_works(folder):
-    """The files of `WORKS` that are there: list of (composer, name, path), sorted by name.
+    """The files of `WORKS` that exist: list of (composer, name, path), sorted by name.
 
-    Which those are differs a little between versions of music21.
+    The selection differs slightly between versions of music21.
     """
     items = []
     for composer, patterns in WORKS.items():

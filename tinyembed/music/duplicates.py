@@ -1,10 +1,11 @@
 """Remove duplicate units, exactly, over all keys (section 3.2).
 
-Music repeats: a unit may come back within its piece, in another piece, and in another key. To
-find equal rolls among millions without building one, each cell (row, column) gets a random
-64-bit number, and a roll's hash is the sum of its cells' numbers, modulo 2^64. A sum can be put
-together: the hash of a unit is the sum of the hashes of its four beats, and that of a beat a
-difference of two prefix sums. Equal hashes are only a hint; the cells are then compared.
+Music repeats: a unit may come back within its piece, in another piece, and in another key. To find
+equal rolls among millions without building any, each cell (row, column) gets a random 64-bit
+number, and the hash of a roll is the sum of its cells' numbers, modulo 2^64. Such a sum can be
+assembled from parts: the hash of a unit is the sum of the hashes of its four beats, and the hash
+of a beat is a difference of two prefix sums. Hashes may collide, so units with equal hashes are
+compared cell by cell.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ PAIRS_AT_ONCE = 50_000  # bounds the memory of the comparison
 
 @dataclass(frozen=True)
 class UniqueUnits:
-    """Distinct rolls, and where each occurs: the occurrences of roll u are the places
+    """Distinct rolls and their occurrences. The occurrences of roll u are the elements
     group_start[u] to group_start[u + 1] of the other two arrays.
 
     occurrence_beat: (n_occurrences,) int32, the first beat of the unit in the corpus
@@ -39,8 +40,8 @@ def unique_units(corpus, beats, keys=KEYS, table=None):
     """Group the units at `beats`, each transposed by each of `keys`, by equal rolls.
 
     beats: (N,) first beats of units; those without an onset are left out. table: the random
-    numbers, (96, 60) uint64, for tests. Rolls, and the occurrences of each, are in the order of
-    keys and then of beats. Returns `UniqueUnits`.
+    numbers, (96, 60) uint64, for tests. The rolls, and the occurrences of each, are in the order
+    of keys and then of beats. Returns `UniqueUnits`.
     """
     beats = np.asarray(beats, np.int32)
     beats = beats[corpus.has_onset(beats)]
@@ -50,12 +51,13 @@ def unique_units(corpus, beats, keys=KEYS, table=None):
     all_beats = np.tile(beats, len(keys))
     all_keys = np.repeat(np.asarray(keys, np.int8), len(beats))
 
-    first = _first_equal(hashes)  # of each occurrence, the first one that has an equal roll
-    doubtful = np.flatnonzero(first != np.arange(len(first)))
-    while len(doubtful):  # once, unless hashes collide: then once for each further roll among them
-        wrong = doubtful[_differ(corpus, all_beats, all_keys, doubtful, first[doubtful])]
+    first = _first_equal(hashes)  # for each occurrence, the first one with an equal roll
+    unverified = np.flatnonzero(first != np.arange(len(first)))
+    while len(unverified):  # one pass, plus one per further roll among those that collide
+        differs = _differ(corpus, all_beats, all_keys, unverified, first[unverified])
+        wrong = unverified[differs]
         first[wrong] = wrong[_first_equal(first[wrong])]
-        doubtful = wrong[first[wrong] != wrong]
+        unverified = wrong[first[wrong] != wrong]
 
     order = np.argsort(first, kind="stable")
     starts = np.flatnonzero(np.diff(first[order], prepend=-1))
@@ -74,40 +76,35 @@ def _unit_hashes(corpus, key, table):
     units = corpus.n_beats - (BEATS_PER_UNIT - 1)
     hashes = np.zeros(units, np.uint64)
     sums = np.zeros(len(cells) + 1, np.uint64)
-    for position in range(BEATS_PER_UNIT):  # a beat has another hash at each place in a unit
+    for position in range(BEATS_PER_UNIT):  # the hash of a beat depends on its position in a unit
         np.cumsum(table[position * TICKS_PER_BEAT + tick, row], out=sums[1:])
-        of_beat = sums[start[1:]] - sums[start[:-1]]
-        hashes += of_beat[position : position + units]
+        beat_hashes = sums[start[1:]] - sums[start[:-1]]
+        hashes += beat_hashes[position : position + units]
     return hashes
 
 
 def _distinct(values):
-    """Like `np.unique`, which hashes, and so gains nothing from values that are nearly sorted."""
+    """Like `np.unique`, but by sorting, which is faster for values that are nearly sorted."""
     values = np.sort(values, kind="stable")
     return values[np.diff(values, prepend=-1) != 0]
 
 
 def _first_equal(values):
-    """For each of (N,) values the index of the first that is equal to it."""
-    order = np.argsort(values, kind="stable")
-    is_new = np.ones(len(order), bool)
-    is_new[1:] = values[order[1:]] != values[order[:-1]]
-    first = np.empty(len(order), np.int64)
-    first[order] = order[is_new][np.cumsum(is_new) - 1]
-    return first
+    """For each of (N,) values, the index of the first one equal to it."""
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    return first[inverse]
 
 
 def _differ(corpus, beats, keys, a, b):
     """Which of the pairs of occurrences a[n], b[n] have different rolls: (N,) bool."""
     differ = np.zeros(len(a), bool)
     for start in range(0, len(a), PAIRS_AT_ONCE):
-        chunk = slice(start, start + PAIRS_AT_ONCE)
         sides = []
-        for side in (a[chunk], b[chunk]):
+        for side in (a[start : start + PAIRS_AT_ONCE], b[start : start + PAIRS_AT_ONCE]):
             cells, owner = unit_cells(
                 corpus.ticks, corpus.pitches, corpus.beat_start, beats[side], keys[side]
             )
             sides.append(_distinct(owner * (PITCHES * TICKS) + cells))
-        if not np.array_equal(*sides):
+        if not np.array_equal(*sides):  # rarely: only if hashes collide
             differ[start + np.setxor1d(*sides, assume_unique=True) // (PITCHES * TICKS)] = True
     return differ

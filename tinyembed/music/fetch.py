@@ -1,11 +1,10 @@
-"""The files of a public corpus come here: each one whole and right, or not at all.
+"""Download the files of a public corpus. A file arrives whole and correct, or not at all.
 
-pooch (extra `corpora`) writes a file beside its place, compares its SHA-256 with the one that our
-table states, and only then moves it there in one step. So whatever kills this process, no part of
-a file is ever taken for the whole, and what has arrived is not asked for again.
+pooch (extra `corpora`) writes a temporary file beside the final path, compares its SHA-256 with
+the one in our table, and only then renames it, in one step. So even if this process is killed, a
+partial file is never taken for a whole one, and a file that has arrived is not requested again.
 """
 
-import hashlib
 import sys
 import threading
 import time
@@ -13,31 +12,32 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import util
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
 from tinyembed.errors import InputError, WorkError
+from tinyembed.storage.files import digest
 
 PARALLEL = 6  # files at a time
-TIMEOUT = (5, 20)  # seconds until connected, seconds without a byte
-PAUSES = (0.5, 1, 2)  # seconds before the second try, the third and the fourth
-LEFT_BEHIND = 3600  # seconds after which an unfinished file is nobody's any more
+TIMEOUT = (5, 20)  # seconds to connect, seconds without a byte
+RETRY_DELAYS = (0.5, 1, 2)  # seconds before the second, third and fourth attempt
+STALE_AFTER = 3600  # seconds after which nothing can still be writing a temporary file
 NO_POOCH = (
     'downloading needs pooch; install it with: pip install "tinyembed[corpora]", or pass a folder '
     "of MIDI files with --data"
 )
 NO_NETWORK = (
-    "without a network leave --data out: the default corpus comes with music21, "
+    "without a network, omit --data: the default corpus comes with music21, "
     'pip install "tinyembed[scores]"'
 )
-KEPT = "what has arrived is kept, and the same command goes on"
+RESUME = "files that have arrived are kept; run the same command again to continue"
 
 
 @dataclass(frozen=True)
 class File:
-    """path: below the address, and below the folder; sha256: in hexadecimal; size: in bytes."""
+    """path: relative to the base URL, and to the folder; sha256: in hexadecimal; size: in bytes."""
 
     path: str
     sha256: str
@@ -45,26 +45,26 @@ class File:
 
 
 def missing_files(files, folder):
-    """Those of the files that are not in the folder, or are there with other bytes."""
-    return [file for file in files if not _is_right(Path(folder, file.path), file.sha256)]
+    """The files that are not in the folder, or are there with another content."""
+    return [file for file in files if not _has_sha256(Path(folder, file.path), file.sha256)]
 
 
-def _is_right(path, sha256):
+def _has_sha256(path, sha256):
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+        return digest(path) == sha256
     except OSError:
         return False
 
 
-def fetch_files(address, files, folder, name="Fetching", progress=True, licence=""):
-    """Download the files that a folder lacks, several at a time. Returns how many those were.
+def fetch_files(base_url, files, folder, name="Fetching", progress=True, licence=""):
+    """Download the files that a folder lacks, several at a time. Returns their number.
 
-    address: of what `File.path` is below; name: what to call them all; licence: a line to print
-    on the error stream before the first download.
-    A timeout, a broken connection or a server in trouble (5xx, 429) is tried again, three times;
-    the first file that fails for good ends it all, so that nobody waits for hundreds of failures.
-    Raises InputError without pooch, and WorkError, naming the file and its address, where a file
-    cannot be had, has other bytes than the table states, or cannot be written.
+    base_url: what `File.path` is relative to; name: of the collection, for messages; licence: a
+    line to print on the error stream before the first download.
+    A timeout, a broken connection or a server error (5xx, 429) is retried three times. The first
+    file that fails for good ends the download, so that nobody waits for hundreds of failures.
+    Raises InputError without pooch, and WorkError, naming the file and its URL, if a file cannot
+    be downloaded, has another content than the table states, or cannot be written.
     """
     missing = missing_files(files, folder)
     if not missing:
@@ -75,68 +75,67 @@ def fetch_files(address, files, folder, name="Fetching", progress=True, licence=
         print(licence, file=sys.stderr, flush=True)
     try:
         _prepare({Path(folder, file.path).parent for file in missing})
-        _Download(address, missing, folder, name).run(sum(f.size for f in files), progress)
+        _Download(base_url, missing, folder, name).run(sum(f.size for f in files), progress)
     except OSError as error:
         why = (error.__cause__ or error).strerror or error  # pooch wraps some in a long sentence
         raise WorkError(
-            f"{folder}: {why}; the environment variable TINYEMBED_CACHE names another folder"
+            f"{folder}: {why}; set the environment variable TINYEMBED_CACHE to use another folder"
         ) from error
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"; {KEPT}") from None
+        raise KeyboardInterrupt(f"; {RESUME}") from None
     return len(missing)
 
 
 def _prepare(folders):
-    """Make the folders, where pooch's threads would race, and sweep out what was left behind.
+    """Create the folders, before pooch's threads race to do so, and delete stale temporary files.
 
-    A process that was killed leaves files called tmp* there. Those of the last hour may belong to
-    one that is still at work.
+    A killed process leaves files called tmp*. Those of the last hour may belong to a process that
+    is still running.
     """
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.glob("tmp*"):
-            if path.is_file() and time.time() - path.stat().st_mtime > LEFT_BEHIND:
+            if path.is_file() and time.time() - path.stat().st_mtime > STALE_AFTER:
                 path.unlink(missing_ok=True)
 
 
 class _Download:
-    """One download: a list of files to do, and threads that take the next from it.
+    """One download: an iterator of files, and threads that each take the next file from it.
 
-    The threads are daemons: after Ctrl-C, or after another's failure, nobody waits for a server
-    that does not answer.
+    The threads are daemons, so after Ctrl-C, or after a failure in another thread, the process does
+    not wait for a server that does not answer.
     """
 
-    def __init__(self, address, files, folder, name):
+    def __init__(self, base_url, files, folder, name):
         import pooch
-        import requests  # noqa: F401 -- here, and not first in a thread, which would die unheard
+        import requests  # noqa: F401 -- here: in a thread, a failing import would go unnoticed
 
-        self.address = address.rstrip("/") + "/"
+        self.base_url = base_url.rstrip("/") + "/"
         self.name = name
         registry = {file.path: file.sha256 for file in files}
-        self.pooch = pooch.create(path=folder, base_url=self.address, registry=registry)
+        self.pooch = pooch.create(path=folder, base_url=self.base_url, registry=registry)
         self.log = pooch.get_logger()
-        self.to_do, self.done = SimpleQueue(), SimpleQueue()
-        for file in files:
-            self.to_do.put(file)
         self.files = files
+        self.pending = iter(files)  # shared by the threads
+        self.finished = SimpleQueue()  # (file, None or an exception)
         self.stop = threading.Event()
-        self.reached = threading.Event()  # whether the server ever answered
+        self.answered = threading.Event()  # set once the server has answered a request
 
     def run(self, total, progress):
-        """Do it all, or raise the first failure. total: bytes of all files, arrived ones too."""
-        here = total - sum(file.size for file in self.files)
+        """Download all files, or raise the first failure. total: bytes, with files present."""
+        present = total - sum(file.size for file in self.files)
         level = self.log.level
-        self.log.setLevel("WARNING")  # a line for each file is what the bar is for
+        self.log.setLevel("WARNING")  # the progress bar replaces pooch's line per file
         disable = None if progress else True
         try:
             with tqdm(
-                total=total, initial=here, unit="B", unit_scale=True, desc=self.name,
+                total=total, initial=present, unit="B", unit_scale=True, desc=self.name,
                 disable=disable,
             ) as bar:  # fmt: skip
                 for _ in range(min(PARALLEL, len(self.files))):
                     threading.Thread(target=self._work, name="fetch", daemon=True).start()
                 for _ in self.files:
-                    file, error = self.done.get()
+                    file, error = self.finished.get()
                     if error is not None:
                         raise error
                     bar.update(file.size)
@@ -149,79 +148,76 @@ class _Download:
         import requests
 
         with requests.Session() as session:
-            while not self.stop.is_set():
-                try:
-                    file = self.to_do.get_nowait()
-                except Empty:
+            for file in self.pending:
+                if self.stop.is_set():
                     return
                 try:
-                    self._load(session, file)
+                    self._fetch(session, file)
+                    self.finished.put((file, None))
                 except Exception as error:
                     self.stop.set()
-                    self.done.put((file, error))
-                else:
-                    self.done.put((file, None))
+                    self.finished.put((file, error))
 
-    def _load(self, session, file):
-        """One file, tried again where that may help."""
+    def _fetch(self, session, file):
+        """Download one file, with retries if they may help."""
         import requests
 
-        for pause in (*PAUSES, None):
+        for delay in (*RETRY_DELAYS, None):
             try:
                 self.pooch.fetch(file.path, downloader=partial(self._receive, session, file.size))
                 return
             except requests.RequestException as error:
-                offline = _is_offline(error) and not self.reached.is_set()
-                if pause is None or offline or not _may_pass(error) or self.stop.wait(pause):
+                offline = _is_offline(error) and not self.answered.is_set()
+                if delay is None or offline or not _is_transient(error) or self.stop.wait(delay):
                     raise WorkError(f"{self.name}: {self._failure(file, error)}") from error
-            except ValueError as error:  # pooch's word for a wrong hash
+            except ValueError as error:  # pooch's exception for a wrong hash
                 raise WorkError(
-                    f"{self.name}: {file.path}: {self.address}{file.path} gives other bytes than "
-                    f"those of SHA-256 {file.sha256[:16]}..., so they were thrown away; {KEPT}"
+                    f"{self.name}: {file.path}: the content of {self.base_url}{file.path} does not "
+                    f"match SHA-256 {file.sha256[:16]}..., so it was discarded; {RESUME}"
                 ) from error
 
     def _receive(self, session, size, url, output_file, _):
-        """Write what lies at an address into a file, for pooch."""
-        with session.get(url, stream=True, timeout=TIMEOUT) as answer:
-            self.reached.set()
-            answer.raise_for_status()
+        """Write the content of a URL to a file, for pooch."""
+        with session.get(url, stream=True, timeout=TIMEOUT) as response:
+            self.answered.set()
+            response.raise_for_status()
             with open(output_file, "wb") as file:
-                for part in answer.iter_content(1 << 16):
-                    file.write(part)
+                for chunk in response.iter_content(1 << 16):
+                    file.write(chunk)
                     if file.tell() > size:  # wrong already, and it might never end
                         break
 
     def _failure(self, file, error):
-        """A line on why a file could not be had."""
+        """A line on why a file could not be downloaded."""
         if _is_offline(error):
-            way_out = KEPT if self.reached.is_set() else NO_NETWORK
-            host = urlsplit(self.address).netloc
-            return f"no connection to {host} ({_cause(error)}); {way_out}"
+            way_out = RESUME if self.answered.is_set() else NO_NETWORK
+            host = urlsplit(self.base_url).netloc
+            return f"no connection to {host} ({_root_cause(error)}); {way_out}"
         if error.response is not None:
             why = f"the server answers {error.response.status_code} {error.response.reason}"
         else:
-            why = f"the connection fails ({_cause(error)})"
-        return f"{file.path}: {self.address}{file.path}: {why}; {KEPT}, perhaps later"
+            why = f"the connection fails ({_root_cause(error)})"
+        return f"{file.path}: {self.base_url}{file.path}: {why}; {RESUME}"
 
 
-def _may_pass(error):
-    """Whether the same request may succeed soon: not if the server knows what it says (404)."""
+def _is_transient(error):
+    """Whether a retry may succeed: not if the server answers with a client error such as 404."""
     status = 500 if error.response is None else error.response.status_code
     return status >= 500 or status == 429
 
 
 def _is_offline(error):
-    """Whether no connection came about at all: no such host, refused, or nobody there."""
+    """Whether no connection was made at all: unknown host, refused, or no answer."""
     import requests
     from urllib3.exceptions import NewConnectionError
 
     reason = getattr(next(iter(error.args), None), "reason", None)
-    no_way = (requests.ConnectTimeout, requests.exceptions.ProxyError)
-    return isinstance(error, no_way) or isinstance(reason, NewConnectionError)
+    unconnected = (requests.ConnectTimeout, requests.exceptions.ProxyError)
+    return isinstance(error, unconnected) or isinstance(reason, NewConnectionError)
 
 
-def _cause(error):
-    """What was at the bottom of it, in a few words."""
+def _root_cause(error):
+    """The innermost cause of an exception, in a few words."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
     return " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())

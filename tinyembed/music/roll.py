@@ -1,16 +1,20 @@
-"""Pitches fold into 60 rows, four beats make a unit, and a roll can be heard again (section 3.2).
+"""Fold pitches into 60 rows, cut units of four beats, and turn rolls back into MIDI (section 3.2).
 
 A *unit* is four beats of a piece: a 60 x 96 onset roll, 1 where a note starts and 0 elsewhere.
 Rolls are never stored. `unit_rolls` cuts them from sorted onsets: a unit is one slice of the
-onsets, a transposition is an addition before folding, a batch is one scatter into zeros.
+onsets, a transposition is an addition before folding, and a batch is one scatter into zeros.
 """
+
+from os import PathLike
+from typing import Any
 
 import mido
 import numpy as np
+from numpy.typing import NDArray
 
 from tinyembed.backends.arrays import to_host
 from tinyembed.errors import InputError
-from tinyembed.music.midi import TICKS_PER_BEAT, Piece, read_midi
+from tinyembed.music.midi import TICKS_PER_BEAT, MidiSource, Piece, read_midi
 
 PITCHES = 60  # rows 0-59 are MIDI notes 36-95: five octaves
 LOWEST_PITCH = 36
@@ -19,46 +23,38 @@ TICKS = BEATS_PER_UNIT * TICKS_PER_BEAT  # 96 columns
 KEYS = tuple(range(-5, 7))  # "all keys": twelve transpositions, in semitones
 
 
-def _folded(pitch):
-    """The row of one MIDI pitch: one outside moves by octaves into the nearest octave inside."""
-    row = pitch - LOWEST_PITCH
-    if row < 0:
-        return row % 12
-    if row >= PITCHES:
-        return PITCHES - 12 + row % 12
-    return row
-
-
-_FIRST = KEYS[0]  # the lowest pitch in the table: note 0, transposed down
-_ROWS = np.array([_folded(p) for p in range(_FIRST, 128 + KEYS[-1])], np.int32)
+_LOWEST = KEYS[0]  # note 0, transposed down: the first pitch in the table of rows
+_UNFOLDED = np.arange(_LOWEST, 128 + KEYS[-1], dtype=np.int32) - LOWEST_PITCH
+_CLASS = _UNFOLDED % 12  # a pitch outside moves by octaves to the nearest octave inside
+_ROWS = np.clip(_UNFOLDED, _CLASS, PITCHES - 12 + _CLASS)
 
 
 def fold(pitches, keys=0):
     """Rows 0-59 of MIDI pitches, transposed by `keys` semitones (-5 to 6) and then folded.
 
-    pitches: (n,) MIDI note numbers; keys: one number or (n,); returns (n,) int32.
+    pitches: (n,) MIDI note numbers; keys: one integer or (n,); returns (n,) int32.
     """
-    return _ROWS[np.asarray(pitches, np.int32) + (keys - _FIRST)]
+    return _ROWS[np.asarray(pitches, np.int32) + (keys - _LOWEST)]
 
 
 def beat_starts(ticks, n_beats):
-    """Where each beat begins in sorted onsets: (n_beats + 1,) int32, the last is the end."""
+    """The index of each beat's first onset in sorted onsets: (n_beats + 1,) int32, with the end."""
     return np.searchsorted(ticks, np.arange(n_beats + 1) * TICKS_PER_BEAT).astype(np.int32)
 
 
 def ragged(first, last):
-    """Lay the ranges first[n]..last[n] end to end.
+    """Concatenate the ranges first[n]..last[n], without their ends.
 
-    first, last: (N,) integers. Returns the indices, and beside each the n it belongs to.
+    first, last: (N,) integers. Returns the indices, and for each the n of its range.
     """
     lengths = last - first
     owner = np.repeat(np.arange(len(first)), lengths)
-    shift = first - (np.cumsum(lengths) - lengths)  # from a place in the result to an index
+    shift = first - (np.cumsum(lengths) - lengths)  # from a position in the result to an index
     return np.arange(len(owner)) + shift[owner], owner
 
 
 def unit_cells(ticks, pitches, beat_start, beats, keys):
-    """The cells that are 1 in the rolls of units; a cell may be named twice where notes fold.
+    """The cells that are 1 in the rolls of units. A cell repeats where two notes fold into it.
 
     ticks, pitches: sorted onsets; beat_start: from `beat_starts`; beats: (N,) first beat of each
     unit; keys: (N,) semitones. Returns cells, each row * 96 + column, and owners, the n of each.
@@ -71,7 +67,7 @@ def unit_cells(ticks, pitches, beat_start, beats, keys):
 
 
 def unit_rolls(ticks, pitches, beat_start, beats, keys, dtype=np.float32):
-    """The onset rolls of units: (N, 60, 96), of zeros and ones. Arguments as in `unit_cells`."""
+    """The onset rolls of units: (N, 60, 96), zeros and ones. Arguments as in `unit_cells`."""
     cells, owner = unit_cells(ticks, pitches, beat_start, beats, keys)
     rolls = np.zeros((len(beats), PITCHES * TICKS), dtype)
     rolls[owner, cells] = 1
@@ -79,7 +75,7 @@ def unit_rolls(ticks, pitches, beat_start, beats, keys, dtype=np.float32):
 
 
 def n_units(n_beats):
-    """How many units a piece has: one at every beat that three more follow, and never none.
+    """The number of units in a piece: one per beat that three more beats follow, at least one.
 
     A piece of fewer than four beats is padded with silence to one unit.
     """
@@ -87,21 +83,21 @@ def n_units(n_beats):
 
 
 def piece_rolls(piece, key=0):
-    """All units of one piece, one a beat: (n_units, 60, 96) float32. key: semitones, -5 to 6."""
+    """All units of a piece, one per beat: (n_units, 60, 96) float32. key: semitones, -5 to 6."""
     units = n_units(piece.n_beats)
     start = beat_starts(piece.ticks, units + BEATS_PER_UNIT - 1)
     return unit_rolls(piece.ticks, piece.pitches, start, np.arange(units), np.full(units, key))
 
 
-def units_sound(piece):
-    """Whether there is any onset in each unit of a piece: (n_units,) bool."""
+def units_have_onsets(piece):
+    """Whether each unit of a piece has an onset: (n_units,) bool."""
     units = n_units(piece.n_beats)
     start = beat_starts(piece.ticks, units + BEATS_PER_UNIT - 1)
     return start[BEATS_PER_UNIT:] > start[:units]
 
 
-def onset_roll(source, beat=0, key=0):
-    """The onset roll of four beats of music: (60, 96) float32 of zeros and ones (section 3.2).
+def onset_roll(source: MidiSource | Piece, beat: int = 0, key: int = 0) -> NDArray[np.float32]:
+    """The onset roll of four beats of music: (60, 96) float32, zeros and ones (section 3.2).
 
     source: a `Piece`, or anything that `read_midi` takes; beat: the unit's first beat;
     key: transposition in semitones, -5 to 6.
@@ -114,17 +110,23 @@ def onset_roll(source, beat=0, key=0):
     return piece_rolls(piece, key)[beat]
 
 
-def roll_to_midi(roll, path=None, beats_per_minute=100, threshold=0.5, onsets=None):
-    """Make a roll audible: a playable MIDI file, one note an onset, each held for up to a beat.
+def roll_to_midi(
+    roll: Any,
+    path: str | PathLike[str] | None = None,
+    beats_per_minute: float = 100,
+    threshold: float = 0.5,
+    onsets: int | None = None,
+) -> mido.MidiFile:
+    """Convert a roll to a playable MIDI file: one note per onset, each held for up to one beat.
 
     roll: (60, T), any T, on any device; cells above `threshold` are onsets. A note ends after one
     beat, or when its pitch starts again, or at the end of the roll.
-    onsets: instead of the threshold, how many of the strongest cells are onsets (cells of 0 and
-    less never are; of equal ones the lower pitch comes first, then the earlier). It is what a
-    reconstruction needs: the loss compares directions (equation 1), so its values have a scale of
-    no meaning. path: where to save, or None.
+    onsets: the number of strongest cells to take as onsets, instead of a threshold; cells of 0 or
+    less are never onsets, and ties go to the lower pitch, then to the earlier cell. Use it for a
+    reconstruction: the loss is a cosine (equation 1), so the scale of the values has no meaning.
+    path: where to save the file, or None.
     Returns the `mido.MidiFile`. Reading it back gives the same onsets.
-    Raises InputError for another shape, or for a cell that is not a number.
+    Raises InputError for another shape, or for a cell that is NaN or infinite.
     """
     roll = to_host(roll)
     if roll.ndim != 2 or len(roll) != PITCHES or not np.isfinite(roll).all():
@@ -136,14 +138,12 @@ def roll_to_midi(roll, path=None, beats_per_minute=100, threshold=0.5, onsets=No
         strongest = np.argsort(-roll.ravel().astype(np.float64), kind="stable")[:onsets]
         is_onset.ravel()[strongest] = True
         is_onset &= roll > 0
-    rows, columns = np.nonzero(is_onset)
     length = -(-roll.shape[1] // TICKS_PER_BEAT) * TICKS_PER_BEAT
-    events = []  # (tick, is_on, pitch): at one tick, releases come before onsets
-    for row in np.unique(rows):
-        onsets = np.sort(columns[rows == row])
-        ends = np.minimum(onsets + TICKS_PER_BEAT, np.append(onsets[1:], length))
-        pitch = int(row) + LOWEST_PITCH
-        events += [(int(tick), True, pitch) for tick in onsets]
+    events = []  # (tick, is_on, pitch): at the same tick, releases come before onsets
+    for pitch, row in enumerate(is_onset, LOWEST_PITCH):
+        starts = np.flatnonzero(row)
+        ends = np.minimum(starts + TICKS_PER_BEAT, np.append(starts[1:], length))
+        events += [(int(tick), True, pitch) for tick in starts]
         events += [(int(tick), False, pitch) for tick in ends]
 
     midi = mido.MidiFile(type=0, ticks_per_beat=TICKS_PER_BEAT)
@@ -161,4 +161,4 @@ def roll_to_midi(roll, path=None, beats_per_minute=100, threshold=0.5, onsets=No
     return midi
 
 
-to_midi = roll_to_midi  # for a roll of zeros and ones the shorter name says it all
+to_midi = roll_to_midi  # the shorter name, for a roll of zeros and ones

@@ -1,4 +1,4 @@
-"""Where the music comes from: the one place that knows what `--data` may say."""
+"""Open the music that `--data` names: a folder, a corpus to download, or the default corpus."""
 
 import os
 
@@ -8,13 +8,13 @@ from tinyembed.music.public_corpora import CORPORA, read_public_corpus
 
 
 def open_corpus(data=None, seed=0, any_meter=False, splits=None, progress=True):
-    """Open the `Corpus` that a command's `--data` asks for, split into training and test pieces.
+    """Open the `Corpus` that a command's `--data` names, split into training and test pieces.
 
     data: None for the default corpus, the name of one to download ("asap", "krueger"), or a
-    folder of MIDI files, one subfolder a composer; seed: for the split where no splits.tsv says
-    it; any_meter: also take pieces whose beats are not quarter notes (the default corpus has
-    none); splits: the path of a splits.tsv.
-    Raises InputError where there is no such music, WorkError where none of it can be read.
+    folder of MIDI files, one subfolder per composer; seed: for the split if there is no
+    splits.tsv; any_meter: also accept pieces whose beats are not quarter notes (the default corpus
+    has none); splits: the path of a splits.tsv.
+    Raises InputError if there is no such music, WorkError if none of it can be used.
     """
     if data is None:
         return read_default_corpus(seed, splits, progress)
@@ -23,13 +23,13 @@ def open_corpus(data=None, seed=0, any_meter=False, splits=None, progress=True):
     return Corpus.from_folder(data, seed, any_meter, splits, progress=progress)
 
 
-def located(data):
-    """What `--data` says, so that it holds in any folder: a name as it is, a path absolute."""
+def as_absolute(data):
+    """`--data` in a form that is valid from any folder: a name unchanged, a path absolute."""
     return data if data in CORPORA else os.path.abspath(data)
 
 
-def spelled(data):
-    """A name as it is; a path as a person would write it: from here, where that is shorter."""
+def as_typed(data):
+    """`--data` as a user would type it: a name unchanged, a path relative if that is shorter."""
     if data in CORPORA:
         return data
     short = min(os.path.relpath(data), os.path.abspath(data), key=len)

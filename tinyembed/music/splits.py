@@ -1,7 +1,7 @@
-"""Which pieces train, which test, which validate (section 3.1 and Table 1).
+"""Split pieces into training, test and validation (section 3.1 and Table 1).
 
-Always whole pieces: neighbouring units share three of their four beats, so a split by unit
-would ask a model about music that it has seen.
+A split is always by piece: neighbouring units share three of their four beats, so with a split by
+unit a model would be tested on music that it was trained on.
 """
 
 import csv
@@ -13,19 +13,19 @@ import numpy as np
 from tinyembed.errors import InputError
 
 TEST_SHARE = 0.13  # about the paper's
-FEWEST_TESTED = 2  # "at least two songs from each artist were held out for testing"
-FEWEST_SPLIT = 4  # so that two remain to train on
+MIN_TEST_PIECES = 2  # "at least two songs from each artist were held out for testing"
+MIN_PIECES = 4  # of a composer, so that two remain for training
 COLUMNS = ("composer", "file", "split")
 
 
 def split_pieces(names, composers, folder=None, splits=None, seed=0, known=()):
     """Decide which pieces are held out for testing.
 
-    names: list of "composer/file.mid"; composers: list, the composer of each; folder: where a
-    splits.tsv may lie, inside or right beside; splits: or the path of such a file; seed: for
-    drawing where there is none; known: names of files that exist but could not be read.
+    names: list of "composer/file.mid"; composers: list, the composer of each; folder: the folder
+    that a splits.tsv may be in or beside; splits: the path of such a file, used instead; seed: for
+    a random split if there is no file; known: names of other files that exist but cannot be used.
     Returns is_test, (n_pieces,) bool, and notes, a list of str.
-    Raises InputError for a file of splits that cannot be used, naming the line.
+    Raises InputError for an invalid splits file, naming the line.
     """
     path, table = _find_table(names, folder, splits)
     if table is None:
@@ -34,23 +34,20 @@ def split_pieces(names, composers, folder=None, splits=None, seed=0, known=()):
         return is_test, [f"no splits.tsv: {drawn}", *notes]
 
     is_test = np.array([table.get(name, False) for name in names], bool)
-    where = "" if splits else " in the folder" if _is_inside(path, folder) else " beside the folder"
+    is_inside = folder is not None and path.parent == Path(folder).resolve()
+    where = "" if splits else " in the folder" if is_inside else " beside the folder"
     notes = [f"the split is that of {path if splits else path.name}{where}"]
     unnamed = [name for name in names if name not in table]
     if unnamed:
         notes.append(f"not in {path.name}, so for training: {_listed(unnamed)}")
-    absent = len(table.keys() - set(names) - set(known))
-    if absent:
-        notes.append(f"{path.name} names {absent} files that are not there")
+    missing = len(table.keys() - set(names) - set(known))
+    if missing:
+        notes.append(f"{path.name} names {missing} files that are not there")
     return is_test, notes
 
 
-def _is_inside(path, folder):
-    return path.parent == Path(folder).resolve()
-
-
 def _find_table(names, folder, splits):
-    """The path and the contents of the file of splits that applies, or None and None."""
+    """The path and the contents of the splits file that applies, or None and None."""
     if splits is not None:
         return Path(splits), read_splits(splits)
     if folder is None:
@@ -59,12 +56,12 @@ def _find_table(names, folder, splits):
     if inside.is_file():
         return inside, read_splits(inside)
     beside = inside.parent.parent / "splits.tsv"
-    if beside.is_file():  # it may be about something else entirely
+    if beside.is_file():  # it may describe some other folder
         try:
-            ours = {name for _, name, _ in _rows(beside)} & set(names)
+            known = {name for _, name, _ in _rows(beside)}
         except InputError:
-            ours = None
-        if ours:
+            return None, None
+        if not known.isdisjoint(names):
             return beside, read_splits(beside)
     return None, None
 
@@ -91,7 +88,7 @@ def _rows(path):
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text in UTF-8, but {error.reason}") from error
+        raise InputError(f"{path}: not valid UTF-8 text: {error.reason}") from error
     lines = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
     header = [word.strip() for word in next(lines, [])]
     missing = [word for word in COLUMNS if word not in header]
@@ -100,42 +97,42 @@ def _rows(path):
             f"{path}, line 1: no column {' or '.join(missing)}; it needs the columns "
             f"{', '.join(COLUMNS)}, separated by tabs"
         )
-    places = [header.index(word) for word in COLUMNS]
+    columns = [header.index(word) for word in COLUMNS]
     for line, row in enumerate(lines, start=2):
         if not any(cell.strip() for cell in row):
             continue
-        if len(row) <= max(places):
+        if len(row) <= max(columns):
             raise InputError(f"{path}, line {line}: {len(row)} columns of {len(header)}")
-        composer, file, word = (row[place].strip() for place in places)
+        composer, file, word = (row[column].strip() for column in columns)
         yield line, unicodedata.normalize("NFC", f"{composer}/{file}"), word
 
 
 def seeded_split(names, composers, seed=0):
-    """Draw about 13% of each composer's pieces, at least two; none where there are under four.
+    """Draw about 13% of each composer's pieces for testing, at least two.
 
-    Each composer's draw depends on the seed and on that composer's number of pieces alone.
-    Returns is_test, (n_pieces,) bool, and notes.
+    A composer with fewer than four pieces has none held out. Each composer's draw depends only on
+    the seed, the name and the number of pieces. Returns is_test, (n_pieces,) bool, and notes.
     """
     is_test = np.zeros(len(names), bool)
     few = []
     for composer in sorted(set(composers)):
         own = [i for i, other in enumerate(composers) if other == composer]
-        if len(own) < FEWEST_SPLIT:
+        if len(own) < MIN_PIECES:
             few.append(f"{composer} ({len(own)})")
             continue
-        n_test = max(FEWEST_TESTED, round(TEST_SHARE * len(own)))
+        n_test = max(MIN_TEST_PIECES, round(TEST_SHARE * len(own)))
         rng = np.random.default_rng([seed, *composer.encode()])
         is_test[rng.permutation(own)[:n_test]] = True
-    reason = f"fewer than {FEWEST_SPLIT} pieces, so all for training"
+    reason = f"fewer than {MIN_PIECES} pieces, so all for training"
     return is_test, [f"{reason}: {_listed(few)}"] if few else []
 
 
 def validation_pieces(corpus, seed=0):
-    """Take a tenth of a corpus's training pieces for validation, spread over the composers.
+    """Choose a tenth of a corpus's training pieces for validation, spread over the composers.
 
     Returns sorted indices of pieces, (n,) int64: at least one, never the only one that a composer
     has for training (unless no composer has two), and never all.
-    Raises InputError where there is only one training piece.
+    Raises InputError if there is only one training piece.
     """
     train = np.flatnonzero(~corpus.piece_is_test)
     if len(train) < 2:
@@ -151,11 +148,11 @@ def validation_pieces(corpus, seed=0):
     if has_others.any():
         pieces = pieces[has_others]
     n = max(1, min(round(len(train) / 10), len(pieces) // 2))
-    places = (2 * np.arange(n) + 1) * len(pieces) // (2 * n)  # about every tenth
-    return np.sort(pieces[places])
+    chosen = (2 * np.arange(n) + 1) * len(pieces) // (2 * n)  # about every tenth
+    return np.sort(pieces[chosen])
 
 
 def _listed(words, most=8):
-    """Some words in a line, and how many more there are."""
+    """The first words in a line, and the number of the rest."""
     more = f" and {len(words) - most} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more

@@ -1,1 +1,1 @@
-"""Every file that tinyembed writes and reads again."""
+"""All files that tinyembed writes and reads again."""

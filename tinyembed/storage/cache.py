@@ -1,8 +1,8 @@
-"""Results that cost seconds to compute are kept in the user's cache folder, as plain .npz files.
+"""A cache of results that take seconds to compute: plain .npz files in the user's cache folder.
 
-A cache may only ever save time. So a file that is missing, damaged or out of date counts as
-nothing there, a folder that cannot be written to stops nobody, and a reader never sees half a
-file: it is written beside its place and then moved there in one step.
+A cache only saves time; it never causes an error. A missing, damaged or outdated file is treated as
+no file, and a folder that cannot be written to is only reported. A file is written under a
+temporary name and then renamed, so that no reader sees a partial one.
 """
 
 import os
@@ -14,24 +14,24 @@ import platformdirs
 
 
 def cache_folder():
-    """Where tinyembed keeps what it can make again: $TINYEMBED_CACHE, or the user's own."""
+    """The folder for files that can be made again: $TINYEMBED_CACHE, or the user's default."""
     chosen = os.environ.get("TINYEMBED_CACHE")
     return Path(chosen) if chosen else platformdirs.user_cache_path("tinyembed")
 
 
 def load(path, key):
-    """The arrays saved under `path` with this `key` (a str), as a dict; None if there are none."""
+    """The arrays that were saved at `path` with this `key` (a str), as a dict, or None."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
             if str(saved["key"]) != key:
                 return None
             return {name: saved[name] for name in saved.files if name != "key"}
-    except Exception:  # damaged bytes raise a dozen unrelated types; all mean: make it again
+    except Exception:  # damaged bytes raise a dozen unrelated types
         return None
 
 
 def save(path, key, arrays):
-    """Save a dict of arrays for `load`. Returns None, or in one line why it could not be done."""
+    """Save a dict of arrays for `load`. Returns None, or one line that says why it failed."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

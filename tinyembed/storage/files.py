@@ -1,4 +1,4 @@
-"""Files that are written all at once, and arrays in them."""
+"""Write files atomically, and save and load arrays."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from tinyembed.errors import InputError
 
 
 def write_atomically(path, write):
-    """Replace a file all at once. write: takes the open binary file."""
+    """Write or replace a file atomically. write: a function of the open binary file."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -24,21 +24,21 @@ def write_atomically(path, write):
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename = str(path)  # a full disk names none, or the temporary one
+            error.filename = str(path)  # a full disk gives no name, or the temporary one
         raise
 
 
 def write_json(path, value):
-    """Write a JSON file, atomically and readable by people."""
+    """Write a JSON file, atomically and indented."""
     text = json.dumps(value, indent=2) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def check_replaceable(option, path, is_ours):
-    """Raise InputError unless a file can be written without the loss of another.
+    """Raise InputError unless a file can be written without losing another one.
 
-    option: as the person gave it, such as "--out x.mid"; is_ours: whether the file at a path is one
-    that the same command wrote, which may be replaced.
+    option: as the user gave it, such as "--out x.mid"; is_ours: a function of a path, whether that
+    file was written by the same command, so that it may be replaced.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -48,20 +48,20 @@ def check_replaceable(option, path, is_ours):
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise InputError(f"{option}: no permission to write in {path.parent}")
     if path.exists() and not is_ours(path):
-        raise InputError(f"{option}: is there and not a file of this command; choose another name")
+        raise InputError(f"{option}: exists and is not a file of this command; choose another name")
 
 
 def save_arrays(path, arrays, compressed=False, **extra):
-    """An .npz without pickle: arrays by name, and JSON values under theirs."""
+    """Write an .npz without pickle: arrays by name, and `extra` values as JSON."""
     encoded = {name: np.array(json.dumps(value)) for name, value in extra.items()}
     save = np.savez_compressed if compressed else np.savez
     write_atomically(path, lambda file: save(file, **arrays, **encoded))
 
 
 def load_arrays(path):
-    """{name: array} of an .npz. Raises InputError for a missing, damaged or foreign file."""
+    """The arrays of an .npz, by name. Raises InputError for a missing, damaged or other file."""
     try:
-        with open(path, "rb") as file, zipfile.ZipFile(file):  # NumPy takes other kinds too
+        with open(path, "rb") as file, zipfile.ZipFile(file):  # NumPy also loads other formats
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
     except FileNotFoundError:
