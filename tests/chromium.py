@@ -1,7 +1,7 @@
-"""A real browser for the tests: headless Chromium, told what to do through a pipe.
+"""A real browser for the tests: headless Chromium, controlled through a pipe.
 
-Chromium reads commands of its DevTools protocol from file descriptor 3 and writes answers and
-events to 4, each a JSON object that a zero byte ends.
+Chromium reads commands of its DevTools protocol from file descriptor 3, and writes answers and
+events to 4. Each is a JSON object followed by a zero byte.
 """
 
 import base64
@@ -13,13 +13,13 @@ import subprocess
 import time
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-PATIENCE = 60  # seconds for one answer, on a machine that is busy with something else
+TIMEOUT = 60  # seconds for one answer, on a busy machine
 KEYS = {"Enter": 13, "Escape": 27, "Tab": 9, " ": 32, "ArrowLeft": 37, "ArrowUp": 38,
         "ArrowRight": 39, "ArrowDown": 40}  # fmt: skip
 
 
 class Chromium:
-    """One browser. A context manager; `page` opens a page in it."""
+    """One browser, and a context manager; `page()` is a new page in it."""
 
     def __init__(self, profile):
         commands, self._write = os.pipe()
@@ -43,16 +43,16 @@ class Chromium:
         return self
 
     def __exit__(self, *error):
-        os.close(self._write)  # a browser whose pipe is closed ends
+        os.close(self._write)  # the browser ends when its pipe is closed
         try:
-            self._process.wait(PATIENCE)
+            self._process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         os.close(self._read)
 
     def ask(self, method, session=None, **params):
-        """Send a command and wait for its answer. What happens meanwhile goes to `events`."""
+        """Send a command and wait for its answer. Events meanwhile are added to `events`."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": params}
         message |= {"sessionId": session} if session else {}
@@ -66,7 +66,7 @@ class Chromium:
 
     def _next(self):
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._read], [], [], PATIENCE)
+            ready, _, _ = select.select([self._read], [], [], TIMEOUT)
             assert ready, "the browser does not answer"
             data = os.read(self._read, 1 << 20)
             assert data, "the browser has ended"
@@ -74,38 +74,39 @@ class Chromium:
         message, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(message)
 
-    def page(self, path, width=1200, height=800, dark=False, touch=False):
-        """Open a file in a page of its own."""
-        return Page(self, path, width, height, dark, touch)
+    def page(self):
+        """A new, empty page."""
+        return Page(self)
 
 
 class Page:
-    """One page: what a person does to it, and what can be seen of it."""
+    """One page: user input, and what the page shows."""
 
-    def __init__(self, browser, path, width, height, dark, touch):
-        self._browser = browser
+    def __init__(self, browser):
+        self._browser, self._first_event = browser, 0
         target = browser.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._target = target
         attached = browser.ask("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
+
+    def open(self, path, width=1200, height=800, dark=False, touch=False):
+        """Load a file, afresh if it is open already, and forget the events before."""
         self.resize(width, height, touch)
         self.scheme(dark)
-        if touch:
-            self.ask("Emulation.setTouchEmulationEnabled", enabled=True)
+        self.ask("Emulation.setTouchEmulationEnabled", enabled=touch)
+        self.mouse("Moved", 0, 0)
+        self.run("window.isFormer = true")
+        self._first_event = len(self._browser.events)
         self.ask("Page.navigate", url=path.resolve().as_uri())
-        self.wait("document.readyState === 'complete'")
+        self.wait("!window.isFormer && document.readyState === 'complete'")
         self.settle()
 
     def ask(self, method, **params):
         return self._browser.ask(method, self._session, **params)
 
-    def close(self):
-        self._browser.ask("Target.closeTarget", targetId=self._target)
-
     def run(self, code):
-        """What an expression of the page is, as Python has it."""
+        """The value of an expression of the page, as a Python object."""
         result = self.ask(
             "Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True
         )
@@ -113,14 +114,14 @@ class Page:
         return result["result"].get("value")
 
     def wait(self, code):
-        """Until an expression of the page is true."""
-        end = time.monotonic() + PATIENCE
+        """Wait until an expression of the page is true."""
+        end = time.monotonic() + TIMEOUT
         while not self.run(code):
             assert time.monotonic() < end, f"never true: {code}"
             time.sleep(0.02)
 
     def settle(self):
-        """Until what was asked for has been drawn."""
+        """Wait until the page has been drawn."""
         frames = "requestAnimationFrame(() => requestAnimationFrame(() => done(true)))"
         self.run(f"new Promise((done) => {frames})")
 
@@ -148,14 +149,14 @@ class Page:
         self.settle()
 
     def click_on(self, selector):
-        """Click in the middle of an element, which is scrolled into view first."""
+        """Scroll an element into view, and click in the middle of it."""
         name = json.dumps(selector)
         self.run(f"document.querySelector({name}).scrollIntoView({{block: 'center'}})")
         box = self.run(f"document.querySelector({name}).getBoundingClientRect().toJSON()")
         self.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
     def key(self, *names):
-        """Press keys, one after the other, wherever the focus is."""
+        """Press keys, one after the other, with the focus where it is."""
         for name in names:
             text = "\r" if name == "Enter" else name if len(name) == 1 else ""
             code = KEYS.get(name, ord(name[0].upper()))
@@ -174,10 +175,10 @@ class Page:
         path.write_bytes(base64.b64decode(data))
 
     def events(self, *methods):
-        """What the browser said of this page, of some kinds."""
-        self._browser.ask("Browser.getVersion")  # all that was said before has now arrived
+        """The parameters of the events of some methods since the page was opened."""
+        self._browser.ask("Browser.getVersion")  # earlier events arrive before the answer
         return [
             event["params"]
-            for event in self._browser.events
+            for event in self._browser.events[self._first_event :]
             if event.get("sessionId") == self._session and event["method"] in methods
         ]

@@ -1,15 +1,18 @@
-"""A corpus too large to embed in a test, with made-up places and neighbours, for the explorer."""
+"""A corpus too large to embed in a test, with random positions and neighbours."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
 
 from tinyembed.explorer.contents import Contents, draw_rows
+from tinyembed.explorer.page import html_page
 from tinyembed.neighbours.labels import Labels
 
 
-def many_units(n, composers=27, pieces=400, beats=600, notes=10):
-    """n units of a corpus of `pieces` long pieces, so that hardly any two share a beat."""
+@cache
+def many_units(n=20_000, composers=27, pieces=400, beats=600, notes=10):
+    """n units from `pieces` long pieces, so that hardly any two share a beat."""
     rng = np.random.default_rng(0)
     n_beats, units = pieces * beats, beats - 3
     corpus = SimpleNamespace(
@@ -32,7 +35,13 @@ def many_units(n, composers=27, pieces=400, beats=600, notes=10):
         rows=draw_rows(len(labels), n, 0),
         placed=np.ones(n, bool),
         positions=rng.standard_normal((n, 2)),
-        map_words="a map",
+        map_description="a map",
         neighbours=rng.integers(0, n, (n, 10)),
         cosines=rng.random((n, 10)),
     )
+
+
+@cache
+def large_page():
+    """The page of `many_units`."""
+    return html_page(many_units(), "context")

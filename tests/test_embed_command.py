@@ -1,4 +1,4 @@
-"""python -m tinyembed.embed as a person runs it, and the step of a scikit-learn pipeline."""
+"""The command tinyembed.embed, and the transformer for scikit-learn pipelines."""
 
 import csv
 import json
@@ -19,10 +19,10 @@ from tinyembed.errors import InputError, WorkError
 from tinyembed.models.model import Model
 from tinyembed.models.weights import save_weights
 from tinyembed.music.midi import read_midi
-from tinyembed.music.roll import piece_rolls, units_sound
-from tinyembed.storage.files import digest
+from tinyembed.music.roll import piece_rolls, units_have_onsets
+from tinyembed.storage.files import digest, load_arrays
 
-with_sklearn = pytest.mark.skipif(not util.find_spec("sklearn"), reason="scikit-learn not there")
+with_sklearn = pytest.mark.skipif(not util.find_spec("sklearn"), reason="no scikit-learn")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def music(tmp_path, monkeypatch):
-    """The present folder, with three good files in it, one of them short, and two bad ones."""
+    """The current folder, with three good files, one of which is short, and two bad ones."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for name, beats in (("a.mid", 12), ("more/b.mid", 40), ("more/short.mid", 2)):
@@ -46,13 +46,14 @@ def music(tmp_path, monkeypatch):
 
 
 def run(capsys, *words):
-    """The exit status and what was printed, as the command would print it."""
+    """The command in this process: its exit status, and what it printed to both streams."""
     status = exit_status(lambda: main([str(word) for word in words]))
-    said = capsys.readouterr()
-    return status, said.out, said.err
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
 
 
 def process(*words):
+    """The command in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "tinyembed.embed", *map(os.fsdecode, words)],
         capture_output=True,
@@ -64,7 +65,7 @@ def process(*words):
 def test_a_table_of_files_beats_and_times(music, weights):
     done = process("a.mid", "more", "-o", "out.npz", "--model", weights)
     assert (done.returncode, done.stderr) == (0, "")
-    table = np.load("out.npz")
+    table = load_arrays("out.npz")
     files = ["a.mid", os.path.join("more", "b.mid"), os.path.join("more", "short.mid")]
     assert table["files"].tolist() == files
     assert table["file_index"].tolist() == [0] * 9 + [1] * 37 + [2]
@@ -72,7 +73,7 @@ def test_a_table_of_files_beats_and_times(music, weights):
     assert table["time"].tolist() == (table["beat"] / 2).tolist()  # at 120 beats a minute
     rows = [tinyembed.embed(read_midi(f), str(weights), device="cpu") for f in files[:2]]
     np.testing.assert_array_equal(table["embeddings"][:46], np.concatenate(rows))
-    sounds = [units_sound(read_midi(f)) for f in files]
+    sounds = [units_have_onsets(read_midi(f)) for f in files]
     assert table["sounds"].tolist() == np.concatenate(sounds).tolist()
     assert not table["sounds"].all()
     about = json.loads(str(table["about"]))
@@ -82,19 +83,16 @@ def test_a_table_of_files_beats_and_times(music, weights):
     assert lines[1] == "47 units of 3 files, in out.npz"
     words = f"Next: python -m tinyembed.search a.mid --beat 0 --in more --model {weights}"
     assert lines[2:] == [words]
+    # Another process writes the same bytes.
+    assert process("a.mid", "more", "-o", "again.npz", "--model", weights).returncode == 0
+    assert (music / "again.npz").read_bytes() == (music / "out.npz").read_bytes()
 
 
-def test_the_same_bytes_again(music, weights):
-    for out in ("one.npz", "two.npz"):
-        assert process("a.mid", "more", "-o", out, "--model", weights).returncode == 0
-    assert (music / "one.npz").read_bytes() == (music / "two.npz").read_bytes()
-
-
-def test_text_says_what_the_arrays_say(music, weights, capsys):
+def test_text_holds_the_same_values_as_the_arrays(music, weights, capsys):
     write_midi('more/odd, "name"\t.mid', [(0, 4 * 480, 60)])
     for out in ("out.npz", "out.csv", "out.tsv"):
         assert run(capsys, "a.mid", "more", "-o", out, "--model", weights)[0] == 0
-    table = np.load("out.npz")
+    table = load_arrays("out.npz")
     with open("out.csv", encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["file", "beat", "time", "sounds", *(f"embedding_{i}" for i in range(100))]
@@ -107,7 +105,7 @@ def test_text_says_what_the_arrays_say(music, weights, capsys):
     assert [row[:4] for row in rows] == labels
     values = np.array([row[4:] for row in rows], np.float32)
     np.testing.assert_array_equal(values, table["embeddings"])
-    # The projector splits at tabs and lines and knows no quotes.
+    # The projector splits at tabs and line ends, and does not interpret quotes.
     metadata = (music / "out-metadata.tsv").read_text().splitlines()
     assert len(metadata) == 1 + len(rows) and all(line.count("\t") == 3 for line in metadata)
     assert metadata[0] == "file\tbeat\ttime\tsounds"
@@ -115,23 +113,19 @@ def test_text_says_what_the_arrays_say(music, weights, capsys):
     np.testing.assert_array_equal(np.array(vectors, np.float32), table["embeddings"])
 
 
-def test_the_good_ones_are_done_and_each_bad_one_gets_its_line(music, weights):
+def test_good_files_are_embedded_and_each_bad_one_has_a_line(music, weights, capsys):
     (music / "empty").mkdir()
     words = ("bad.mid", "gone.mid", "a.mid", "waltz.mid", "empty", "a.mid")
-    done = process(*words, "-o", "out.npz", "--model", weights)
-    assert done.returncode == 1
-    said = done.stderr.splitlines()
-    assert len(said) == 4 and all(line.startswith("tinyembed: ") for line in said)
-    for line, words in zip(
-        said,
-        ("empty: no MIDI", "bad.mid: truncated", "gone.mid: no such file", "--any-meter, takes it"),
-        strict=True,
-    ):
-        assert words in line
-    table = np.load("out.npz")
+    status, out, err = run(capsys, *words, "-o", "out.npz", "--model", weights)
+    lines = err.splitlines()
+    assert status == 1 and all(line.startswith("tinyembed: ") for line in lines)
+    parts = ("empty: no MIDI", "bad.mid: truncated", "gone.mid: no such file", "--any-meter, takes")
+    for line, part in zip(lines, parts, strict=True):
+        assert part in line
+    table = load_arrays("out.npz")
     assert table["files"].tolist() == ["a.mid", "a.mid"]
     np.testing.assert_array_equal(table["embeddings"][:9], table["embeddings"][9:])
-    assert "left out: 4 of 6" in done.stdout
+    assert "left out: 4 of 6" in out
 
 
 def test_json(music, weights, capsys):
@@ -169,12 +163,16 @@ def test_json(music, weights, capsys):
         (["a.mid", "-o", "out.txt"], 2, "must end in .npz, .csv, .tsv"),
         (["a.mid", "-o", "none/out.npz"], 2, "there is no folder none"),
         (["a.mid", "-o", "bad.mid/out.npz"], 2, "there is no folder bad.mid"),
-        (["a.mid", "-o", "foreign.csv"], 2, "foreign.csv: is there and not a file of this command"),
-        (["a.mid", "-o", "foreign.tsv"], 2, "foreign-metadata.tsv: is there"),
+        (
+            ["a.mid", "-o", "foreign.csv"],
+            2,
+            "foreign.csv: exists and is not a file of this command",
+        ),
+        (["a.mid", "-o", "foreign.tsv"], 2, "foreign-metadata.tsv: exists"),
         (["a.mid", "--device", "tpu"], 2, "--device"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(words, status, line, music, weights, capsys):
+def test_wrong_use_and_bad_files_print_one_line(words, status, line, music, weights, capsys):
     (music / "empty").mkdir()
     (music / "foreign.csv").write_text("mine,own\n")
     (music / "foreign-metadata.tsv").write_text("mine\town\n")
@@ -189,7 +187,7 @@ def test_a_table_is_replaced_and_other_files_are_not(music, weights, capsys):
     for out in ("out.npz", "out.csv", "out.tsv"):
         for file in ("a.mid", "more/b.mid"):
             assert run(capsys, file, "-o", out, "--model", weights)[0] == 0
-    assert len(np.load("out.npz")["beat"]) == 37
+    assert len(load_arrays("out.npz")["beat"]) == 37
     assert len((music / "out.csv").read_text().splitlines()) == 1 + 37
     assert len((music / "out.tsv").read_text().splitlines()) == 37
     kept = weights.read_bytes()
@@ -198,7 +196,7 @@ def test_a_table_is_replaced_and_other_files_are_not(music, weights, capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file names are text there")
-def test_names_that_are_no_text(music, weights):
+def test_file_names_that_are_not_text(music, weights):
     os.rename(b"more/b.mid", b"more/\xff\n.mid")
     done = process(b"more/\xff\n.mid", "-o", "out.csv", "--model", weights)
     assert (done.returncode, done.stderr) == (0, "") and "more/\\xff" in done.stdout
@@ -210,29 +208,30 @@ def test_names_that_are_no_text(music, weights):
 
 @pytest.fixture
 def labelled(piano_folder):
-    """Paths of pieces, and whose they are."""
-    paths = [p for c in ("Adagio", "Bolero") for p in sorted((piano_folder / c).glob("*.mid"))]
+    """Paths of pieces, and their composers."""
+    folders = [piano_folder / name for name in ("Adagio", "Bolero")]
+    paths = [path for folder in folders for path in sorted(folder.glob("*.mid"))[:3]]
     return [str(path) for path in paths], [path.parent.name for path in paths]
 
 
-def test_a_row_is_the_mean_of_a_piece_s_sounding_units(music, weights):
+def test_a_row_is_the_mean_of_the_units_with_an_onset(music, weights):
     embedder = tinyembed.Embedder(str(weights), device="cpu")
     piece = read_midi("a.mid")
-    rows = tinyembed.embed(piece, str(weights), device="cpu")[units_sound(piece)]
+    rows = tinyembed.embed(piece, str(weights), device="cpu")[units_have_onsets(piece)]
     assert len(rows) < 9
     made = embedder.fit_transform(["a.mid", piece_rolls(piece), (music / "a.mid").read_bytes()])
     assert made.shape == (3, 100) and made.dtype == np.float32
     np.testing.assert_allclose(made, np.tile(rows.mean(axis=0), (3, 1)), rtol=1e-6)
     largest = embedder.set_params(pool="max").transform(["a.mid"])
     np.testing.assert_array_equal(largest[0], rows.max(axis=0))
-    units = embedder.transform(piece_rolls(piece))  # rolls: a row a unit
+    units = embedder.transform(piece_rolls(piece))  # rolls: one row per unit
     np.testing.assert_array_equal(units, tinyembed.embed(piece, str(weights), device="cpu"))
     assert embedder.transform([]).shape == (0, 100)
     assert np.isfinite(embedder.transform([np.zeros((60, 96))])).all()
     assert embedder.get_feature_names_out().tolist() == [f"embedder{i}" for i in range(100)]
 
 
-def test_what_an_embedder_refuses(music, weights):
+def test_wrong_parameters_and_bad_input(music, weights):
     with pytest.raises(InputError, match="pool 'sum': choose one of mean, max"):
         tinyembed.Embedder(str(weights), pool="sum").fit(["a.mid"])
     with pytest.raises(InputError, match="no such model"):

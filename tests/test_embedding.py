@@ -1,9 +1,11 @@
-"""Music in, embeddings out: every way in gives the same rows, and bad input one clear reason."""
+"""Embeddings of music: the same rows for every kind of input, and one clear reason if it is bad."""
 
+import hashlib
 import inspect
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -18,21 +20,22 @@ from hypothesis import strategies as st
 from music import midi_file, write_midi
 
 import tinyembed
-from tinyembed.embedding import embed as embedding
-from tinyembed.embedding.embed import CPU_BLOCK, EmbeddingWarning, embed, load
+from tinyembed.embedding import trained
+from tinyembed.embedding.embed import CPU_BLOCK, EmbeddingWarning, embed
+from tinyembed.embedding.trained import load
 from tinyembed.errors import InputError, WorkError
 from tinyembed.models.model import Model
 from tinyembed.models.table import MODELS
 from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.music.midi import read_midi
-from tinyembed.music.roll import piece_rolls, roll_to_midi, units_sound
+from tinyembed.music.roll import piece_rolls, roll_to_midi, units_have_onsets
 from tinyembed.storage.files import digest
 
 with_music21 = pytest.mark.skipif(not util.find_spec("music21"), reason="music21 not installed")
 
 
 def make_model(name="context", seed=0, width="small"):
-    """A model as if trained a little: its statistics are not those of a new one."""
+    """A model with other running statistics than a new one, as if trained a little."""
     model = Model(name, width, ["A", "B"], np.random.default_rng(seed))
     rng = np.random.default_rng(seed + 1)
     for owner, buffer in model.named_buffers().values():
@@ -55,7 +58,7 @@ def weights(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def song(tmp_path_factory):
-    """A piece of 40 beats with a silence in the middle, longer than a block of units."""
+    """A piece of 40 beats, more than a block of units, with a silence in the middle."""
     rng = np.random.default_rng(0)
     notes = [
         (480 * beat + 120 * int(rng.integers(4)), 100, int(rng.integers(30, 100)))
@@ -65,26 +68,26 @@ def song(tmp_path_factory):
     return write_midi(tmp_path_factory.mktemp("song") / "song.mid", [*notes, (480 * 39, 480, 60)])
 
 
-def test_a_row_for_every_beat_is_what_the_encoder_makes_of_its_unit(song, model):
+def test_there_is_one_row_per_beat_and_it_is_the_encoding_of_its_unit(song, model):
     rows = embed(song, model)
     assert rows.shape == (37, 100) and rows.dtype == np.float32 and 37 > CPU_BLOCK
     np.testing.assert_allclose(rows, model.encode(piece_rolls(read_midi(song))), atol=1e-6)
-    silent = ~units_sound(read_midi(song))
-    assert silent.sum() == 5  # and their rows are there, all the same
+    silent = ~units_have_onsets(read_midi(song))
+    assert silent.sum() == 5  # silent units have rows too
     assert (rows[silent] == rows[silent][0]).all() and not (rows[~silent] == rows[silent][0]).all()
 
 
-def test_every_way_in_gives_the_same_bits(song, model, weights):
+def test_every_kind_of_input_gives_the_same_bits(song, model, weights):
     expected = embed(str(song), model)
     data = song.read_bytes()
     piece = read_midi(song)
     with open(song, "rb") as file:
-        ways = [
+        inputs = [
             song, data, bytearray(data), memoryview(data), file, io.BytesIO(data),
             mido.MidiFile(song), piece, piece_rolls(piece), piece_rolls(piece).astype(bool),
         ]  # fmt: skip
-        for way in ways:
-            np.testing.assert_array_equal(embed(way, model), expected)
+        for music in inputs:
+            np.testing.assert_array_equal(embed(music, model), expected)
     for which in (weights, str(weights)):
         np.testing.assert_array_equal(embed(song, which, device="cpu"), expected)
     np.testing.assert_array_equal(embed(piece_rolls(piece)[5], model), expected[5:6])
@@ -93,14 +96,14 @@ def test_every_way_in_gives_the_same_bits(song, model, weights):
 
 @given(st.lists(st.integers(0, 63), min_size=1, max_size=300))
 @settings(max_examples=25, deadline=None)
-def test_a_row_is_the_same_bits_in_any_company(chosen):
-    """Alone, twice, or among any others: blocks of one size add up in one order."""
+def test_the_bits_of_a_row_do_not_depend_on_the_other_rows(chosen):
+    """Alone, repeated, or among any others: blocks of one size are summed in one order."""
     np.testing.assert_array_equal(embed(_UNITS[chosen], _MODEL), _ROWS[chosen])
 
 
 @pytest.mark.parametrize("width", ["small", "paper"])
-def test_a_quiet_row_is_the_same_bits_in_loud_company(width):
-    """A flourish or two: the first convolution leaves nearly all of its patches out."""
+def test_the_bits_of_a_sparse_row_do_not_depend_on_dense_ones(width):
+    """One or two flourishes: the first convolution skips nearly all of its patches."""
     model = make_model(width=width)
     units = np.zeros((3, 60, 96), np.float32)
     for beat in range(4):  # some ten onsets in one patch
@@ -119,7 +122,7 @@ _UNITS = (np.random.default_rng(0).random((64, 60, 96)) < 0.01).astype(np.float3
 _ROWS = np.concatenate([embed(unit, _MODEL) for unit in _UNITS])
 
 
-def test_a_file_is_the_same_bits_alone_and_with_others(piano_folder, model):
+def test_the_bits_of_a_file_do_not_depend_on_other_files(piano_folder, model):
     piano_folder = piano_folder / "Adagio"
     files = sorted(piano_folder.rglob("*.mid"))
     together = embed(files, model)
@@ -135,6 +138,7 @@ def test_a_file_is_the_same_bits_alone_and_with_others(piano_folder, model):
 
 
 def test_another_process_gives_the_same_bits(song, weights):
+    rows = embed(song, weights, device="cpu")
     code = (
         "import sys, hashlib, tinyembed\n"
         "rows = tinyembed.embed(sys.argv[1], sys.argv[2], device='cpu')\n"
@@ -143,13 +147,12 @@ def test_another_process_gives_the_same_bits(song, weights):
         "print(*heavy)"
     )
     words = [sys.executable, "-c", code, str(song), str(weights)]
-    first, second = (
-        subprocess.run(words, capture_output=True, text=True, check=True).stdout for _ in range(2)
-    )
-    assert first == second and len(first.split()) == 1  # a digest, and nothing heavy is imported
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    # The digest alone: nothing heavy was imported.
+    assert said.split() == [hashlib.sha256(rows.tobytes()).hexdigest()]
 
 
-def test_several_good_ones_are_done_and_bad_ones_named(song, model, tmp_path):
+def test_in_a_list_the_good_are_embedded_and_the_bad_named(song, model, tmp_path):
     bad = tmp_path / "bad.mid"
     bad.write_bytes(song.read_bytes()[:100])
     rolls = piece_rolls(read_midi(song))
@@ -168,7 +171,7 @@ def test_several_good_ones_are_done_and_bad_ones_named(song, model, tmp_path):
     assert embed([], model) == []
 
 
-def test_a_folder_leaves_out_what_cannot_be_read(song, model, tmp_path):
+def test_unreadable_files_in_a_folder_are_left_out(song, model, tmp_path):
     for name in ("a/deep/x.mid", "y.MID", ".hidden/z.mid", "a/.z.mid", "bad.midi", "text.txt"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,7 +184,7 @@ def test_a_folder_leaves_out_what_cannot_be_read(song, model, tmp_path):
         embed(tmp_path / "a" / "none", model)
 
 
-def test_a_piece_of_fewer_than_four_beats_is_padded_and_said_so(model, tmp_path):
+def test_a_piece_of_fewer_than_four_beats_is_padded_with_a_warning(model, tmp_path):
     path = write_midi(tmp_path / "short.mid", [(0, 240, 60), (1000, 100, 72)])
     with pytest.warns(EmbeddingWarning, match=r"short\.mid: only 3 beats, padded"):
         rows = embed(path, model)
@@ -194,7 +197,7 @@ def test_a_piece_of_fewer_than_four_beats_is_padded_and_said_so(model, tmp_path)
         assert embed(four, model).shape == (1, 100)
 
 
-def test_a_meter_that_does_not_count_in_quarters(model, tmp_path):
+def test_a_meter_that_does_not_count_in_quarter_notes(model, tmp_path):
     path = write_midi(tmp_path / "waltz.mid", [(240 * i, 240, 60) for i in range(24)], meter=(6, 8))
     with pytest.raises(WorkError, match=r"waltz\.mid: .* 1/8, not in quarter .*any_meter=True"):
         embed(path, model)
@@ -222,12 +225,12 @@ def test_a_meter_that_does_not_count_in_quarters(model, tmp_path):
         (np.zeros((60, 96), complex), "finite numbers"),
     ],
 )
-def test_what_is_no_music(music, words, model):
+def test_bad_input(music, words, model):
     with pytest.raises((InputError, WorkError), match=words):
         embed(music, model)
 
 
-def test_a_file_that_is_closed(song, model):
+def test_a_closed_file(song, model):
     with open(song, "rb") as file:
         pass
     with pytest.raises(WorkError, match=r"song\.mid: cannot be read"):
@@ -235,7 +238,7 @@ def test_a_file_that_is_closed(song, model):
 
 
 def music_xml(steps="CDEFGABC"):
-    """Two bars of quarter notes upward from middle C."""
+    """Two bars of quarter notes, ascending from middle C."""
     notes = [
         f"<note><pitch><step>{step}</step><octave>{4 + i // 7}</octave></pitch>"
         "<duration>1</duration></note>"
@@ -260,7 +263,7 @@ SCORES = {
 
 
 @with_music21
-def test_scores_give_the_rows_of_the_same_music_as_midi(model, tmp_path):
+def test_scores_give_the_same_rows_as_midi(model, tmp_path):
     pitches = (60, 62, 64, 65, 67, 69, 71, 72)
     expected = embed(midi_file([(480 * i, 480, p) for i, p in enumerate(pitches)]), model)
     for name, text in SCORES.items():
@@ -275,33 +278,31 @@ def test_scores_give_the_rows_of_the_same_music_as_midi(model, tmp_path):
         np.testing.assert_array_equal(each, expected, err_msg=name)
 
 
-def test_without_music21_only_the_scores_are_left_out(song, weights, tmp_path):
+def test_without_music21_only_the_scores_are_left_out(song, model, tmp_path, monkeypatch):
     (tmp_path / "a.abc").write_text(SCORES["a.abc"])
-    code = (
-        "import sys, warnings; sys.modules['music21'] = None\n"
-        "import tinyembed\n"
-        "with warnings.catch_warnings(record=True) as heard:\n"
-        "    warnings.simplefilter('always')\n"
-        "    a, b = tinyembed.embed(sys.argv[2:], sys.argv[1], device='cpu')\n"
-        "print(a is None, b.shape, *(w.message for w in heard))"
-    )
-    words = [sys.executable, "-c", code, str(weights), str(tmp_path / "a.abc"), str(song)]
-    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    assert said.startswith("True (37, 100)") and 'pip install "tinyembed[scores]"' in said
+    monkeypatch.setitem(sys.modules, "music21", None)
+    with pytest.warns(EmbeddingWarning, match=r'pip install "tinyembed\[scores\]"') as heard:
+        score, midi = embed([tmp_path / "a.abc", song], model)
+    assert score is None and midi.shape == (37, 100) and len(heard) == 1
 
 
-# Models by name, by run, by file.
+# Models by name, by the folder of a run, by file.
+
+
+@pytest.fixture(scope="module")
+def three_models(tmp_path_factory):
+    """A folder with three weight files. Not to be written to."""
+    folder = tmp_path_factory.mktemp("weights")
+    for seed, name in enumerate(("contrastive", "context", "regularized")):
+        save_weights(folder / f"{name}.npz", make_model(name, seed), matrices=np.float16)
+    return folder
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A folder of weights in place of the package's, with three models in it."""
-    monkeypatch.setattr(embedding, "WEIGHTS", tmp_path / "weights")
-    (tmp_path / "weights").mkdir()
-    for seed, name in enumerate(("contrastive", "context", "regularized")):
-        save_weights(
-            tmp_path / "weights" / f"{name}.npz", make_model(name, seed), matrices=np.float16
-        )
+def package(three_models, tmp_path, monkeypatch):
+    """A folder with a copy of `three_models` that takes the place of the package's weights."""
+    shutil.copytree(three_models, tmp_path / "weights")
+    monkeypatch.setattr(trained, "WEIGHTS", tmp_path / "weights")
     return tmp_path
 
 
@@ -324,8 +325,8 @@ def test_models_of_the_package(package, monkeypatch, song):
     assert load("./context").name == load(package / "context").name == "forward"
 
 
-def test_weights_in_half_the_bytes_are_loaded_as_float32(package, model):
-    path, half = package / "full.npz", package / "half.npz"
+def test_weights_in_half_the_bytes_are_loaded_as_float32(model, tmp_path):
+    path, half = tmp_path / "full.npz", tmp_path / "half.npz"
     save_weights(path, model)
     save_weights(half, model, matrices=np.float16)
     assert half.stat().st_size < 0.53 * path.stat().st_size
@@ -338,7 +339,7 @@ def test_weights_in_half_the_bytes_are_loaded_as_float32(package, model):
     np.testing.assert_allclose(embed(_UNITS, loaded), _ROWS, atol=2e-3)
 
 
-def test_weights_that_changed_are_loaded_again(package, song):
+def test_changed_weights_are_loaded_again(package, song):
     before = embed(song, device="cpu")
     np.testing.assert_array_equal(embed(song, device="cpu"), before)
     save_weights(package / "weights" / "contrastive.npz", make_model("contrastive", 7))
@@ -347,13 +348,13 @@ def test_weights_that_changed_are_loaded_again(package, song):
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_damaged_weight_file_is_refused_or_harmless(data, tmp_path_factory):
+def test_a_damaged_weight_file_is_rejected_or_harmless(data, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "damaged.npz"
     whole = _weight_bytes(path)
     if data.draw(st.booleans()):
         damaged = whole[: data.draw(st.integers(0, len(whole) - 1))]
     else:
-        # Headers are where a changed byte may mean anything; of the rest there are checksums.
+        # A changed byte in a header may mean anything. Checksums protect the rest.
         spots = st.one_of(st.integers(0, 2000), st.integers(len(whole) - 5000, len(whole) - 1))
         damaged = bytearray(whole)
         for spot in data.draw(st.lists(spots, min_size=1, max_size=3)):
@@ -374,19 +375,19 @@ def _weight_bytes(path, kept={}):  # noqa: B006
     return kept["bytes"]
 
 
-def test_foreign_weight_files(tmp_path, model):
-    def refused(name, words):
+def test_files_that_are_not_weights_are_rejected(tmp_path, model):
+    def rejected(name, words):
         with pytest.raises(InputError, match=words):
             load(tmp_path / name)
 
     (tmp_path / "text.npz").write_text("hello")
-    refused("text.npz", r"text\.npz: not a readable weight file")
+    rejected("text.npz", r"text\.npz: not a readable weight file")
     np.save(tmp_path / "one.npy", np.zeros(3))
-    refused("one.npy", r"one\.npy: not a readable weight file")
+    rejected("one.npy", r"one\.npy: not a readable weight file")
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    refused("other.npz", r"other\.npz: not a weight file of tinyembed")
+    rejected("other.npz", r"other\.npz: not a weight file of tinyembed")
     np.savez(tmp_path / "pickle.npz", x=np.array([{}], dtype=object))
-    refused("pickle.npz", r"pickle\.npz: not a readable weight file")
+    rejected("pickle.npz", r"pickle\.npz: not a readable weight file")
     state = model.state()
     config = {"model": "context", "width": "small", "composers": [], "temperature": 1.0}
     for name, changed, words in (
@@ -399,16 +400,16 @@ def test_foreign_weight_files(tmp_path, model):
     ):
         arrays = {**state, "config": json.dumps(config), **changed}
         np.savez(tmp_path / name, **{k: v for k, v in arrays.items() if v is not None})
-        refused(name, words)
+        rejected(name, words)
     (tmp_path / "folder").mkdir()
-    refused("folder", "a folder without")
+    rejected("folder", "a folder without")
     with pytest.raises(InputError, match="by name or path, not by int"):
         load(7)
 
 
-def test_the_weights_that_come_with_the_package():
-    """Under 4 MB in all, each model with a card that describes this very file."""
-    files = sorted(embedding.WEIGHTS.glob("*.npz"))
+def test_the_weights_in_the_package():
+    """Less than 4 MB in total, and each model has a card that describes its file."""
+    files = sorted(trained.WEIGHTS.glob("*.npz"))
     assert {"contrastive", "context", "regularized"} <= {path.stem for path in files}
     assert sum(path.stat().st_size for path in files) < 4_000_000
     for path in files:
@@ -419,7 +420,7 @@ def test_the_weights_that_come_with_the_package():
         assert model.encode(_UNITS[:2]).shape == (2, 100)
 
 
-def test_embed_is_a_function_whatever_was_imported(song, weights):
+def test_embed_is_callable_whatever_was_imported(song, weights):
     code = (
         "import sys, numpy as np, tinyembed\n"
         "function = tinyembed.embed\n"
@@ -436,7 +437,7 @@ def test_embed_is_a_function_whatever_was_imported(song, weights):
     assert callable(tinyembed.embed)
 
 
-# When a beat is heard.
+# The times of beats.
 
 tempo_changes = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 4000), st.integers(1, 2_000_000)), max_size=6
@@ -445,7 +446,7 @@ tempo_changes = st.lists(
 
 @given(tempo_changes, st.integers(1, 960), st.integers(1, 20))
 @settings(max_examples=60, deadline=None)
-def test_seconds_are_those_that_mido_plays(changes, ticks_per_beat, beats):
+def test_seconds_agree_with_mido(changes, ticks_per_beat, beats):
     midi = mido.MidiFile(type=1, ticks_per_beat=ticks_per_beat)
     for number in (0, 1):
         now, track = 0, mido.MidiTrack()
@@ -459,10 +460,10 @@ def test_seconds_are_those_that_mido_plays(changes, ticks_per_beat, beats):
         notes.append(mido.Message("note_on", note=60, velocity=64, time=pause))
     midi.tracks.append(notes)
     heard, now = [], 0.0
-    for message in midi:  # mido adds the seconds up itself
+    for message in midi:  # mido computes the seconds itself
         now += message.time
         heard += [now] if message.type == "note_on" else []
-    # mido merges tracks in their order, so the second track's tempo holds where two meet.
+    # mido merges tracks in order, so of two tempi at one time that of the second track holds.
     piece_seconds = read_midi(midi).seconds(np.arange(beats)) if beats > 1 else [heard[0]]
     np.testing.assert_allclose(piece_seconds, heard, rtol=1e-9, atol=1e-9)
 
@@ -472,7 +473,7 @@ def test_seconds_without_a_tempo_and_between_beats():
     assert piece.tempi == () and piece.seconds([0, 1, 2.5]).tolist() == [0, 0.5, 1.25]
 
 
-# What a model makes of a unit, and hearing it.
+# Reconstructions, and rolls as MIDI.
 
 
 @pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.context])
@@ -491,7 +492,7 @@ def test_reconstruct_is_the_decoder_in_evaluation_mode(name):
         model.reconstruct(_UNITS[0, :, :95])
 
 
-def test_nothing_to_reconstruct_with():
+def test_a_model_without_a_decoder_cannot_reconstruct():
     with pytest.raises(InputError, match=r"composer model has no decoder.*note_drop, .*context"):
         make_model("composer").reconstruct(_UNITS[0])
 
@@ -503,8 +504,8 @@ def test_nothing_to_reconstruct_with():
     st.sampled_from([0.1, 50]),
 )
 @settings(max_examples=50, deadline=None)
-def test_the_strongest_cells_are_heard_whatever_the_scale(seed, length, onsets, scale):
-    roll = np.random.default_rng(seed).integers(-9, 2 + seed % 2, (60, length)) / 8  # many equal
+def test_the_strongest_cells_become_notes_at_any_scale(seed, length, onsets, scale):
+    roll = np.random.default_rng(seed).integers(-9, 2 + seed % 2, (60, length)) / 8  # many ties
     ranked = sorted((-value, i) for i, value in enumerate(roll.ravel()) if value > 0)[:onsets]
     expected = sorted((i % length, i // length + 36) for _, i in ranked)
     heard, now = [], 0
@@ -514,7 +515,7 @@ def test_the_strongest_cells_are_heard_whatever_the_scale(seed, length, onsets, 
     assert heard == expected
 
 
-def test_what_is_no_roll_to_hear():
+def test_wrong_rolls_do_not_become_midi():
     for roll in (np.zeros((96, 60)), np.zeros((1, 60, 96)), np.full((60, 4), np.nan)):
         with pytest.raises(InputError, match="a roll is"):
             roll_to_midi(roll)

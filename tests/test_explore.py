@@ -1,4 +1,4 @@
-"""python -m tinyembed.explore: what is in the page. test_explore_browser.py looks at it."""
+"""The command tinyembed.explore: the contents of the page. See also test_explore_browser.py."""
 
 import base64
 import itertools
@@ -12,7 +12,7 @@ from importlib import util
 
 import numpy as np
 import pytest
-from explorer_contents import many_units
+from explorer_contents import large_page
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from music import write_corpus, write_midi
@@ -29,14 +29,14 @@ from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.index import Index
 from tinyembed.neighbours.labels import Labels
 
-NOBODY = 65_535
+NONE = 65_535  # no position, or no neighbour
 
 
 def run(capsys, *words):
-    """The exit status and what was printed, as the command would print it."""
+    """The command in this process: its exit status, and what it printed to both streams."""
     status = exit_status(lambda: explore.main([str(word) for word in words]))
-    said = capsys.readouterr()
-    return status, said.out, said.err
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
 
 
 class Blocks(HTMLParser):
@@ -62,7 +62,7 @@ class Blocks(HTMLParser):
 
 
 def read_page(path):
-    """What a page holds: its JSON, with the arrays in it by name, as a browser reads them."""
+    """The JSON of a page, with its arrays added by name, as a browser reads them."""
     _, about, numbers, _ = Blocks(path.read_text(encoding="utf-8")).blocks
     about, numbers = json.loads(about), base64.b64decode(numbers, validate=True)
     for a in about["arrays"]:
@@ -73,7 +73,7 @@ def read_page(path):
 
 
 def rolls_of(first, beat_start, notes):
-    """The rolls of units, from the notes of their four beats."""
+    """The rolls of units, made of the notes of their four beats."""
     rolls = np.zeros((len(first), 60, 96), np.float32)
     for roll, begin in zip(rolls, first, strict=True):
         for beat in range(4):
@@ -91,7 +91,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def music(tmp_path_factory):
-    """Three composers; a piece with two long rests in it; one too short; one that is not music."""
+    """Three composers; a piece with two long rests, one too short, and one that is not music."""
     folder = write_corpus(tmp_path_factory.mktemp("music") / "piano", pieces=3, beats=20)
     rest = [(480 * b, 480, 60 + b % 5) for b in range(30) if not 8 <= b < 14 and not 20 <= b < 25]
     write_midi(folder / "Bolero" / "rest.mid", rest)
@@ -101,7 +101,7 @@ def music(tmp_path_factory):
 
 
 def test_the_page_holds_the_corpus(music, weights, tmp_path):
-    """All of it once, in a real process: units, notes and neighbours, against their sources."""
+    """In a process of its own: units, notes and neighbours, compared with their sources."""
     done = subprocess.run(
         [sys.executable, "-m", "tinyembed.explore", "--data", music, "--model", weights,
          "-o", "a map.html"],
@@ -124,7 +124,7 @@ def test_the_page_holds_the_corpus(music, weights, tmp_path):
     assert [piece["name"] for piece in found["pieces"]] == corpus.names
     by = [found["composers"][piece["composer"]] for piece in found["pieces"]]
     assert by == [name.partition("/")[0] for name in corpus.names]
-    assert found["composers"] == ["Bolero", "Adagio", "Canzona"]  # whose units are most comes first
+    assert found["composers"] == ["Bolero", "Adagio", "Canzona"]  # by number of units
     np.testing.assert_array_equal(found["piece"], index.labels.piece)
     np.testing.assert_array_equal(found["beat"], index.labels.beat)
     np.testing.assert_allclose(found["seconds"], index.labels.beat / 2)  # 120 beats a minute
@@ -133,18 +133,18 @@ def test_the_page_holds_the_corpus(music, weights, tmp_path):
     np.testing.assert_array_equal(rolls, corpus.rolls(corpus.unit_beats()))
 
     silent = ~index.labels.sounds
-    assert silent.sum() == 5  # they keep their rows, but have no place and no neighbours
-    np.testing.assert_array_equal((found["x"] == NOBODY) & (found["y"] == NOBODY), silent)
+    assert silent.sum() == 5  # they keep their rows, without position or neighbours
+    np.testing.assert_array_equal((found["x"] == NONE) & (found["y"] == NONE), silent)
     neighbours = found["neighbours"].reshape(n, 10).astype(int)
     cosines = found["cosines"].reshape(n, 10)
-    assert (neighbours[silent] == NOBODY).all()
+    assert (neighbours[silent] == NONE).all()
     for unit in np.flatnonzero(~silent):
         asked = index.search(index.embeddings[unit], 10, not_piece=int(index.labels.piece[unit]))
         assert neighbours[unit].tolist() == asked.rows.tolist()
         assert cosines[unit].tolist() == [round(1000 * cosine) for cosine in asked.cosines]
 
 
-def test_a_page_needs_nothing_else(music, weights, tmp_path, capsys):
+def test_the_page_needs_no_other_file(music, weights, tmp_path, capsys):
     out = tmp_path / "a.html"
     assert run(capsys, "--data", music, "--model", weights, "-o", out)[0] == 0
     text = out.read_text(encoding="utf-8")
@@ -154,7 +154,7 @@ def test_a_page_needs_nothing_else(music, weights, tmp_path, capsys):
     assert not re.search(r"@import|url\(", style)
     assert not re.search(r"\b(fetch|XMLHttpRequest|import|eval|innerHTML|outerHTML)\b", script)
     assert not [a for _, a in parsed.tags if {"src", "href", "style", "onclick"} & a.keys()]
-    # The policy: nothing from elsewhere, and of what is inside only these two very blocks.
+    # The policy allows nothing from elsewhere, and only these two blocks of the page.
     policy = next(a["content"] for _, a in parsed.tags if a.get("http-equiv"))
     assert policy == (
         f"default-src 'none'; script-src '{page.fingerprint(script)}'; "
@@ -162,8 +162,8 @@ def test_a_page_needs_nothing_else(music, weights, tmp_path, capsys):
     )
 
 
-def test_of_more_units_some_are_drawn(music, weights, tmp_path, capsys):
-    """The same ones for a seed; neighbours are those that Index finds among them."""
+def test_units_of_a_larger_corpus_are_drawn(music, weights, tmp_path, capsys):
+    """The seed determines which. Their neighbours are those that Index finds among them."""
     pages = []
     for i, seed in enumerate((3, 3, 4)):
         out = tmp_path / f"{i}.html"
@@ -190,7 +190,7 @@ def test_of_more_units_some_are_drawn(music, weights, tmp_path, capsys):
             asked = index.search(index.embeddings[row], 10, where, int(index.labels.piece[row]))
             assert rows[near].tolist() == asked.rows.tolist()
         else:
-            assert (near == NOBODY).all()
+            assert (near == NONE).all()
 
 
 def test_json(music, weights, tmp_path, capsys):
@@ -201,7 +201,7 @@ def test_json(music, weights, tmp_path, capsys):
     summary = json.loads(said)
     assert summary["out"] == str(out) and summary["bytes"] == out.stat().st_size
     assert (summary["units"], summary["shown"], summary["pieces"]) == (181, 60, 11)
-    assert summary["placed"] == int((read_page(out)["x"] != NOBODY).sum()) <= 60
+    assert summary["placed"] == int((read_page(out)["x"] != NONE).sum()) <= 60
     assert (summary["composers"], summary["seed"], summary["device"]) == (3, 0, "cpu")
 
 
@@ -229,7 +229,7 @@ def test_bad_input(words, parts, music, weights, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_a_page_of_ours_is_replaced(music, weights, tmp_path, capsys):
+def test_an_earlier_page_is_replaced(music, weights, tmp_path, capsys):
     out = tmp_path / "a.html"
     for units in (5, 70):
         words = ("--data", music, "--model", weights, "-o", out, "--units", units)
@@ -237,7 +237,7 @@ def test_a_page_of_ours_is_replaced(music, weights, tmp_path, capsys):
         assert len(read_page(out)["x"]) == units
 
 
-def test_umap_where_it_is_not(music, weights, tmp_path, capsys, monkeypatch):
+def test_umap_is_not_installed(music, weights, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(maps, "find_spec", lambda name: None)
     words = ("--data", music, "--model", weights, "-o", tmp_path / "a.html", "--map", "umap")
     status, out, err = run(capsys, *words)
@@ -245,16 +245,16 @@ def test_umap_where_it_is_not(music, weights, tmp_path, capsys, monkeypatch):
     assert "tinyembed[umap]" in err and "--map pca" in err
 
 
-@pytest.mark.skipif(not util.find_spec("umap"), reason="umap-learn not there")
-def test_umap_where_it_is(music, weights, tmp_path, capsys):
-    """Neighbours lie close; the same seed gives the same map; too few units are refused."""
+@pytest.mark.skipif(not util.find_spec("umap"), reason="umap-learn is not installed")
+def test_umap(music, weights, tmp_path, capsys):
+    """Neighbours are close, the same seed gives the same map, and too few units are rejected."""
     words = ("--data", music, "--model", weights, "--map", "umap", "-o")
     status, out, err = run(capsys, *words, tmp_path / "a.html")
     assert (status, err) == (0, "") and "UMAP, which keeps neighbours close" in out
     assert run(capsys, *words, tmp_path / "b.html")[0] == 0
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
     found = read_page(tmp_path / "a.html")
-    placed = found["x"] != NOBODY
+    placed = found["x"] != NONE
     at = np.stack([found["x"], found["y"]], axis=1).astype(float)
     near = found["neighbours"].reshape(-1, 10)[placed][:, 0].astype(int)
     to_nearest = np.linalg.norm(at[placed] - at[near], axis=1)
@@ -273,8 +273,8 @@ onsets = st.lists(
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(onsets, min_size=1, max_size=4), st.integers(0, 2**32 - 1))
-def test_cut_notes_is_what_rolls_are(pieces, seed):
-    """Any units of any pieces, notes out of range and folded upon each other among them."""
+def test_cut_notes_agrees_with_rolls(pieces, seed):
+    """For any units of any pieces, with notes out of range and notes that fold into one cell."""
     made = []
     for i, notes in enumerate(pieces):
         ticks, pitches = np.array(sorted(set(notes))).T
@@ -287,7 +287,7 @@ def test_cut_notes_is_what_rolls_are(pieces, seed):
     first, beat_start, notes = cut_notes(corpus, beats)
     np.testing.assert_array_equal(rolls_of(first, beat_start, notes), corpus.rolls(beats))
     assert beat_start[0] == 0 and beat_start[-1] == len(notes)
-    assert len(notes) <= len(corpus.ticks)  # each beat once
+    assert len(notes) <= len(corpus.ticks)  # each beat is stored once
     for begin, end in itertools.pairwise(beat_start):
         assert (np.diff(notes[begin:end]) > 0).all()
 
@@ -300,13 +300,13 @@ def test_draw_rows():
     np.testing.assert_array_equal(drawn, draw_rows(1000, 100, 5))
     assert set(drawn) != set(draw_rows(1000, 100, 6))
     often = np.bincount(np.concatenate([draw_rows(10, 5, seed) for seed in range(400)]))
-    assert 150 < often.min() <= often.max() < 250  # each is as likely
+    assert 150 < often.min() <= often.max() < 250  # uniformly
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(1, 14), min_size=1, max_size=5), st.integers(0, 2**32 - 1))
-def test_neighbours_are_what_index_finds(sizes, seed):
-    """Of pieces of any size, so that some units find fewer than ten, or none; some are silent."""
+def test_neighbours_agree_with_index(sizes, seed):
+    """For pieces of any size, so that some units have fewer than ten, and with silent units."""
     rng = np.random.default_rng(seed)
     piece = np.repeat([f"A/{i}" for i in range(len(sizes))], sizes)
     n = len(piece)
@@ -317,8 +317,8 @@ def test_neighbours_are_what_index_finds(sizes, seed):
     where = np.isin(np.arange(n), rows) & index.findable
     for unit, row in enumerate(rows):
         own = int(labels.piece[row])
-        room = int((where & (labels.piece != own)).sum()) if index.findable[row] else 0
-        k = min(10, room)
+        n_left = int((where & (labels.piece != own)).sum()) if index.findable[row] else 0
+        k = min(10, n_left)
         assert (neighbours[unit, k:] == -1).all() and (cosines[unit, k:] == 0).all()
         if k:
             asked = index.search(index.embeddings[row], k, where, not_piece=own)
@@ -329,7 +329,7 @@ def test_neighbours_are_what_index_finds(sizes, seed):
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 40), st.integers(2, 6), st.integers(0, 2**32 - 1))
 def test_pca_map(n, d, seed):
-    """The best flat picture of the directions there is, as the singular values say."""
+    """The best projection of the directions to two dimensions, by the singular values."""
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((n, d)).astype(np.float32)
     positions, words = maps.pca_map(rows)
@@ -341,7 +341,7 @@ def test_pca_map(n, d, seed):
     share = (values[:2] ** 2).sum() / max((values**2).sum(), 1e-300)
     if n > 1:
         assert words == f"PCA, which keeps {share:.0%} of the variance"
-    scaled = rows * np.float32(2) ** rng.integers(-3, 4, (n, 1))  # only directions count
+    scaled = rows * np.float32(2) ** rng.integers(-3, 4, (n, 1))  # only directions matter
     np.testing.assert_array_equal(maps.pca_map(scaled)[0], positions)
 
 
@@ -349,20 +349,20 @@ def test_on_grid():
     positions = np.array([[0.0, 5], [np.nan, np.nan], [2, 6], [1, 5]])
     grid = page.on_grid(positions)
     assert grid.dtype == np.uint16
-    assert grid.tolist() == [[0, 0], [NOBODY, NOBODY], [65_534, 32_767], [32_767, 0]]
+    assert grid.tolist() == [[0, 0], [NONE, NONE], [65_534, 32_767], [32_767, 0]]
     assert page.on_grid(np.array([[3.0, 4]])).tolist() == [[0, 0]]
-    assert page.on_grid(np.full((2, 2), np.nan)).tolist() == [[NOBODY, NOBODY]] * 2
+    assert page.on_grid(np.full((2, 2), np.nan)).tolist() == [[NONE, NONE]] * 2
 
 
 @settings(max_examples=200)
 @given(st.text(alphabet=st.sampled_from("<!-/script>&\\\"'$é\u2028\udc80") | st.characters()))
-def test_names_cannot_leave_their_block(name):
+def test_names_cannot_end_their_script_block(name):
     text = page.as_json({"name": name, name: [name]})
     assert json.loads(text) == {"name": name, name: [name]}
     assert "<" not in text and text.isascii()
 
 
-def test_pack_starts_arrays_where_a_browser_may_read_them():
+def test_packed_arrays_are_aligned():
     arrays = {"a": np.arange(3, dtype=np.uint16), "b": np.array([7], ">u4"),
               "c": np.array([np.nan, 1], np.float32), "d": np.zeros(0, np.int16)}  # fmt: skip
     layout, data = page.pack(arrays)
@@ -373,22 +373,21 @@ def test_pack_starts_arrays_where_a_browser_may_read_them():
         np.testing.assert_array_equal(read, arrays[part["name"]])
 
 
-def test_whole_numbers_are_as_short_as_they_may_be():
+def test_indices_use_the_smallest_type():
     assert page.compact(np.array([0, -1, 65_534]), 65_535).dtype == np.uint16
     assert page.compact(np.array([0, -1]), 65_535).tolist() == [0, 65_535]  # not below 65,535
     assert page.compact(np.array([0, -1]), 65_536).tolist() == [0, 2**32 - 1]
 
 
 def test_twenty_thousand_units_fit_in_8_mb():
-    """Of 40 notes each."""
-    size = len(page.html_page(many_units(20_000), "context").encode())
-    assert 2e6 < size < 8e6
+    """With 40 notes each."""
+    assert 2e6 < len(large_page().encode()) < 8e6
 
 
 # The colours.
 
-MACHADO = {  # Machado, Oliveira, Fernandes 2009: how linear RGB looks where a cone is missing
-    "nobody": np.eye(3),
+MACHADO = {  # Machado, Oliveira, Fernandes 2009: linear RGB as seen without one kind of cones
+    "none": np.eye(3),
     "red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
             [-0.003882, -0.048116, 1.051998]],
     "green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
@@ -414,14 +413,14 @@ def oklab(rgb):
 
 
 def contrast(one, other):
-    """WCAG's contrast of two colours."""
+    """The contrast of two colours, by WCAG."""
     light = sorted(c @ [0.2126, 0.7152, 0.0722] for c in (linear(one), linear(other)))
     return (light[1] + 0.05) / (light[0] + 0.05)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_can_be_told_apart(scheme):
-    """From the paper, and from each other by whoever sees them."""
+def test_colours_can_be_distinguished(scheme):
+    """From the background, and from each other, also with a colour vision deficiency."""
     light, dark = re.findall(r":root \{(.*?)\}", page.read("page.css"), re.DOTALL)
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", light if scheme == "light" else dark))
     hues = [colours[f"hue-{i}"] for i in range(8)]

@@ -1,4 +1,4 @@
-"""The explorer's page in a real browser: what is drawn, what is played, what keys do."""
+"""The explorer's page in a real browser: drawing, sound, mouse, keys and touch."""
 
 import base64
 import io
@@ -9,18 +9,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from chromium import CHROMIUM, Chromium
-from explorer_contents import many_units
+from explorer_contents import large_page, many_units
 from matplotlib.image import imread
 from music import write_corpus, write_midi
 
 from tinyembed import explore
-from tinyembed.explorer.page import html_page
 from tinyembed.models.model import Model
 from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.music.roll import onset_roll
 from tinyembed.neighbours.collection import Collection
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not there")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
 
 EVIL = "x</script><script>alert(1)</script><!--<img src=nowhere onerror=alert(2)>"
 TROUBLE = ("Runtime.exceptionThrown", "Log.entryAdded", "Page.javascriptDialogOpening")
@@ -28,9 +27,9 @@ TROUBLE = ("Runtime.exceptionThrown", "Log.entryAdded", "Page.javascriptDialogOp
 
 @pytest.fixture(scope="module")
 def explorer(tmp_path_factory):
-    """A page of 4 composers, with the corpus and the index that it was made from.
+    """A page of 4 composers, with its corpus and its index.
 
-    One composer and one piece are called as if they were HTML; one piece rests for eight beats.
+    The names of one composer and one piece look like HTML; one piece rests for eight beats.
     """
     folder = tmp_path_factory.mktemp("explorer")
     music, weights, out = folder / "music", folder / "weights.npz", folder / "explorer.html"
@@ -51,43 +50,41 @@ def explorer(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
+def tab(tmp_path_factory):
+    """One page for all tests, which costs less than a new one for each."""
     with Chromium(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
+        yield browser.page()
 
 
 @pytest.fixture
-def show(browser, explorer):
-    """Open the page. What the browser complains of, and whatever it asks a network, fails."""
-    pages = []
+def show(tab, explorer):
+    """Open the page afresh. An error in the browser, or any request to a network, fails."""
 
     def open_page(path=explorer.path, **options):
-        pages.append(browser.page(path, **options))
-        return pages[-1]
+        tab.open(path, **options)
+        return tab
 
     yield open_page
-    for page in pages:
-        assert page.events(*TROUBLE) == []
-        asked = {e["request"]["url"] for e in page.events("Network.requestWillBeSent")}
-        assert len(asked) == 1 and asked.pop().startswith("file:")  # the page itself
-        page.close()
+    assert tab.events(*TROUBLE) == []
+    requested = {e["request"]["url"] for e in tab.events("Network.requestWillBeSent")}
+    assert len(requested) == 1 and requested.pop().startswith("file:")  # the page itself
 
 
 def point_of(page, unit):
-    """Where a unit is on the screen."""
+    """The position of a unit on the screen."""
     return page.run(
         f"(() => {{ const box = document.getElementById('marks').getBoundingClientRect();"
         f"const [x, y] = explorer.camera.pointOf({unit}); return [box.x + x, box.y + y]; }})()"
     )
 
 
-def place_of(page, unit):
-    """Where a unit is on the map, upwards."""
+def position_of(page, unit):
+    """The position of a unit on the map; y increases upwards."""
     return page.run(f"[explorer.data.x[{unit}], explorer.data.y[{unit}]]")
 
 
 def clickable(page, start=0):
-    """A unit, from one on, that nothing else lies on top of."""
+    """The first unit, from `start`, that no other unit covers."""
     code = f"unit => explorer.unitAt(...explorer.camera.pointOf(unit)) === unit && unit >= {start}"
     return page.run(f"Array.from(explorer.data.x.keys()).find({code})")
 
@@ -101,7 +98,7 @@ def state(page, name):
 
 
 def notes_played(page):
-    """(unit, [(tick, pitch)], [seconds from the first tick]) of all that was ever played."""
+    """(unit, [(tick, pitch)], [seconds from the first tick]) of everything played so far."""
     played = page.run("explorer.player.played")
     return [
         (
@@ -114,7 +111,7 @@ def notes_played(page):
 
 
 def notes_of(explorer, unit):
-    """The (tick, pitch) of a unit, as its file has them."""
+    """The (tick, pitch) of a unit, from its file."""
     labels = explorer.labels
     path = explorer.music / labels.pieces[labels.piece[unit]]
     rows, ticks = np.nonzero(onset_roll(path, int(labels.beat[unit])))
@@ -122,7 +119,7 @@ def notes_of(explorer, unit):
 
 
 def neighbours_of(explorer, unit):
-    """What `Index` finds in other pieces."""
+    """The neighbours that `Index` finds in other pieces."""
     own = int(explorer.labels.piece[unit])
     return explorer.index.search(explorer.index.embeddings[unit], 10, not_piece=own)
 
@@ -157,7 +154,7 @@ def test_every_point_is_drawn_in_its_colour(show, explorer, dark):
         if x is not None:
             dot = picture[round(y), round(x)]
             apart = [np.abs(dot - hue).max() for hue in hues]
-            assert min(apart) < 40, (unit, dot)  # nearly opaque; another may lie on top
+            assert min(apart) < 40, (unit, dot)  # nearly opaque; another unit may cover it
             seen.add(int(np.argmin(apart)))
     assert seen == {0, 1, 2, 3}
     assert drawn.mean() < 0.5
@@ -167,7 +164,7 @@ def test_every_point_is_drawn_in_its_colour(show, explorer, dark):
     assert (colour(page, "paper") == pixels(page, "#points")[5, 5, :3]).all()
 
 
-def test_a_click_lists_what_index_finds(show, explorer):
+def test_a_click_lists_the_neighbours_that_index_finds(show, explorer):
     page = show()
     for start in (0, 60):
         unit = clickable(page, start)
@@ -189,7 +186,7 @@ def test_a_click_lists_what_index_finds(show, explorer):
         assert len({label["piece"] for label in labels} & {explorer.labels.row(unit)["piece"]}) == 0
 
 
-def test_what_is_played_is_the_unit(show, explorer):
+def test_the_notes_of_the_unit_are_played(show, explorer):
     page = show()
     unit = clickable(page, 40)
     page.click(*point_of(page, unit))
@@ -202,14 +199,14 @@ def test_what_is_played_is_the_unit(show, explorer):
     assert page.run("explorer.player.context.state") in ("running", "suspended")
     assert text_of(page, "#play") == "Stop"
 
-    # A neighbour can be heard as well; the unit stays chosen.
+    # A neighbour can be played too; the unit stays chosen.
     third = int(neighbours_of(explorer, unit).rows[2])
     page.click_on("#neighbours li:nth-child(3) .neighbour")
     heard, notes, _ = notes_played(page)[1]
     assert heard == third and notes == notes_of(explorer, third)
     assert state(page, "chosen") == unit and text_of(page, "#play") == "Play"
 
-    # Slower, on the button; and pressed again it stops.
+    # The button plays it, slower, and stops it when pressed again.
     page.run("document.getElementById('tempo').value = 60")
     page.click_on("#play")
     heard, notes, at = notes_played(page)[2]
@@ -225,7 +222,7 @@ def test_what_is_played_is_the_unit(show, explorer):
     assert listed == neighbours_of(explorer, third).rows.tolist()
 
 
-def test_sound_that_ends_is_over(show, explorer):
+def test_the_sound_ends(show, explorer):
     page = show()
     page.run("document.getElementById('tempo').max = 100000")
     page.run("document.getElementById('tempo').value = 100000")
@@ -235,8 +232,8 @@ def test_sound_that_ends_is_over(show, explorer):
     assert text_of(page, "#play") == "Play"
 
 
-def test_rolls_are_the_notes(show, explorer):
-    """Each note of the chosen unit is drawn where it is, and nowhere else is anything."""
+def test_rolls_show_the_notes(show, explorer):
+    """Each note of the chosen unit is drawn in its place, and nothing anywhere else."""
     page = show(width=1300)
     unit = clickable(page, 100)
     page.move(*point_of(page, unit))
@@ -268,27 +265,27 @@ def test_keys_alone_are_enough(show, explorer):
         page.key("Tab")
         visited.append(page.run(focused))
         outline = "getComputedStyle(document.activeElement).outlineStyle"
-        assert page.run(outline) != "none", visited  # one sees where one is
-    assert visited[:6] == ["query", "0", "1", "2", "3", "marks"]  # "Show all" has nothing to do
+        assert page.run(outline) != "none", visited  # the focus is visible
+    assert visited[:6] == ["query", "0", "1", "2", "3", "marks"]  # "Show all" is disabled
 
     page.run("document.getElementById('marks').focus()")
-    page.key("ArrowRight")  # the first key goes to the middle
+    page.key("ArrowRight")  # the first key selects the unit in the middle
     first = state(page, "pointed")
     assert first >= 0 and page.run("document.getElementById('tip').hidden") is False
     arrows = {"ArrowRight": (0, 1), "ArrowUp": (1, 1), "ArrowLeft": (0, -1), "ArrowDown": (1, -1)}
     for key, (axis, sign) in arrows.items():
-        before = place_of(page, state(page, "pointed"))
+        before = position_of(page, state(page, "pointed"))
         page.key(key)
         unit = state(page, "pointed")
-        moved = np.subtract(place_of(page, unit), before)
+        moved = np.subtract(position_of(page, unit), before)
         assert sign * moved[axis] > 0 and abs(moved[axis]) >= abs(moved[1 - axis])
         label = explorer.labels.row(unit)
-        assert f"beats {label['beat']}" in text_of(page, "#news")  # for those who do not see it
+        assert f"beats {label['beat']}" in text_of(page, "#news")  # for screen readers
     page.key("Enter")
     assert state(page, "chosen") == unit
     assert notes_played(page)[-1][1] == notes_of(explorer, unit)
 
-    # On to the list, through it, and a neighbour is heard and then chosen.
+    # Through the list: a neighbour is played, and then chosen.
     page.run("document.querySelector('.neighbour').focus()")
     page.key("ArrowDown", "ArrowDown", "ArrowDown", "ArrowUp", "Enter")
     third = int(neighbours_of(explorer, unit).rows[2])
@@ -296,7 +293,7 @@ def test_keys_alone_are_enough(show, explorer):
     page.key("Tab", "Enter")
     assert state(page, "chosen") == third and page.run(focused) == "play"
 
-    # Escape takes back one thing after the other.
+    # Escape undoes one step at a time.
     assert page.run("explorer.player.now") is not None
     page.key("Escape")
     assert page.run("explorer.player.now") is None and state(page, "chosen") == third
@@ -310,15 +307,15 @@ def test_keys_alone_are_enough(show, explorer):
     assert page.run("explorer.camera.magnification") == 1
     page.key("/")
     assert page.run(focused) == "query"
-    page.key("+", "0")  # are now letters
+    page.key("+", "0")  # these are text now
     assert page.run("document.getElementById('query').value") == "+0"
     assert page.run("explorer.camera.magnification") == 1
 
 
-def test_a_piece_is_found_by_its_name(show, explorer):
+def test_pieces_are_found_by_name(show, explorer):
     page = show()
     page.key("/")
-    page.type("2ND dvorak bolero")  # words in any order, case and accents aside
+    page.type("2ND dvorak bolero")  # words in any order, ignoring case and accents
     assert text_of(page, "#found") == "BoleroDvořák's 2nd17 units"
     assert page.run("document.getElementById('query').getAttribute('aria-expanded')") == "true"
     page.key("Enter")
@@ -327,7 +324,7 @@ def test_a_piece_is_found_by_its_name(show, explorer):
     assert state(page, "chosen") == int(np.flatnonzero(explorer.labels.piece == piece)[0])
     assert text_of(page, "#chosen h2") == "Dvořák's 2nd"
     assert text_of(page, "#piece span") == "Bolero: Dvořák's 2nd"
-    assert notes_played(page) == []  # looked for, not asked to be heard
+    assert notes_played(page) == []  # a search plays nothing
 
     # All other points are faint.
     paper = np.array(colour(page, "paper"))
@@ -360,7 +357,7 @@ def test_a_piece_is_found_by_its_name(show, explorer):
 
 
 def test_names_are_text(show, explorer):
-    """A composer and a piece that are called as if they were HTML, wherever they are shown."""
+    """Names that look like HTML are shown as text everywhere."""
     page = show()
     piece = next(i for i, name in enumerate(explorer.labels.pieces) if "alert" in name)
     unit = int(np.flatnonzero(explorer.labels.piece == piece)[0])
@@ -373,7 +370,7 @@ def test_names_are_text(show, explorer):
     assert (text_of(page, "#chosen h2"), text_of(page, "#chosen .composer")) == (EVIL, "<b>Bold")
     assert text_of(page, "#piece span") == f"<b>Bold: {EVIL}"
     page.key("Escape")
-    # Its notes are those of Adagio/piece_00, which it therefore lies upon, and is nearest to.
+    # It has the notes of Adagio/piece_00, so it covers that unit and is nearest to it.
     page.move(*point_of(page, unit))
     assert EVIL in text_of(page, "#tip") and "<b>Bold" in text_of(page, "#tip")
     piece = explorer.labels.pieces.index("Adagio/piece_00.mid")
@@ -414,7 +411,7 @@ def test_the_legend_filters(show, explorer):
 
 
 def test_units_without_an_onset(show, explorer):
-    """They keep their rows: one steps over them within the piece; nothing is like them."""
+    """They keep their rows, so Later reaches them within the piece, without neighbours."""
     page = show()
     silent = np.flatnonzero(~explorer.labels.sounds)
     assert len(silent) == 5
@@ -457,7 +454,7 @@ def test_dragging_and_zooming(show, explorer):
     page.mouse("Released", x + 60, y + 20, button="left", clickCount=1)
     page.settle()
     np.testing.assert_allclose(point_of(page, unit), [at[0] + 60, at[1] + 20], atol=6)
-    assert state(page, "chosen") == -1 and notes_played(page) == []  # it was no click
+    assert state(page, "chosen") == -1 and notes_played(page) == []  # it was not a click
     page.click_on("#zoom [value=all]")
     assert page.run("explorer.camera.magnification") == 1
     page.click_on("#zoom [value=in]")
@@ -466,7 +463,7 @@ def test_dragging_and_zooming(show, explorer):
     assert page.run("explorer.camera.magnification") == pytest.approx(1.5)
 
 
-def test_on_a_telephone(show, explorer):
+def test_on_a_phone(show, explorer):
     page = show(width=390, height=800, touch=True)
     assert page.run("document.documentElement.scrollWidth") == 390
     unit = clickable(page)
@@ -492,15 +489,14 @@ def test_on_a_telephone(show, explorer):
 
 
 def test_twenty_thousand_units(show, tmp_path):
-    """All are there, each can be hit, and 27 composers all look different."""
-    contents = many_units(20_000)
+    """All are drawn, each can be clicked, and 27 composers all look different."""
     path = tmp_path / "large.html"
-    path.write_text(html_page(contents, "context"), encoding="utf-8")
+    path.write_text(large_page(), encoding="utf-8")
     page = show(path)
     assert "20,000 of 238,800 units, drawn at random" in text_of(page, "#summary")
     looks = "data.composers.map((_, i) => `${hueOf(i)} ${shapeOf(i)}`)"
     assert len(set(page.run(looks))) == 27
-    # What the grid finds is what a look at every unit finds.
+    # The grid finds the same unit as a loop over all units.
     agree = """[...Array(300).keys()].every((i) => {
         const [px, py] = [(i * 37) % camera.width, (i * 101) % camera.height];
         const [x, y] = camera.placeAt(px, py);
@@ -515,5 +511,5 @@ def test_twenty_thousand_units(show, tmp_path):
     page.click(*point_of(page, unit))
     assert state(page, "chosen") == unit
     listed = page.run("[...document.querySelectorAll('.neighbour')].map(b => +b.dataset.unit)")
-    assert listed == contents.neighbours[unit].tolist()
+    assert listed == many_units().neighbours[unit].tolist()
     assert len(notes_played(page)[0][1]) == len(page.run(f"explorer.notesOf({unit})")) > 30

@@ -1,9 +1,8 @@
-"""The neighbours that an index finds, against brute force in float64 on data made to be awkward."""
+"""The neighbours that an index finds, against brute force in float64 on awkward data."""
 
 import json
 import os
 import resource
-import subprocess
 import sys
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tinyembed.cli.running import exit_status
 from tinyembed.errors import InputError
 from tinyembed.models.model import Model
 from tinyembed.neighbours import approximate, exact
@@ -32,7 +32,7 @@ def brute_cosines(embeddings, query):
 
 
 def check(embeddings, query, rows, cosines, k, allowed):
-    """Hold one answer to all that `Index.search` promises."""
+    """Check one result against everything that `Index.search` promises."""
     truth = brute_cosines(embeddings, query)
     assert rows.shape == cosines.shape == (k,)
     assert len(set(rows.tolist())) == k and allowed[rows].all()
@@ -41,7 +41,7 @@ def check(embeddings, query, rows, cosines, k, allowed):
     assert order == sorted(order)
     others = np.setdiff1d(np.flatnonzero(allowed), rows)
     assert not (truth[others] > cosines[-1] + CLOSE).any()
-    # Of equal rows the lower are found.
+    # Of equal rows, those with the lower indices are found.
     same = np.unique(embeddings[allowed], axis=0, return_inverse=True)[1].ravel()
     missed = ~np.isin(np.flatnonzero(allowed), rows)
     first_missed = np.full(same.max() + 1, len(allowed))
@@ -53,7 +53,7 @@ def check(embeddings, query, rows, cosines, k, allowed):
 
 @st.composite
 def awkward_rows(draw):
-    """(N, D) float32 of one of several kinds, some rows zero, some the same, some rescaled."""
+    """(N, D) float32 of one of several kinds, some rows zero, some equal, some rescaled."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n, d = draw(st.integers(1, 400)), draw(st.sampled_from([1, 2, 5, 31, 32, 33, 100]))
     kind = draw(st.sampled_from(["random", "clustered", "flat", "grid", "constant", "near"]))
@@ -62,32 +62,32 @@ def awkward_rows(draw):
     elif kind == "clustered":
         x = rng.standard_normal((5, d))[rng.integers(5, size=n)]
         x = x + 0.05 * rng.standard_normal((n, d))
-    elif kind == "flat":  # in few dimensions but for a trace: the bounds are nearly tight
+    elif kind == "flat":  # nearly in a subspace of few dimensions: the bounds are almost tight
         x = rng.standard_normal((n, min(d, 3))) @ rng.standard_normal((min(d, 3), d))
         x = x + 1e-4 * rng.standard_normal((n, d))
     elif kind == "grid":  # many equal cosines
         x = rng.integers(-1, 2, size=(n, d)).astype(float)
     elif kind == "constant":
         x = np.repeat(rng.standard_normal((1, d)), n, axis=0)
-    else:  # cosines that only float64 tells apart
+    else:  # cosines that only float64 can distinguish
         x = rng.standard_normal(d) + 1e-6 * rng.standard_normal((n, d))
     x = x.astype(np.float32)
-    for share in (draw(st.sampled_from([0, 0, 0.3, 1])),):
-        x[rng.random(n) < share * 0.5] = 0
-        copied = rng.random(n) < share
-        x[copied] = x[rng.integers(n, size=copied.sum())]
+    share = draw(st.sampled_from([0, 0, 0.3, 1]))
+    x[rng.random(n) < share * 0.5] = 0
+    copied = rng.random(n) < share
+    x[copied] = x[rng.integers(n, size=copied.sum())]
     x *= 2.0 ** rng.integers(-20, 20, size=(n, 1)) if draw(st.booleans()) else 1
     return x.astype(np.float32)
 
 
 @st.composite
 def small_sizes(draw):
-    """Blocks so small that a few hundred rows fill many, or the usual ones."""
+    """Blocks so small that a few hundred rows fill many of them, or the usual sizes."""
     if draw(st.booleans()):
         return {}
     return {
-        "TOGETHER": draw(st.integers(1, 4)),
-        "FOUND": draw(st.sampled_from([1, 30, 1000])),
+        "QUERIES": draw(st.integers(1, 4)),
+        "RESULTS": draw(st.sampled_from([1, 30, 1000])),
         "CELLS": draw(st.integers(4, 300)),
         "SAMPLE": draw(st.integers(1, 100)),
         "PAIRS": draw(st.integers(1, 50)),
@@ -122,35 +122,35 @@ def test_equals_brute_force(embeddings, sizes, data):
     for name, values in filters.items():
         allowed &= getattr(labels, name.removeprefix("not_")) != values[:, None]
 
-    room = int(allowed.sum(axis=1).min())
+    n_left = int(allowed.sum(axis=1).min())
     with pytest.MonkeyPatch.context() as patch:
         for name, size in sizes.items():
             patch.setattr(exact, name, size)
-        if room:
-            k = data.draw(st.integers(1, min(room, 40)))
+        if n_left:
+            k = data.draw(st.integers(1, min(n_left, 40)))
             found = index.search(queries, k, where, **filters)
             for q in range(n_queries):
                 check(embeddings, queries[q], found.rows[q], found.cosines[q], k, allowed[q])
-        with pytest.raises(InputError, match=f"only {room} units"):
-            index.search(queries, room + 1, where, **filters)
+        with pytest.raises(InputError, match=f"only {n_left} units"):
+            index.search(queries, n_left + 1, where, **filters)
 
 
 @given(awkward_rows(), st.integers(0, 1000))
 @settings(max_examples=100, deadline=None)
-def test_a_bound_is_a_bound(embeddings, seed):
+def test_bounds_are_never_below_the_cosine(embeddings, seed):
     shortlist = Shortlist.of(embeddings)
     query = np.random.default_rng(seed).standard_normal(embeddings.shape[1])
     query /= np.sqrt(query @ query)
     bounds = shortlist.bounds(shortlist.project(query[None]), slice(None))[0]
     there = shortlist.scale > 0
     assert (bounds[there] >= brute_cosines(embeddings, query)[there] - shortlist.rounding).all()
-    if embeddings.shape[1] < 32:  # nothing is left out: it is the cosine
+    if embeddings.shape[1] < 32:  # all coordinates are kept, so the bound is the cosine
         truth = brute_cosines(embeddings, query)[there]
         np.testing.assert_allclose(bounds[there], truth, rtol=0, atol=shortlist.rounding)
 
 
 def clustered(n, d=100, seed=0):
-    """Rows like embeddings: in clusters, with a few strong directions."""
+    """Rows distributed like embeddings: in clusters, with a few strong directions."""
     rng = np.random.default_rng(seed)
     strength = 0.9 ** np.arange(d)
     centres = rng.standard_normal((n // 50, d)) * strength
@@ -159,10 +159,10 @@ def clustered(n, d=100, seed=0):
 
 
 @pytest.mark.parametrize("sample", [256, exact.SAMPLE])
-def test_the_shortlist_certifies_what_is_clustered(sample, monkeypatch):
-    monkeypatch.setattr(exact, "SAMPLE", sample)  # the floor comes from a few rows, or from all
+def test_the_shortlist_certifies_clustered_rows(sample, monkeypatch):
+    monkeypatch.setattr(exact, "SAMPLE", sample)  # a sample of a few rows, or of all
     x = clustered(8000)
-    x = x[np.argsort(x[:, 0])]  # like units of one composer, then of another
+    x = x[np.argsort(x[:, 0])]  # like the units of one composer after another
     index = Index(x)
     queries = x[::1000] + 0.01
     found = index.search(queries, 3)
@@ -174,7 +174,7 @@ def test_the_shortlist_certifies_what_is_clustered(sample, monkeypatch):
         np.testing.assert_array_equal(alone.cosines, found.cosines[q])
 
 
-def test_where_the_bounds_are_loose_all_rows_are_read():
+def test_all_rows_are_read_if_the_bounds_are_loose():
     x = np.random.default_rng(0).standard_normal((6000, 100)).astype(np.float32)
     found = Index(x).search(x[:5] + 1)
     assert not found.certified.any()
@@ -182,13 +182,13 @@ def test_where_the_bounds_are_loose_all_rows_are_read():
         check(x, x[q] + 1, found.rows[q], found.cosines[q], 10, np.ones(len(x), bool))
 
 
-def test_many_neighbours():
+def test_all_rows_as_neighbours():
     x = clustered(3000)
     found = Index(x).search(x[0], k=3000)
     check(x, x[0], found.rows, found.cosines, 3000, np.ones(3000, bool))
 
 
-def test_nothing_is_copied_or_changed():
+def test_inputs_are_neither_copied_nor_changed():
     x = clustered(500)
     before = x.copy()
     index = Index(x)
@@ -212,9 +212,9 @@ def test_shapes_and_types():
     np.testing.assert_array_equal(index.search(x[0].tolist(), 3).rows, one.rows)
 
 
-def test_a_silent_unit_keeps_its_row_and_is_no_neighbour():
+def test_a_unit_without_an_onset_keeps_its_row_and_is_never_found():
     x = clustered(100)
-    x[10] = 0  # no direction
+    x[10] = 0  # has no direction
     sounds = np.ones(100, bool)
     sounds[0] = False
     index = Index(x, Labels.of(["A/a"] * 100, sounds=sounds))
@@ -226,7 +226,7 @@ def test_a_silent_unit_keeps_its_row_and_is_no_neighbour():
 
 
 @pytest.mark.parametrize(
-    ("words", "ask"),
+    ("words", "arguments"),
     [
         ("k 0", {"k": 0}),
         ("k 2.5", {"k": 2.5}),
@@ -236,7 +236,7 @@ def test_a_silent_unit_keeps_its_row_and_is_no_neighbour():
         ("only 250 units that the filters leave", {"k": 251, "not_piece": 3}),
         ("where", {"where": np.ones(299, bool)}),
         ("where", {"where": np.ones(300)}),
-        ("numbers 0 to 5", {"not_piece": 6}),
+        ("indices 0 to 5", {"not_piece": 6}),
         ("not_composer", {"not_composer": "Bach"}),
         ("not_piece", {"not_piece": [1, 2]}),
         (r"\(100,\) or", {"queries": np.ones(99)}),
@@ -246,15 +246,15 @@ def test_a_silent_unit_keeps_its_row_and_is_no_neighbour():
         ("direction", {"queries": np.full(100, np.inf)}),
     ],
 )
-def test_what_cannot_be_asked(words, ask):
+def test_wrong_queries(words, arguments):
     labels = Labels.of(np.repeat(["A/a", "A/b", "B/c", "B/d", "B/e", "C/f"], 50))
     index = Index(clustered(300), labels)
     with pytest.raises(InputError, match=words) as caught:
-        index.search(**{"queries": np.ones(100), **ask})
+        index.search(**{"queries": np.ones(100), **arguments})
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_index():
+def test_wrong_embeddings_and_labels():
     x = clustered(100)
     x[17, 3] = np.nan
     with pytest.raises(InputError, match="row 17 "):
@@ -278,7 +278,7 @@ def test_labels():
     assert labels.row(3)["beat"] == 2 and labels.row(3)["seconds"] is None
     with pytest.raises(InputError, match="two composers"):
         Labels.of(["x", "x"], composer=["A", "B"])
-    with pytest.raises(InputError, match="every row"):
+    with pytest.raises(InputError, match="every row needs"):
         Labels.of(["x", "x"], beat=[1])
 
 
@@ -289,7 +289,7 @@ def labelled(n=3000):
     return Index(clustered(n), Labels.of([f"{i // 500}/{i // 100}" for i in range(n)]), "abc")
 
 
-def test_a_saved_index_is_mapped_and_answers_the_same(tmp_path):
+def test_a_saved_index_is_mapped_and_gives_the_same_results(tmp_path):
     index, path = labelled(), tmp_path / "a.index"
     index.save(path)
     loaded = Index.load(path, "abc")
@@ -302,14 +302,14 @@ def test_a_saved_index_is_mapped_and_answers_the_same(tmp_path):
         one, two = index.search(query, **filters), loaded.search(query, **filters)
         np.testing.assert_array_equal(one.rows, two.rows)
         np.testing.assert_array_equal(one.cosines, two.cosines)
-    # What is mapped stays as it was when another index takes the file's place.
+    # The mapped arrays do not change when another index replaces the file.
     Index(-index.embeddings).save(path)
     np.testing.assert_array_equal(loaded.search(query).rows, index.search(query).rows)
     assert Index.load(path).labels is None
     assert [p.name for p in tmp_path.iterdir()] == ["a.index"]
 
 
-def test_the_index_of_another_model_is_refused(tmp_path):
+def test_the_index_of_another_model_is_rejected(tmp_path):
     one, other = (Model("context", "small", ["A"], np.random.default_rng(i)) for i in range(2))
     path = tmp_path / "a.index"
     Index(clustered(100), model=one).save(path)
@@ -351,23 +351,20 @@ def test_a_bad_index_file_is_one_clear_line(tmp_path, damage):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_full_disk_leaves_the_old_index(tmp_path):
-    """No file may grow past a limit: the same OSError as on a full disk, in the same place."""
+def test_a_full_disk_leaves_the_old_index(tmp_path, capsys):
+    """A limit on the size of files raises the same kind of error as a full disk."""
     path = tmp_path / "a.index"
     labelled(300).save(path)
-    before = path.read_bytes()
-    code = (
-        "import sys, numpy as np\n"
-        "from tinyembed.cli.running import run\n"
-        "from tinyembed.neighbours.index import Index\n"
-        "run(lambda: Index(np.ones((9000, 100), np.float32)).save(sys.argv[1]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
-    )  # fmt: skip
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert str(path) in done.stderr and len(done.stderr.splitlines()) == 1
+    before, large = path.read_bytes(), Index(np.ones((9000, 100), np.float32))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, hard))
+    try:
+        status = exit_status(lambda: large.save(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    printed = capsys.readouterr()
+    assert (status, printed.out) == (1, "")
+    assert str(path) in printed.err and len(printed.err.splitlines()) == 1
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
@@ -388,7 +385,7 @@ def recall_of(found, right):
     return float((found.cosines >= right.cosines[:, -1:]).mean())
 
 
-def test_an_approximate_index_finds_nearly_all(both):
+def test_an_approximate_index_finds_nearly_all_neighbours(both):
     index, quick = both
     queries = clustered(10_000, seed=1)[:100] + index.embeddings[::100]
     right, found = index.search(queries), quick.search(queries)
@@ -412,7 +409,7 @@ def test_an_approximate_index_filters(both):
     found = quick.search(queries, not_composer=composer, not_piece=-1)
     assert (index.labels.composer[found.rows] != composer[:, None]).all()
     where = np.zeros(len(index), bool)
-    where[1:10_000:477] = True  # so few that it looks into every cell, and then misses none
+    where[1:10_000:477] = True  # so few that it searches every cell, and then misses none
     k = int((where & index.findable).sum())
     found, right = quick.search(queries, k, where), index.search(queries, k, where)
     np.testing.assert_array_equal(found.rows, right.rows)
@@ -420,14 +417,14 @@ def test_an_approximate_index_filters(both):
         quick.search(queries, k + 1, where)
 
 
-def test_an_approximate_index_goes_round(both, tmp_path):
+def test_an_approximate_index_is_saved_and_loaded(both, tmp_path):
     index, quick = both
     quick.save(tmp_path / "a.index")
     loaded = ApproximateIndex.load(tmp_path / "a.index", "abc")
     assert (loaded.probes, loaded.recall) == (quick.probes, quick.recall)
     queries = index.embeddings[1:50]
     np.testing.assert_array_equal(loaded.search(queries).rows, quick.search(queries).rows)
-    as_exact = Index.load(tmp_path / "a.index", "abc")  # the same file serves both
+    as_exact = Index.load(tmp_path / "a.index", "abc")  # the file is an exact index too
     np.testing.assert_array_equal(as_exact.search(queries).rows, index.search(queries).rows)
     index.save(tmp_path / "b.index")
     with pytest.raises(InputError, match=r"b\.index"):

@@ -10,29 +10,21 @@ import types
 import numpy as np
 
 from tinyembed.backends.arrays import device_module, device_name
-from tinyembed.backends.memory import room_on
-from tinyembed.cli.options import Parser, add_any_meter, add_device, add_json, add_model, folder
+from tinyembed.backends.memory import suggest_less
+from tinyembed.cli.options import Parser, add_inference, folder, model_words
 from tinyembed.cli.running import run
-from tinyembed.embedding.embed import (
-    DEFAULT,
-    embed,
-    embed_piece,
-    loaded,
-    named,
-    units_bar,
-    weight_file,
-)
-from tinyembed.embedding.exports import Table, check_out, write_table
-from tinyembed.errors import InputError
-from tinyembed.music.inputs import find_music, printable, read_files
+from tinyembed.embedding.embed import embed
+from tinyembed.embedding.exports import check_out, write_table
+from tinyembed.embedding.tables import Table, read_paths
+from tinyembed.embedding.trained import load_cached
+from tinyembed.music.inputs import printable
 from tinyembed.music.reading import SUFFIXES
-from tinyembed.music.roll import BEATS_PER_UNIT, units_sound
-from tinyembed.storage.files import digest
+from tinyembed.music.roll import BEATS_PER_UNIT
 
 
 class _Callable(types.ModuleType):
-    # `import tinyembed.embed` puts this module where the function `tinyembed.embed` was. Then the
-    # module does what the function does, so that the name means the same whatever was imported.
+    # `import tinyembed.embed` replaces the function `tinyembed.embed` by this module. The module
+    # can be called like the function, so the name means the same whatever was imported.
     def __call__(self, *args, **options):
         return embed(*args, **options)
 
@@ -55,37 +47,28 @@ def build_parser():
         default="embeddings.npz",
         help="file to write: .npz, .csv, or .tsv for the TensorBoard projector",
     )
-    add_model(parser)
-    add_any_meter(parser)
-    add_device(parser)
-    add_json(parser)
+    add_inference(parser)
     return parser
 
 
 def main(argv=None):
-    """Embed what can be; say of each file that cannot why. Returns the exit status."""
+    """Embed the files, and print a line for each that cannot be read. Returns the exit status."""
     options = build_parser().parse_args(argv)
     check_out(options.out)
     progress = False if options.json else None
     xp = device_module(options.device)
-    with room_on(xp):
-        model = loaded(options.model, options.device)
-    paths, errors = expand(options.paths)
-    good = []
-    for path, piece in zip(paths, read_files(paths, options.any_meter, progress), strict=True):
-        if isinstance(piece, Exception):
-            errors.append(named(piece, path))
-        else:
-            good.append((path, piece))
+    with suggest_less(xp):
+        model = load_cached(options.model, options.device)
+    pieces, errors = read_paths(options.paths, options.any_meter, progress)
     for error in errors:
         print(f"tinyembed: {error}", file=sys.stderr)
-    if not good:
+    if not pieces:
         return errors[0].exit_status
-
-    with room_on(xp):
-        table = make_table(good, model, options, progress)
+    with suggest_less(xp):
+        table = Table.of(pieces, model, options.model, progress)
     written = write_table(options.out, table, progress)
-    padded = [printable(path) for path, piece in good if piece.n_beats < BEATS_PER_UNIT]
+
+    padded = [printable(path) for path, piece in pieces if piece.n_beats < BEATS_PER_UNIT]
     if options.json:
         rows = np.bincount(table.file_index).tolist()
         summary = {
@@ -102,52 +85,21 @@ def main(argv=None):
     else:
         for path in padded:
             print(f"note: {path}: fewer than four beats, padded with silence to one unit")
-        print(f"{len(table):,} units of {len(good):,} files, in {' and '.join(written)}")
+        print(f"{len(table):,} units of {len(pieces):,} files, in {' and '.join(written)}")
         if errors:
-            print(f"left out: {len(errors):,} of {len(errors) + len(good):,}")
-        print("Next: " + next_command(options, good[0][0], table))
+            print(f"left out: {len(errors):,} of {len(errors) + len(pieces):,}")
+        print("Next: " + next_command(options, pieces[0][0], table))
     return 1 if errors else 0
 
 
-def expand(paths):
-    """The files that paths name, folders opened up; and the errors of what is not there."""
-    files, errors = [], []
-    for path in paths:
-        try:
-            files += find_music(path) if os.path.isdir(path) else [path]
-        except InputError as error:
-            errors.append(error)
-    return files, errors
-
-
-def make_table(good, model, options, progress):
-    """The `Table` of some (path, `Piece`)."""
-    with units_bar([piece for _, piece in good], progress) as bar:
-        rows = [embed_piece(piece, model, bar) for _, piece in good]
-    beats = [np.arange(len(r), dtype=np.int32) for r in rows]
-    times = [piece.seconds(b) for (_, piece), b in zip(good, beats, strict=True)]
-    return Table(
-        embeddings=np.concatenate(rows),
-        files=[printable(path) for path, _ in good],
-        file_index=np.repeat(np.arange(len(good), dtype=np.int32), [len(r) for r in rows]),
-        beat=np.concatenate(beats),
-        time=np.concatenate(times),
-        sounds=np.concatenate([units_sound(piece) for _, piece in good]),
-        model=options.model,
-        weights=digest(weight_file(options.model)),
-    )
-
-
 def next_command(options, path, table):
-    """What to try next: the neighbours of the first unit that sounds, among the files around."""
+    """A command that finds the neighbours of the first unit with an onset among these files."""
     folders = [p for p in options.paths if os.path.isdir(p)]
-    place = folders[0] if folders else os.path.dirname(path) or os.curdir
+    corpus = folders[0] if folders else os.path.dirname(path) or os.curdir
     beat = int(table.beat[table.sounds][0])
     words = ["python", "-m", "tinyembed.search", path, "--beat", str(beat)]
-    words += ["--in", place] if path.lower().endswith(SUFFIXES) else []  # a corpus is of MIDI files
-    words += ["--model", options.model] if options.model != DEFAULT else []
-    words += ["--any-meter"] if options.any_meter else []
-    return printable(shlex.join(words))
+    words += ["--in", corpus] if path.lower().endswith(SUFFIXES) else []  # only MIDI, no scores
+    return printable(shlex.join(words + model_words(options)))
 
 
 if __name__ == "__main__":

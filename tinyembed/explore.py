@@ -1,24 +1,15 @@
-"""python -m tinyembed.explore --data DIR -o explorer.html: see and hear what is like what."""
+"""python -m tinyembed.explore --data DIR -o explorer.html: see and hear similar units."""
 
 import json
 
 from tinyembed.backends.arrays import device_module, device_name
-from tinyembed.cli.options import (
-    Parser,
-    add_device,
-    add_json,
-    add_model,
-    add_music,
-    add_seed,
-    count,
-    folder,
-)
+from tinyembed.cli.options import Parser, add_inference, add_music, add_seed, count, folder
 from tinyembed.cli.running import run
-from tinyembed.embedding.embed import loaded
+from tinyembed.embedding.trained import load_cached
 from tinyembed.errors import InputError
 from tinyembed.explorer.contents import Contents
 from tinyembed.explorer.maps import MAPS, check_map
-from tinyembed.explorer.page import GENERATOR, html_page
+from tinyembed.explorer.page import html_page, is_page
 from tinyembed.music.inputs import printable
 from tinyembed.neighbours.collection import Collection
 from tinyembed.storage.files import check_replaceable, write_atomically
@@ -26,7 +17,7 @@ from tinyembed.storage.files import check_replaceable, write_atomically
 
 def build_parser():
     """All options of the command."""
-    parser = Parser("explore", "Write a page to see and hear the units of a corpus in.")
+    parser = Parser("explore", "Write a page to see and hear the units of a corpus.")
     add_music(parser)
     parser.add_argument(
         "-o",
@@ -36,9 +27,11 @@ def build_parser():
         default="explorer.html",
         help="HTML file to write; it needs no other file and no network",
     )
-    add_model(parser)
     parser.add_argument(
-        "--units", type=count, default=20_000, help="how many to show; of more, some are drawn"
+        "--units",
+        type=count,
+        default=20_000,
+        help="how many to show; from a larger corpus they are drawn at random",
     )
     parser.add_argument(
         "--map",
@@ -46,32 +39,27 @@ def build_parser():
         default="pca",
         help="how units are laid out; umap is an extra, and takes minutes",
     )
-    add_device(parser)
     add_seed(parser)
-    add_json(parser)
+    add_inference(parser)
     return parser
 
 
 def main(argv=None):
-    """Write the page and say what is in it. Returns the exit status."""
+    """Write the page and print what is in it. Returns the exit status."""
     options = build_parser().parse_args(argv)
     if options.units < 1:
         raise InputError("--units 0: at least 1 is needed")
     check_map(options.map)
-    check_replaceable(f"--out {options.out}", options.out, _is_page)
+    check_replaceable(f"--out {options.out}", options.out, is_page)
     progress = False if options.json else None
-    say = (lambda *words: None) if options.json else print
 
-    model = loaded(options.model, options.device)
+    model = load_cached(options.model, options.device)
     collection, notes = Collection.open(options.data, model, options.any_meter, progress)
-    for note in notes:
-        say(f"note: {note}")
     contents = Contents.of(collection, options.units, MAPS[options.map], options.seed, progress)
     page = html_page(contents, printable(options.model)).encode()
     write_atomically(options.out, lambda file: file.write(page))
 
-    n, n_all = len(contents), len(collection.index)
-    n_placed = int(contents.placed.sum())
+    n, n_all, n_placed = len(contents), len(collection.index), int(contents.placed.sum())
     if options.json:
         summary = {
             "out": options.out,
@@ -84,23 +72,21 @@ def main(argv=None):
             "units": n_all,
             "shown": n,
             "placed": n_placed,
-            "map": contents.map_words,
+            "map": contents.map_description,
             "seed": options.seed,
         }
         print(json.dumps(summary))
         return 0
     if n < n_all:
-        say(f"note: {n:,} of {n_all:,} units drawn with seed {options.seed}; --units shows more")
+        notes.append(f"{n:,} of {n_all:,} units drawn with seed {options.seed}; --units shows more")
     if n_placed < n:
-        say(f"note: {n - n_placed:,} units without an onset are not on the map")
-    say(f"{printable(options.out)}: {n:,} units, {len(page) / 1e6:.1f} MB; {contents.map_words}")
-    say(f"Next: open {printable(options.out)} in a browser")
+        notes.append(f"{n - n_placed:,} units without an onset are not on the map")
+    for note in notes:
+        print(f"note: {note}")
+    name = printable(options.out)
+    print(f"{name}: {n:,} units, {len(page) / 1e6:.1f} MB; {contents.map_description}")
+    print(f"Next: open {name} in a browser")
     return 0
-
-
-def _is_page(path):
-    with open(path, "rb") as file:
-        return GENERATOR.encode() in file.read(1000)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What the commands share: options, exit statuses, progress."""
+"""What the commands share: options, exit statuses, and how a run ends."""

@@ -1,1 +1,1 @@
-"""Music in, embeddings out."""
+"""Trained models applied to music: the embeddings of files, scores and rolls."""

@@ -1,20 +1,20 @@
-"""A table of embeddings becomes a file: .npz, .csv, or the two .tsv of the TensorBoard projector.
+"""Write a `Table` of embeddings to .npz, .csv, or the two .tsv of the TensorBoard projector.
 
-What the end of the file's name asks for:
+The suffix of the file's name chooses the format:
 
-    out.npz           arrays: embeddings (R, 100) float32, a row a unit, its file_index (R,) into
-                      files (F,), its beat (R,), its time (R,) in seconds, and sounds (R,) bool,
-                      whether it has an onset; about, in JSON, names the model and its weights
+    out.npz           arrays: embeddings (R, 100) float32, one row per unit; file_index (R,), an
+                      index into files (F,); beat (R,); time (R,) in seconds; sounds (R,) bool,
+                      whether the unit has an onset; about, in JSON, names the model and its weights
     out.csv           the same columns as text, with a header
     out.tsv           the embeddings alone, which the projector loads as vectors, and beside it
     out-metadata.tsv  the other columns, which it loads as their labels
 
-All are written in one step each, and whole.
+Each file is written atomically.
 """
 
 import csv
 import io
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -29,37 +29,10 @@ FEATURES = [f"embedding_{i}" for i in range(EMBEDDING)]
 LABELS = ["file", "beat", "time", "sounds"]
 
 
-@dataclass(frozen=True)
-class Table:
-    """Units of several files, one a row.
-
-    embeddings: (R, 100) float32; files: F names; file_index: (R,), into them; beat: (R,) where
-    the unit begins; time: (R,) when that is, in seconds; sounds: (R,) whether it has an onset;
-    model: the name or path of what made the embeddings; weights: its file's SHA-256.
-    """
-
-    embeddings: np.ndarray
-    files: list
-    file_index: np.ndarray
-    beat: np.ndarray
-    time: np.ndarray
-    sounds: np.ndarray
-    model: str
-    weights: str
-
-    def __len__(self):
-        return len(self.beat)
-
-    def labels(self, row):
-        """What is said of a row in text: its file, beat, time and whether it sounds."""
-        name, time = self.files[self.file_index[row]], f"{self.time[row]:.3f}"
-        return [name, str(self.beat[row]), time, str(int(self.sounds[row]))]
-
-
 def check_out(out):
-    """Raise InputError unless a table can be written to `out`, without the loss of another file.
+    """Raise InputError unless a table can be written to `out` without the loss of another file.
 
-    A table that is there already is replaced; any other file is left alone.
+    An existing table is replaced; any other file is not.
     """
     path = Path(out)
     if path.suffix not in _WRITERS:
@@ -69,46 +42,28 @@ def check_out(out):
 
 
 def write_table(out, table, progress=None):
-    """Write a `Table` to `out`, in the format that its name ends in. Returns the files' paths."""
+    """Write a `Table` to `out`, in the format of its suffix. Returns the paths of the files."""
     path = Path(out)
     _WRITERS[path.suffix](path, table, progress)
     return [str(file) for file in _files(path)]
 
 
 def _write_npz(path, table, progress):
-    save_arrays(
-        path,
-        {
-            "embeddings": table.embeddings,
-            "files": np.array(table.files),
-            "file_index": table.file_index,
-            "beat": table.beat,
-            "time": table.time,
-            "sounds": table.sounds,
-        },
-        about={"model": table.model, "weights": table.weights, "version": __version__},
-    )
+    names = ("embeddings", "files", "file_index", "beat", "time", "sounds")
+    arrays = {name: np.asarray(getattr(table, name)) for name in names}
+    about = {"model": table.model, "weights": table.weights, "version": __version__}
+    save_arrays(path, arrays, about=about)
 
 
 def _write_csv(path, table, progress):
-    def rows():
-        yield LABELS + FEATURES
-        for row in _counted(table, progress):
-            yield table.labels(row) + _numbers(table.embeddings[row])
-
-    _write_text(path, rows(), ",")
+    rows = (table.labels(i) + _numbers(table, i) for i in _counted(table, progress))
+    _write_text(path, chain([LABELS + FEATURES], rows), ",")
 
 
 def _write_tsv(path, table, progress):
-    def labels():
-        yield LABELS
-        yield from (table.labels(row) for row in range(len(table)))
-
-    def vectors():
-        yield from (_numbers(table.embeddings[row]) for row in _counted(table, progress))
-
-    _write_text(_metadata(path), labels(), "\t")
-    _write_text(path, vectors(), "\t")
+    labels = (table.labels(i) for i in range(len(table)))
+    _write_text(_metadata(path), chain([LABELS], labels), "\t")
+    _write_text(path, (_numbers(table, i) for i in _counted(table, progress)), "\t")
 
 
 _WRITERS = {".npz": _write_npz, ".csv": _write_csv, ".tsv": _write_tsv}
@@ -126,13 +81,13 @@ def _write_text(path, rows, delimiter):
     def write(file):
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
-        text.detach()  # which flushes, and leaves the file open to who opened it
+        text.detach()  # flushes, and leaves the file open for the caller
 
     write_atomically(path, write)
 
 
-def _numbers(row):
-    return [f"{x:.9g}" for x in row.tolist()]  # nine digits give the same float32 again
+def _numbers(table, row):
+    return [f"{x:.9g}" for x in table.embeddings[row].tolist()]  # nine digits restore a float32
 
 
 def _counted(table, progress):
@@ -141,7 +96,7 @@ def _counted(table, progress):
 
 
 def _is_table(path):
-    """Whether a table was written here before."""
+    """Whether the file at a path is a table from an earlier call."""
     try:
         if path.suffix == ".npz":
             return {"embeddings", "beat", "about"} <= load_arrays(path).keys()

@@ -1,1 +1,1 @@
-"""One page to see and hear a corpus in: a map of its units, what they sound like, what is alike."""
+"""One HTML page to see and hear a corpus: a map of its units, their notes, sound and neighbours."""

@@ -1,5 +1,5 @@
-// Where the map is looked at from. Places are in the data's own numbers, 0 to 65,534, upwards;
-// points are pixels of the canvas, downwards.
+// The view of the map. Places are coordinates of the data, 0 to 65,534, with y upwards; points are
+// pixels of the canvas, with y downwards.
 
 const MARGIN = 30; // pixels around all that is shown
 const FARTHEST = 0.6; // times the scale at which the whole map fits
@@ -8,17 +8,17 @@ const CLOSEST = 150;
 class Camera {
   width = 1;
   height = 1;
-  x = 0; // the place in the middle
+  x = 0; // the place in the centre
   y = 0;
-  scale = 1; // pixels for one of the data's numbers
-  whole = 1; // the scale at which all fits
+  scale = 1; // pixels per unit of the coordinates
+  whole = 1; // the scale at which the whole map fits
 
   // box: {left, right, bottom, top} of all units.
   constructor(box) {
     this.box = box;
   }
 
-  // Take a new size of the canvas; a map that was seen as a whole still is.
+  // Adopt a new size of the canvas. If the whole map was visible, it still is.
   resize(width, height) {
     const wasWhole = Math.abs(this.scale / this.whole - 1) < 1e-6;
     this.width = width;
@@ -60,14 +60,14 @@ class Camera {
     ];
   }
 
-  // Move by pixels, but never so far that the map is out of sight.
+  // Move by pixels, but keep the map in sight.
   pan(dx, dy) {
     const { left, right, bottom, top } = this.box;
     this.x = Math.min(Math.max(this.x - dx / this.scale, left), right);
     this.y = Math.min(Math.max(this.y + dy / this.scale, bottom), top);
   }
 
-  // Zoom so that what is at a pixel stays there.
+  // Zoom around a pixel, whose place stays there.
   zoom(factor, px = this.width / 2, py = this.height / 2) {
     const [x, y] = this.placeAt(px, py);
     const scale = this.scale * factor;
@@ -78,7 +78,7 @@ class Camera {
     this.pan(0, 0);
   }
 
-  // Move as little as brings a unit well into sight.
+  // Move just far enough to bring a unit well into sight.
   reveal(unit) {
     const [px, py] = this.pointOf(unit);
     const margin = Math.min(60, this.width / 4, this.height / 4);

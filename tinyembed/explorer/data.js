@@ -1,5 +1,5 @@
-// What the page shows: names from JSON, numbers from arrays that page.py laid end to end.
-// A unit is a number from 0 on, a row of the arrays; so is a piece, and a composer.
+// The data of the page: names from JSON, numbers from arrays that page.py concatenated.
+// A unit, a piece and a composer are each given by an index, from 0.
 "use strict";
 
 const ARRAYS = {
@@ -24,7 +24,7 @@ function readData() {
   return { ...all, nUnits: all.x.length, ticks: all.beatsPerUnit * all.ticksPerBeat };
 }
 
-// The notes of a unit as its roll has them: {row, tick}, by tick and then by row.
+// The notes of a unit's roll: {row, tick}, sorted by tick and then by row.
 function notesOf(unit) {
   const notes = [];
   for (let beat = 0; beat < data.beatsPerUnit; beat++) {
@@ -37,7 +37,7 @@ function notesOf(unit) {
   return notes.sort((a, b) => a.tick - b.tick || a.row - b.row);
 }
 
-// The units nearest to a unit, the nearest first: {unit, cosine}.
+// The units nearest to a unit, nearest first: {unit, cosine}.
 function neighboursOf(unit) {
   const found = [];
   for (let i = unit * data.nNeighbours; i < (unit + 1) * data.nNeighbours; i++) {
@@ -47,7 +47,7 @@ function neighboursOf(unit) {
   return found;
 }
 
-// Whether a unit lies on the map: it has an onset, without which it would have no direction.
+// Whether a unit is on the map. A unit without an onset has no direction and is not.
 function isPlaced(unit) {
   return data.x[unit] !== data.nowhere || data.y[unit] !== data.nowhere;
 }
@@ -58,7 +58,7 @@ function composerOf(unit) {
   return unitComposer[unit];
 }
 
-// The units of a piece are neighbours in the arrays: the first, and the first of the next piece.
+// The units of a piece are consecutive: the first unit of each piece, and the end.
 const pieceStart = new Uint32Array(data.pieces.length + 1);
 for (let unit = 0; unit < data.nUnits; unit++) pieceStart[data.piece[unit] + 1] = unit + 1;
 
@@ -81,7 +81,7 @@ function beatsWords(unit) {
   return `beats ${beat}–${beat + data.beatsPerUnit - 1}`;
 }
 
-// When a unit is heard in its piece, as 1:02.5, or nothing where nobody knows.
+// The time of a unit in its piece, as 1:02.5, or nothing if it is unknown.
 function clockWords(unit) {
   const tenths = Math.round(10 * data.seconds[unit]);
   if (Number.isNaN(tenths)) return "";

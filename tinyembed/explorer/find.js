@@ -1,4 +1,4 @@
-// Find a piece by any words of its composer and its name, whatever their case and accents.
+// Find a piece by words of its composer and its name, ignoring case and accents.
 
 const MOST_FOUND = 50;
 
@@ -81,7 +81,7 @@ query.addEventListener("keydown", (event) => {
     takePiece(Number(options[current].dataset.piece));
   } else if (event.key === "Escape" && !foundList.hidden) {
     openFound(false);
-    event.stopPropagation(); // it means this list, not what is playing
+    event.stopPropagation(); // it closes this list and does not stop the sound
   } else {
     return;
   }
@@ -94,12 +94,12 @@ foundList.addEventListener("pointerdown", (event) => {
   if (option) takePiece(Number(option.dataset.piece));
 });
 
-// Show one piece among all others, and choose its first unit that sounds.
+// Highlight one piece, and choose its first unit with an onset.
 function takePiece(piece) {
   openFound(false);
   query.value = "";
   state.piece = piece;
-  state.composers.clear(); // its composer may have been left out
+  state.composers.clear(); // its composer may be hidden
   showLegend();
   pieceChip.hidden = false;
   pieceChip.querySelector("span").textContent =

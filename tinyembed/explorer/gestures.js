@@ -1,6 +1,6 @@
-// Looking around on the map: with a mouse, with fingers, with keys.
+// Exploring the map with a mouse, with fingers, and with keys.
 
-const MOUSE_REACH = 14; // pixels between a point and what still means it,
+const MOUSE_REACH = 14; // pixels around a point that count as the point,
 const FINGER_REACH = 26; // for a finger
 const STILL = 5; // pixels that a pointer may move in a click
 
@@ -56,7 +56,7 @@ marksCanvas.addEventListener("pointermove", (event) => {
     camera.pan(dx, dy);
     pointAt(-1);
   } else {
-    return; // it may yet be a click
+    return; // it may still be a click
   }
   Object.assign(pointer, { x, y });
   redraw();
@@ -106,7 +106,7 @@ marksCanvas.addEventListener("keydown", (event) => {
     camera.reveal(there);
     pointAt(there, true);
     redraw();
-    announce(unit >= 0 ? unitWords(unit) : "No unit further that way.");
+    announce(unit >= 0 ? unitWords(unit) : "No unit further in that direction.");
   } else if ((event.key === "Enter" || event.key === " ") && state.pointed >= 0) {
     choose(state.pointed);
   } else if ((event.key === "Enter" || event.key === " ") && state.chosen >= 0) {

@@ -1,4 +1,4 @@
-// Which unit is near a place: units sorted into the squares of a grid, so that few are looked at.
+// The unit nearest to a place: units are sorted into the squares of a grid, so few are compared.
 
 class Grid {
   constructor(units) {
@@ -13,7 +13,7 @@ class Grid {
     units.forEach((unit, i) => (this.units[next[squares[i]]++] = unit));
   }
 
-  // In which row or column of squares a coordinate is.
+  // The row or column of squares in which a coordinate is.
   #line(number) {
     return Math.max(0, Math.min(this.side - 1, Math.floor(number / this.size)));
   }

@@ -1,4 +1,4 @@
-// The legend, which is also a filter: the composers that are pressed are shown, or all if none is.
+// The legend, which is also a filter: it shows the pressed composers, or all if none is pressed.
 
 const composerList = document.getElementById("composers");
 const everyone = document.getElementById("everyone");
@@ -43,10 +43,10 @@ everyone.addEventListener("click", () => {
   state.composers.clear();
   showLegend();
   redraw();
-  marksCanvas.focus(); // a button that is disabled cannot keep it
+  marksCanvas.focus(); // a disabled button cannot keep the focus
 });
 
-// To look at a composer is to see whose points are whose.
+// Hovering over a composer, or focusing it, highlights its points.
 for (const kind of ["pointerover", "focusin"]) {
   composerList.addEventListener(kind, ({ target }) => {
     const button = target.closest("button");

@@ -1,16 +1,16 @@
-// What a person has asked for, and what follows from it.
+// The actions of the user, and their effects.
 
 function isShown(unit) {
   return isPlaced(unit) && (state.composers.size === 0 || state.composers.has(composerOf(unit)));
 }
 
-// Of those that are shown, the ones that are not faint.
+// Whether a unit that is shown is not faint.
 function isAsked(unit) {
   if (state.preview >= 0) return composerOf(unit) === state.preview;
   return state.piece < 0 || data.piece[unit] === state.piece;
 }
 
-// Point at a unit, or at none with -1; with a tip beside it, or only a mark.
+// Point at a unit, or at none with -1, with a tip beside it or only a mark.
 function pointAt(unit, tips = false) {
   if (unit === state.pointed && tips === state.tips) return;
   state.pointed = unit >= 0 && isPlaced(unit) ? unit : -1;
@@ -19,7 +19,7 @@ function pointAt(unit, tips = false) {
   redraw("marks");
 }
 
-// Choose a unit: hear it, and see what is like it.
+// Choose a unit: play it, and list its neighbours.
 function choose(unit, { aloud = true } = {}) {
   state.chosen = unit;
   state.tips = false;
@@ -61,7 +61,7 @@ function announce(words) {
   document.getElementById("news").textContent = words;
 }
 
-// Escape takes back one thing after the other.
+// Escape undoes one step at a time.
 function takeBack() {
   if (player.now) silence();
   else if (state.piece >= 0) leavePiece();

@@ -1,5 +1,5 @@
-// The map: all points on one canvas, and on another one above it what changes as one looks around,
-// so that 20,000 points need not be drawn again because the mouse moved.
+// The map: all points on one canvas, and on another one above it whatever changes with the mouse,
+// so that a movement does not redraw 20,000 points.
 
 const pointsCanvas = document.getElementById("points");
 const marksCanvas = document.getElementById("marks");
@@ -20,7 +20,7 @@ function boxOf(units) {
   return units.length ? box : { left: 0, right: 1, bottom: 0, top: 1 };
 }
 
-// In what order points are drawn: mixed, the same each time, so that no composer hides another.
+// The order of drawing: shuffled, always the same, so that no composer hides another.
 const drawingOrder = Uint32Array.from(placedUnits);
 for (let i = drawingOrder.length - 1, seed = 1; i > 0; i--) {
   seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
@@ -28,7 +28,7 @@ for (let i = drawingOrder.length - 1, seed = 1; i > 0; i--) {
   [drawingOrder[i], drawingOrder[j]] = [drawingOrder[j], drawingOrder[i]];
 }
 
-// Larger where there is room: few units, a large canvas, a map seen from near.
+// Points are larger if there is space: few units, a large canvas, a high magnification.
 function pointRadius() {
   const few = Math.max(2.1, Math.min(6, 26 / Math.max(placedUnits.length, 1) ** 0.25));
   const large = Math.min(Math.max(Math.min(camera.width, camera.height) / 700, 0.6), 1.2);
@@ -48,7 +48,7 @@ function drawPoints() {
   context.putImageData(picture, 0, 0);
 }
 
-// The chosen unit, lines to its neighbours, what is pointed at or heard, and a piece's way.
+// The chosen unit, lines to its neighbours, the units pointed at or playing, a piece's path.
 function drawMarks() {
   const { context } = sharpen(marksCanvas);
   const radius = pointRadius();
@@ -111,7 +111,7 @@ function drawWay(context, piece) {
   context.globalAlpha = 1;
 }
 
-// Draw at the next frame, once, however often it is asked for.
+// Draw at the next frame, once, even if it is called several times.
 const stale = { points: false, marks: false };
 
 function redraw(what = "points") {
@@ -127,7 +127,7 @@ function drawFrame() {
   showTip();
 }
 
-// The notes of the unit that is pointed at, beside it.
+// The tip: the notes of the unit that is pointed at, beside it.
 function showTip() {
   const unit = state.pointed;
   tip.hidden = unit < 0 || !state.tips;

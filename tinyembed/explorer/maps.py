@@ -1,4 +1,4 @@
-"""Where units lie on a map: 100 numbers become two."""
+"""Layouts of units on a map: 100 numbers become two."""
 
 import warnings
 from importlib.util import find_spec
@@ -7,14 +7,14 @@ import numpy as np
 
 from tinyembed.errors import InputError
 
-AROUND = 15  # UMAP's own default: how many neighbours of a unit it tries to keep
+NEAREST = 15  # UMAP's own default: how many neighbours of a unit it tries to keep
 
 
 def pca_map(embeddings, seed=0, progress=None):
     """The two directions in which units differ most.
 
-    embeddings: (n, D), none of them zero; only their directions count, as in a cosine.
-    Returns positions (n, 2) float64, and in words what they are.
+    embeddings: (n, D), without zero rows; only their directions matter, as in a cosine.
+    Returns positions (n, 2) float64, and a description of them.
     """
     x = embeddings.astype(np.float64)
     x /= np.sqrt((x * x).sum(axis=1, keepdims=True))
@@ -22,29 +22,29 @@ def pca_map(embeddings, seed=0, progress=None):
     variances, directions = np.linalg.eigh(x.T @ x)  # ascending
     directions = directions[:, :-3:-1]  # (D, 2)
     largest = directions[np.abs(directions).argmax(axis=0), [0, 1]]
-    directions = directions * np.sign(largest)  # either sign is right: take one
+    directions = directions * np.sign(largest)  # eigh may return either sign: choose one
     share = variances[-2:].sum() / max(variances.sum(), 1e-300)
     return x @ directions, f"PCA, which keeps {share:.0%} of the variance"
 
 
 def umap_map(embeddings, seed=0, progress=None):
-    """A map that keeps neighbours close. Arguments and result as of `pca_map`.
+    """A map that keeps neighbours close. Arguments and results are those of `pca_map`.
 
-    seed: of the order in which points are moved, for which UMAP then uses one core;
-    progress: False for no bar. Raises InputError for so few units that none has neighbours.
+    seed: of the order in which points are moved; with a seed UMAP uses one core. progress: False
+    for no progress bar. Raises InputError if there are too few units.
     """
-    if len(embeddings) <= AROUND:
+    if len(embeddings) <= NEAREST:
         raise InputError(
             f"--map umap: {len(embeddings)} units with an onset are too few, it needs "
-            f"{AROUND + 1}; --map pca takes any number"
+            f"{NEAREST + 1}; --map pca takes any number"
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ImportWarning)  # that it could do more with Tensorflow
+        warnings.simplefilter("ignore", ImportWarning)  # UMAP mentions that Tensorflow is missing
         import umap
     hidden = None if progress is None else not progress
     layout = umap.UMAP(
         metric="cosine",
-        n_neighbors=AROUND,
+        n_neighbors=NEAREST,
         init="pca",
         random_state=seed,
         n_jobs=1,
@@ -58,7 +58,7 @@ MAPS = {"pca": pca_map, "umap": umap_map}
 
 
 def check_map(name):
-    """Raise InputError where a map is asked for that needs what is not installed."""
+    """Raise InputError if a map needs a package that is not installed."""
     if name == "umap" and not find_spec("umap"):
         raise InputError(
             '--map umap: umap-learn is not installed (pip install "tinyembed[umap]"); '

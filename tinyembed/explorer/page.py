@@ -1,8 +1,8 @@
-"""`Contents` become one HTML page that needs nothing else: no file, no network, no server.
+"""`Contents` become one HTML page that needs no other file, no network and no server.
 
-The page's parts lie beside this module: page.html with gaps to fill, page.css, and the scripts,
-which stand one after the other in the page and so share their names. What the page shows is in
-two blocks that no browser runs: names as JSON, and numbers as base64 of arrays laid end to end.
+The parts of the page are beside this module: page.html, a template; page.css; and the scripts,
+which are concatenated in the page and share one scope. The contents are in two blocks that the
+browser does not execute: names as JSON, and numbers as base64 of concatenated arrays.
 """
 
 import base64
@@ -23,12 +23,12 @@ SCRIPTS = (
     *("data", "theme", "state", "roll", "sound", "camera", "grid", "paint", "map"),
     *("gestures", "panel", "find", "legend", "main"),
 )
-GENERATOR = "tinyembed.explore"  # stands in a page of ours, so that it is known
+GENERATOR = "tinyembed.explore"  # named in every page, see `is_page`
 NOWHERE = 65_535  # both coordinates of a unit that is not placed
 
 
 def html_page(contents, model):
-    """The whole page as text. model: what to call the model whose embeddings are shown."""
+    """The whole page as text. model: the name to show for the model that made the embeddings."""
     about, arrays = describe(contents)
     layout, numbers = pack(arrays)
     about |= {"model": model, "arrays": layout}
@@ -45,28 +45,34 @@ def html_page(contents, model):
     )
 
 
-def describe(contents):
-    """What the page must know: a dict for JSON, and {name: array} of whole numbers.
+def is_page(path):
+    """Whether a file is one that `html_page` made."""
+    with open(path, "rb") as file:
+        return GENERATOR.encode() in file.read(1000)
 
-    Pieces and composers are those of the units shown, numbered anew: pieces in their order,
-    composers by how many units they have here, so that the first get the clearest colours.
+
+def describe(contents):
+    """The data of the page: a dict for JSON, and {name: array}.
+
+    Only the pieces and composers of the units shown are listed, with new indices: pieces in their
+    order, composers by their number of units here, so that the first get the clearest colours.
     """
     labels, rows = contents.collection.index.labels, contents.rows
     corpus = contents.collection.corpus
     pieces, piece = np.unique(labels.piece[rows], return_inverse=True)
-    owners = labels.piece_composer[pieces]  # of each piece shown
-    units = np.bincount(owners[piece], minlength=len(labels.composers))
+    piece_composer = labels.piece_composer[pieces]
+    units = np.bincount(piece_composer[piece], minlength=len(labels.composers))
     order = np.argsort(-units, kind="stable")[: np.count_nonzero(units)]
-    number = {int(composer): n for n, composer in enumerate(order)}
+    new_index = {int(composer): n for n, composer in enumerate(order)}
     about = {
         "version": __version__,
-        "map": contents.map_words,
+        "map": contents.map_description,
         "allUnits": len(labels),
         "allPieces": len(labels.pieces),
         "composers": [labels.composers[c] for c in order],
         "pieces": [
-            {"name": labels.pieces[p], "composer": number[int(c)]}
-            for p, c in zip(pieces, owners, strict=True)
+            {"name": labels.pieces[p], "composer": new_index[int(c)]}
+            for p, c in zip(pieces, piece_composer, strict=True)
         ],
         "nNeighbours": NEIGHBOURS,
         "beatsPerUnit": BEATS_PER_UNIT,
@@ -83,18 +89,18 @@ def describe(contents):
         "y": y,
         "piece": compact(piece, len(pieces)),
         "beat": labels.beat[rows].astype(np.uint32),
-        "seconds": labels.seconds[rows].astype(np.float32),  # nan where nobody knows
+        "seconds": labels.seconds[rows].astype(np.float32),  # nan if unknown
         "first": first.astype(np.uint32),
         "beatStart": beat_start.astype(np.uint32),
         "notes": notes.astype(np.uint16),
         "neighbours": compact(contents.neighbours, len(rows)).ravel(),
-        "cosines": np.round(1000 * contents.cosines).astype(np.int16).ravel(),  # of what is shown
+        "cosines": np.round(1000 * contents.cosines).astype(np.int16).ravel(),  # shows 3 digits
     }
     return about, arrays
 
 
 def on_grid(positions):
-    """Positions (n, 2) as (n, 2) uint16: both axes on one scale, NOWHERE for nan."""
+    """Positions (n, 2) as (n, 2) uint16: one scale for both axes, NOWHERE for nan."""
     grid = np.full(positions.shape, NOWHERE, np.uint16)
     there = np.isfinite(positions).all(axis=1)
     if there.any():
@@ -104,35 +110,32 @@ def on_grid(positions):
     return grid
 
 
-def compact(numbers, n):
-    """Whole numbers below n in as few bytes as hold them; -1 becomes one that is not below n."""
-    return numbers.astype(np.uint16 if n <= 65_535 else np.uint32)
+def compact(indices, n):
+    """Indices below n in the smallest type that holds them; -1 becomes a number not below n."""
+    return indices.astype(np.uint16 if n <= 65_535 else np.uint32)
 
 
 def pack(arrays):
-    """Arrays end to end, each from a multiple of four bytes on, little-endian.
+    """Concatenate arrays, each aligned to four bytes, little-endian.
 
     Returns the layout, [{name, type, start, length}, ...], and the bytes.
     """
-    layout, parts, start = [], [], 0
+    layout, data = [], b""
     for name, array in arrays.items():
-        data = array.astype(array.dtype.newbyteorder("<")).tobytes()
-        layout.append(
-            {"name": name, "type": str(array.dtype), "start": start, "length": len(array)}
-        )
+        part = {"name": name, "type": str(array.dtype), "start": len(data), "length": len(array)}
+        layout.append(part)
+        data += array.astype(array.dtype.newbyteorder("<")).tobytes()
         data += bytes(-len(data) % 4)
-        parts.append(data)
-        start += len(data)
-    return layout, b"".join(parts)
+    return layout, data
 
 
 def as_json(value):
-    """JSON that may stand in a script block of HTML: no name in it can end or open anything."""
+    """JSON for a script block of HTML, in which no name can end the block or open another."""
     return json.dumps(value).replace("<", "\\u003c")
 
 
 def fingerprint(text):
-    """What a page's policy calls an inline block by; the browser runs no other."""
+    """The hash by which the page's security policy allows an inline block, and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

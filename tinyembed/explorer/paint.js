@@ -1,11 +1,11 @@
-// Thousands of points as pixels. A browser without a graphics card takes a tenth of a second to
-// copy 20,000 little pictures to a canvas; written straight into its pixels they take a tenth of
-// that, with a card or without.
+// Draws thousands of points as pixels. A browser without a graphics card takes a tenth of a second
+// to copy 20,000 small pictures to a canvas. Writing its pixels directly takes a tenth of that,
+// with or without a card.
 
-const FAINT = 0.07; // how opaque points are that are not asked for, 0 to 1,
-const PLAIN = 0.9; // and those that are
+const FAINT = 0.07; // opacity of points outside the selection, 0 to 1,
+const PLAIN = 0.9; // and of points in it
 
-// Every composer's shape once, side by side in one picture.
+// The shape of every composer, side by side in one picture.
 function drawStamps(radius, ratio) {
   const size = Math.ceil((radius * 1.4 + 1.5) * 2 * ratio); // in the screen's own pixels
   const kinds = Math.min(data.composers.length, HUES * SHAPES.length);
@@ -19,7 +19,7 @@ function drawStamps(radius, ratio) {
     traceShape(context, kind, 0, 0, radius);
     context.fillStyle = hueOf(kind);
     context.fill();
-    context.strokeStyle = theme.paper; // parts points that overlap
+    context.strokeStyle = theme.paper; // separates points that overlap
     context.lineWidth = Math.min(0.8, radius / 4);
     context.stroke();
   }
@@ -27,7 +27,7 @@ function drawStamps(radius, ratio) {
   return { pixels: new Uint32Array(buffer), size, kinds };
 }
 
-// Paint units, in this order, over what lies there. opacity: 0 to 1.
+// Paint units in this order over the canvas. opacity: 0 to 1.
 function paintUnits(picture, units, stamps, opacity, ratio) {
   const pixels = new Uint32Array(picture.data.buffer);
   const { width, height } = picture;
@@ -38,7 +38,7 @@ function paintUnits(picture, units, stamps, opacity, ratio) {
     const left = Math.round(camera.pointX(unit) * ratio - size / 2);
     const top = Math.round(camera.pointY(unit) * ratio - size / 2);
     const column = (composerOf(unit) % kinds) * size;
-    const fromX = Math.max(0, -left); // of the stamp, what is inside the picture
+    const fromX = Math.max(0, -left); // the part of the stamp inside the picture
     const toX = Math.min(size, width - left);
     const toY = Math.min(size, height - top);
     for (let y = Math.max(0, -top); y < toY; y++) {
@@ -52,13 +52,13 @@ function paintUnits(picture, units, stamps, opacity, ratio) {
   }
 }
 
-// "#rrggbb" as a pixel has it.
+// "#rrggbb" as the number in a pixel.
 function asPixel(colour) {
   const [red, green, blue] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
   return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 }
 
-// One colour over another, alpha: 0 to 256. Red and blue are reckoned in one go.
+// One colour over another, alpha: 0 to 256. Red and blue are computed together.
 function blend(below, above, alpha) {
   const redBlue = below & 0xff00ff;
   const green = below & 0x00ff00;

@@ -1,4 +1,4 @@
-// The panel: the unit that is chosen, large, and the units most like it.
+// The panel: the chosen unit, large, and the units nearest to it.
 
 const welcome = document.getElementById("welcome");
 const chosenArticle = document.getElementById("chosen");
@@ -55,7 +55,7 @@ function neighbourItem({ unit, cosine }, i) {
   return element("li", "", play, go);
 }
 
-// Draw all rolls of the panel; what has no size yet is drawn when it gets one.
+// Draw all rolls of the panel. A canvas without a size is drawn when it gets one.
 function showRolls() {
   if (state.chosen < 0) return;
   const playhead = (unit) => (player.now?.unit === unit ? player.tick : undefined);
@@ -75,7 +75,7 @@ function showPlayhead() {
   if (button) drawRoll(button.querySelector(".roll"), unit, player.tick);
 }
 
-// Which buttons say that something is playing.
+// Update the buttons that show whether something is playing.
 function showPlaying() {
   const unit = player.now?.unit ?? -1;
   playButton.textContent = unit >= 0 && unit === state.chosen ? "Stop" : "Play";
@@ -84,7 +84,7 @@ function showPlaying() {
   }
 }
 
-// The unit before or after in the same piece, or -1.
+// The previous or the next unit of the same piece, or -1.
 function stepFrom(unit, by) {
   const piece = data.piece[unit];
   const other = unit + by;
@@ -119,7 +119,7 @@ neighbourList.addEventListener("click", ({ target }) => {
   else play(unit);
 });
 
-// What is looked at in the list is seen on the map.
+// Pointing at a neighbour in the list marks it on the map.
 for (const kind of ["pointerover", "focusin"]) {
   neighbourList.addEventListener(kind, ({ target }) => {
     const button = target.closest("button");

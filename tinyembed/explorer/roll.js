@@ -1,8 +1,8 @@
 // A unit as a roll: time to the right, pitch upwards.
 
-const LONG = 4; // ticks: how long an onset is drawn, to be seen at all
+const LONG = 4; // ticks: the length with which an onset is drawn, so that it is visible
 
-// playhead: the tick that is heard, or undefined.
+// playhead: the tick that is playing, or undefined.
 function drawRoll(canvas, unit, playhead) {
   const { context, width, height } = sharpen(canvas);
   const perTick = width / data.ticks;

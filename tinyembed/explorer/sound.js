@@ -1,19 +1,19 @@
-// A unit as it sounds: every onset struck on something like a piano, through Web Audio.
+// The sound of a unit: every onset is struck on a simple piano, through Web Audio.
 
-const PARTIALS = [0, 1, 0.55, 0.32, 0.2, 0.1, 0.07, 0.04, 0.03]; // how strong each harmonic is
+const PARTIALS = [0, 1, 0.55, 0.32, 0.2, 0.1, 0.07, 0.04, 0.03]; // the amplitude of each harmonic
 const SOON = 0.06; // seconds until the first note, so that none is late
-const ECHO = 0.5; // seconds after the last beat in which the strings may still be heard
+const ECHO = 0.5; // seconds after the last beat, for the strings to fade
 
 class Player {
   context = null;
   now = null; // what is playing: {unit, start, beat, end, out}, in seconds of the context's clock
-  played = []; // all that was ever played: {unit, notes: [{pitch, tick, at}]}, at: that clock
+  played = []; // all units played so far: {unit, notes: [{pitch, tick, at}]}, at: on that clock
 
-  // Play a unit, so many beats a minute.
+  // Play a unit. tempo: in beats per minute.
   play(unit, tempo) {
     this.stop();
     this.context ??= this.#open();
-    this.context.resume(); // a browser lets it begin only when a person asked for something
+    this.context.resume(); // a browser allows sound only after an action of the user
     const beat = 60 / tempo;
     const start = this.context.currentTime + SOON;
     const out = this.context.createGain();
@@ -35,7 +35,7 @@ class Player {
     this.now = null;
   }
 
-  // The tick that is heard now, or undefined before and after.
+  // The tick that is playing, or undefined before and after.
   get tick() {
     if (!this.now) return undefined;
     const beats = (this.context.currentTime - this.now.start) / this.now.beat;
@@ -50,13 +50,13 @@ class Player {
     const context = new AudioContext();
     const parts = new Float32Array(PARTIALS);
     this.wave = context.createPeriodicWave(new Float32Array(parts.length), parts);
-    const level = context.createDynamicsCompressor(); // a chord of ten is not ten times as loud
+    const level = context.createDynamicsCompressor(); // a chord must not be too loud
     level.connect(context.destination);
     this.master = level;
     return context;
   }
 
-  // One string: a quick attack, a decay that is longer for low notes, and overtones that go first.
+  // One string: a quick attack, a decay that is longer for low notes; overtones fade first.
   #strike(out, pitch, at) {
     const { context } = this;
     const frequency = 440 * 2 ** ((pitch - 69) / 12);

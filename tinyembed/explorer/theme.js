@@ -1,5 +1,5 @@
-// What a composer looks like: one of eight colours, which page.css has for light and for dark, and
-// one of four shapes, so that 32 composers differ, and differ to the colour-blind.
+// The look of a composer: one of eight colours, which page.css defines for light and for dark, and
+// one of four shapes, so that 32 composers can be distinguished, also by the colour-blind.
 
 const HUES = 8;
 const SHAPES = ["circle", "square", "triangle", "diamond"];
@@ -26,7 +26,7 @@ function shapeOf(composer) {
   return SHAPES[Math.floor(composer / HUES) % SHAPES.length];
 }
 
-// The corners of a shape of "radius" 1, all of about the same area; a circle has none.
+// The corners of the shapes of "radius" 1, which have about the same area. A circle has none.
 const CORNERS = {
   square: [[-0.87, -0.87], [0.87, -0.87], [0.87, 0.87], [-0.87, 0.87]],
   triangle: [[0, -1.3], [1.17, 0.78], [-1.17, 0.78]],
@@ -49,7 +49,7 @@ function traceShape(context, composer, x, y, radius) {
   context.closePath();
 }
 
-// The same as a picture in a line of text, coloured by page.css.
+// The same shape as an inline picture, coloured by page.css.
 function glyph(composer) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "-1.5 -1.5 3 3");
@@ -71,13 +71,13 @@ function element(tag, className, ...content) {
   return made;
 }
 
-// A name in which a line may break after each of its marks: names of files have no spaces.
+// A name with line breaks allowed after punctuation, because file names often have no spaces.
 function breakable(name) {
   return name.split(/(?<=[_/.-])/).flatMap((part) => [part, document.createElement("wbr")]);
 }
 
-// Make a canvas as sharp as the screen is. Returns its context, in CSS pixels; its size in
-// them; and how many of the screen's own there are to one.
+// Give a canvas the resolution of the screen. Returns its context and its size, both in CSS pixels,
+// and the number of screen pixels per CSS pixel.
 function sharpen(canvas) {
   const ratio = devicePixelRatio || 1;
   const { clientWidth: width, clientHeight: height } = canvas;

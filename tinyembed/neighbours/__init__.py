@@ -1,1 +1,1 @@
-"""The units nearest to a unit, by cosine: exactly, or with faiss nearly so and sooner."""
+"""Nearest-neighbour search by cosine: exact, or approximate and faster with faiss."""

@@ -1,9 +1,9 @@
-"""`ApproximateIndex`: nearly the nearest, in a fraction of the time, by faiss (the extra `index`).
+"""`ApproximateIndex`: nearly the nearest rows, in a fraction of the time, by faiss (extra `index`).
 
-An inverted file: k-means puts every row into one of some thousand cells, and a query looks into
-the cells whose centres are nearest to it. faiss is given each row's strongest coordinates only,
-so it reads a third of the memory; of a few more rows than asked for the cosines are then computed
-in full, as `Index` does it.
+An inverted file: k-means assigns every row to one of some thousand cells, and a query searches only
+the cells with the nearest centres. faiss stores only the strongest coordinates of each row, so it
+reads a third of the memory. It returns more rows than asked for, a shortlist, which is re-ranked by
+full cosines, computed as in `Index`.
 """
 
 import warnings
@@ -14,24 +14,24 @@ from tinyembed.backends.arrays import array_module
 from tinyembed.errors import InputError
 from tinyembed.neighbours.exact import pair_cosines
 from tinyembed.neighbours.index import Index
-from tinyembed.neighbours.question import Question
-from tinyembed.neighbours.shortlist import COLUMNS, fold
+from tinyembed.neighbours.query import Query
+from tinyembed.neighbours.shortlist import COLUMNS, project
 
-ROWS_A_CELL = 500
+ROWS_PER_CELL = 500
 MOST_CELLS = 4096
-TRAINING, ITERATIONS = 64, 10  # rows for each cell, and rounds of k-means
-LEFT_OUT = 0.05  # of the mean square of a row: so much faiss need not see, in 32 numbers or more
-SPARE = 10  # times as many rows as asked for, to choose from
-TRIALS = 256  # queries, to find out how many cells to look into
+TRAINING, ITERATIONS = 64, 10  # training rows per cell, and iterations of k-means
+RESIDUAL = 0.05  # of the mean square of a row: faiss may miss this much, given 32 numbers or more
+OVERSAMPLING = 10  # faiss returns this many times the rows asked for
+TRIALS = 256  # queries of the trial that chooses the number of cells to search
 BLOCK = 65_536  # rows at a time
 
 
 class ApproximateIndex(Index):
-    """An `Index` that may miss a neighbour: the same methods and answers, none of them certified.
+    """An `Index` that may miss a neighbour: the same methods and results, none of them certified.
 
-    recall: the share of the ten nearest to find. Attributes: recall, the share that was found in
-    a trial, with rows of the index as queries and their own pieces left out; and probes, the
-    number of cells a search looks into, the fewest with which the trial found so many.
+    recall: the share of the ten nearest rows to find. Attributes: recall, the share found in a
+    trial with rows of the index as queries and their own pieces excluded; and probes, the number
+    of cells that a search visits, the smallest with which the trial reached the recall.
     Raises InputError without faiss, and for embeddings on a GPU.
     """
 
@@ -49,23 +49,22 @@ class ApproximateIndex(Index):
             self._choose_probes(recall, rows)
 
     def search(self, queries, k=10, where=None, not_piece=None, not_composer=None):
-        """The k nearest rows, but for some that may be missed: as `Index.search`."""
-        question = Question.of(self, queries, k, where, not_piece, not_composer)
-        projected = fold(question.queries, self.shortlist.basis, self.cells.d).astype(np.float32)
-        if question.unlike:  # each query has rows of its own to choose from
-            masks = [question.allowed_to(q, len(self)) for q in range(len(projected))]
+        """The k nearest rows, some of which may be missed: as `Index.search`."""
+        query = Query.of(self, queries, k, where, not_piece, not_composer)
+        projected = project(query.vectors, self.shortlist.basis, self.cells.d).astype(np.float32)
+        if query.excluded:  # each query has its own filter
+            masks = [query.allowed_to(q) for q in range(len(projected))]
             parts = zip(np.split(projected, len(projected)), masks, strict=True)
-            rows = np.concatenate([self._look(query, k, mask) for query, mask in parts])
+            rows = np.concatenate([self._candidates(part, k, mask) for part, mask in parts])
         else:
-            rows = self._look(projected, k, None if where is None else question.allowed)
+            rows = self._candidates(projected, k, None if where is None else query.allowed)
         there = rows >= 0
         cosines = np.full(rows.shape, -np.inf)
-        cosines[there] = pair_cosines(
-            self.embeddings, question.queries, np.nonzero(there)[0], rows[there]
-        )
+        q = np.nonzero(there)[0]
+        cosines[there] = pair_cosines(self.embeddings, query.vectors, q, rows[there])
         best = np.lexsort((rows, -cosines), axis=-1)[:, :k]
         found = (np.take_along_axis(part, best, axis=1) for part in (rows, cosines))
-        return question.answer(*found, np.zeros(len(rows), bool))
+        return query.result(*found, np.zeros(len(rows), bool))
 
     def save(self, path, arrays=None, **about):
         """Write the index to a file, as `Index.save`."""
@@ -75,7 +74,7 @@ class ApproximateIndex(Index):
 
     @classmethod
     def restore(cls, parts, arrays, about):
-        """As `Index.restore`: with the cells as they were saved."""
+        """As `Index.restore`, with the saved cells."""
         index = cls(*parts, cells=_import_faiss().deserialize_index(np.array(arrays["cells"])))
         if index.cells.ntotal != np.count_nonzero(index.findable):
             raise ValueError("parts of different indexes")
@@ -85,12 +84,12 @@ class ApproximateIndex(Index):
     def _make_cells(self, faiss, rows):
         """faiss's inverted file of the rows that may be found."""
         size = self._columns(rows)
-        n_cells = max(1, min(MOST_CELLS, len(rows) // ROWS_A_CELL))
+        n_cells = max(1, min(MOST_CELLS, len(rows) // ROWS_PER_CELL))
         cells = faiss.IndexIVFFlat(
             faiss.IndexFlatIP(size), size, n_cells, faiss.METRIC_INNER_PRODUCT
         )
         cells.cp.niter, cells.cp.spherical = ITERATIONS, True
-        cells.cp.min_points_per_centroid = 1  # that a small index has few is no news
+        cells.cp.min_points_per_centroid = 1  # otherwise faiss warns about a small index
         sample = rows[:: max(1, len(rows) // (TRAINING * n_cells))]
         cells.train(self._project(sample, size) if len(sample) else np.eye(1, size, dtype="f4"))
         for i in range(0, len(rows), BLOCK):
@@ -98,61 +97,59 @@ class ApproximateIndex(Index):
         return cells
 
     def _columns(self, rows):
-        """How many numbers a row faiss is given: as many as hold nearly all of the music's."""
+        """How many numbers per row faiss stores: enough for nearly all of the mean square."""
         sample = rows[:: -(-len(rows) // BLOCK) or 1]
         d = self.embeddings.shape[1]
         squares = (self._project(sample, d + 1).astype(np.float64) ** 2).mean(axis=0)
-        enough = np.cumsum(squares) >= 1 - LEFT_OUT
+        enough = np.cumsum(squares) >= 1 - RESIDUAL
         return min(d + 1, max(COLUMNS, int(enough.argmax()) + 2)) if enough.any() else d + 1
 
     def _project(self, rows, size):
-        """The first coordinates of rows, and the length of the others: (n, size) float32."""
+        """The first coordinates of rows, then the length of the rest: (n, size) float32."""
         unit = self.embeddings[rows] * self.shortlist.scale[rows, None]
-        return fold(unit.astype(np.float64), self.shortlist.basis, size).astype(np.float32)
+        return project(unit.astype(np.float64), self.shortlist.basis, size).astype(np.float32)
 
     def _choose_probes(self, recall, rows):
-        """Look into more and more cells until a trial finds enough of what there is."""
+        """Search more and more cells until a trial reaches the recall."""
         rows = rows[:: -(-len(rows) // TRIALS) or 1]
-        piece, room = None, len(rows)
+        piece, most = None, len(rows)
         if self.labels is not None:  # the next beat of the same piece would be too easy to find
             sizes = np.bincount(self.labels.piece[self.findable], minlength=1)
             if sizes.sum() > sizes.max():
-                piece, room = self.labels.piece[rows], sizes.sum() - sizes.max()
+                piece, most = self.labels.piece[rows], sizes.sum() - sizes.max()
         if len(rows) == 0:
             return
-        trial = {"queries": self.embeddings[rows], "k": int(min(10, room)), "not_piece": piece}
+        trial = {"queries": self.embeddings[rows], "k": int(min(10, most)), "not_piece": piece}
         least = super().search(**trial).cosines[:, -1:]
         tried = []
         while True:
             self.recall = float((self.search(**trial).cosines >= least).mean())
             tried.append(self.recall)
-            # Twice as many cells, and no more found: what is missed is not in other cells.
-            in_vain = len(tried) > 4 and tried[-1] <= tried[-5]
-            if self.recall >= recall or in_vain or self.probes >= self.cells.nlist:
+            # Twice the cells found no more, so the missed rows are not in other cells.
+            stalled = len(tried) > 4 and tried[-1] <= tried[-5]
+            if self.recall >= recall or stalled or self.probes >= self.cells.nlist:
                 return
             self.probes = min(self.cells.nlist, max(self.probes + 1, self.probes * 5 // 4))
 
-    def _look(self, queries, k, allowed):
+    def _candidates(self, queries, k, allowed):
         """The rows that faiss finds: (Q, 10 k), -1 where there are no more.
 
         queries: (Q, size) float32; allowed: (N,) bool, or None for all that may be found.
-        A filter may leave nothing in the cells that are looked into; then it looks into more.
+        A filter may leave no row in the visited cells; the search then visits more.
         """
-        faiss = _import_faiss()
-        options = {}
+        faiss, probes, selector = _import_faiss(), self.probes, None
         if allowed is not None:
-            options["sel"] = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-        probes = self.probes
+            selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
         while True:
-            params = faiss.SearchParametersIVF(nprobe=probes, **options)
-            _, rows = self.cells.search(queries, SPARE * k, params=params)
+            params = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
+            _, rows = self.cells.search(queries, OVERSAMPLING * k, params=params)
             if probes >= self.cells.nlist or (rows[:, k - 1] >= 0).all():
                 return rows
             probes *= 2
 
 
 def _import_faiss():
-    """The module faiss, or InputError that says how to get it."""
+    """The module faiss. Raises InputError with the command that installs it if it is missing."""
     try:
         with warnings.catch_warnings():  # SWIG's own, on some versions of Python
             warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,4 +1,4 @@
-"""A `Collection`: a corpus that can be searched, its music and an `Index` of its units."""
+"""A `Collection`: a corpus that can be searched, that is, its music and an `Index` of its units."""
 
 import hashlib
 from dataclasses import dataclass, fields
@@ -16,23 +16,23 @@ from tinyembed.neighbours.mapped import load_mapped
 from tinyembed.neighbours.tempi import unit_seconds
 from tinyembed.storage.cache import cache_folder
 
-CORPUS = "corpus_"  # stands before the names of a corpus's arrays in a file
+PREFIX = "corpus_"  # of the names of a corpus's arrays in a file
 
 
 @dataclass(frozen=True)
 class Collection:
-    """corpus: a `Corpus`; index: an `Index` of all its units as they are written, one row each, in
-    the order of `corpus.unit_beats()`, labelled. On a GPU it takes 532 bytes a unit."""
+    """corpus: a `Corpus`; index: a labelled `Index` of all its untransposed units, one row each,
+    in the order of `corpus.unit_beats()`. On a GPU the index takes 532 bytes per unit."""
 
     corpus: Corpus
     index: Index
 
     @classmethod
     def of(cls, corpus, model, seconds=None, progress=None, xp=np):
-        """Embed a whole corpus. A row is, to the bit, what `tinyembed.embed` makes of the file.
+        """Embed a whole corpus. Every row has the bits that `tinyembed.embed` gives for the file.
 
-        seconds: (N,) when each unit is heard, or None; progress: False for no bar; xp: cupy, to
-        have the index on a GPU.
+        seconds: (N,) the time of each unit, or None; progress: False for no progress bar; xp:
+        cupy, to have the index on a GPU.
         """
         pieces = [piece_of(corpus, n) for n in range(corpus.n_pieces)]
         with units_bar(pieces, progress) as bar:
@@ -42,11 +42,11 @@ class Collection:
 
     @classmethod
     def open(cls, data, model, any_meter=False, progress=None, xp=np):
-        """The collection of what `--data` may say, embedded now or, if it was before, at once.
+        """The collection of the music that `--data` names: embedded now, or read from the cache.
 
-        xp: cupy, to have the index on a GPU. Returns the collection and a list of notes for a
-        person. It is kept in the cache folder, in one file for each corpus and model, whatever
-        device embedded it. Raises what `open_corpus` raises.
+        xp: cupy, to have the index on a GPU. Returns the collection and a list of notes to print.
+        The cache folder holds one file per corpus and model, whatever device embedded it. Raises
+        what `open_corpus` raises.
         """
         corpus = open_corpus(data, any_meter=any_meter, progress=progress is not False)
         weights = weights_digest(model)
@@ -59,7 +59,7 @@ class Collection:
             )
         try:
             return cls.load(path, weights, xp), notes
-        except (InputError, OSError):  # none, or damaged: a cache may only ever save time
+        except (InputError, OSError):  # missing, or damaged: then the units are embedded again
             pass
         seconds = unit_seconds(corpus, data, progress is not False)
         collection = cls.of(corpus, model, seconds, progress, xp)
@@ -74,17 +74,17 @@ class Collection:
         return collection, notes
 
     def save(self, path):
-        """Write music and index to one file, all at once."""
+        """Write music and index to one file, atomically."""
         arrays = {f.name: getattr(self.corpus, f.name) for f in fields(Corpus)}
-        arrays = {CORPUS + n: a for n, a in arrays.items() if isinstance(a, np.ndarray)}
+        arrays = {PREFIX + n: a for n, a in arrays.items() if isinstance(a, np.ndarray)}
         self.index.save(path, arrays)
 
     @classmethod
     def load(cls, path, model=None, xp=np):
-        """A saved collection, mapped into memory. model, xp, errors: as in `Index.load`."""
+        """A saved collection, mapped into memory. model, xp, errors: as for `Index.load`."""
         arrays, about = load_mapped(path)
         index = Index.of_arrays(path, arrays, about, model, xp)
-        parts = {n.removeprefix(CORPUS): a for n, a in arrays.items() if n.startswith(CORPUS)}
+        parts = {n.removeprefix(PREFIX): a for n, a in arrays.items() if n.startswith(PREFIX)}
         try:
             names, composers = index.labels.pieces, index.labels.composers
             return cls(Corpus(**parts, names=names, composers=composers), index)
@@ -99,16 +99,25 @@ class Collection:
         return self.corpus.rolls(self.corpus.piece_beats[labels.piece[rows]] + labels.beat[rows])
 
     def pieces_like(self, piece):
-        """The numbers of all pieces that have the very notes of a `Piece`: a list."""
+        """The indices of all pieces with exactly the notes of a `Piece`: a list."""
         return [n for n in range(self.corpus.n_pieces) if _same(piece_of(self.corpus, n), piece)]
 
 
 def piece_of(corpus, n):
-    """One piece of a corpus, as a `Piece`; a short one with the silence that fills its unit."""
+    """Piece n of a corpus, as a `Piece`; a short one includes the silence that fills its unit."""
     first, last = (int(beat) for beat in corpus.piece_beats[n : n + 2])
     onsets = slice(*corpus.beat_start[[first, last]])
     ticks = corpus.ticks[onsets] - first * TICKS_PER_BEAT
     return Piece(ticks, corpus.pitches[onsets], last - first, float(corpus.piece_on_grid[n]))
+
+
+def is_index(path):
+    """Whether a file is a saved index."""
+    try:
+        load_mapped(path)
+    except InputError:
+        return False
+    return True
 
 
 def _same(one, other):
@@ -116,7 +125,7 @@ def _same(one, other):
 
 
 def _digest(corpus, weights):
-    """Names a corpus and a model: another for any other note, name or weight."""
+    """A name for a corpus and a model that changes with any note, name or weight."""
     digest = hashlib.sha256(weights.encode())
     digest.update("\n".join([*corpus.names, "", *corpus.composers]).encode())
     for array in (corpus.ticks, corpus.pitches, corpus.piece_beats, corpus.piece_composer):

@@ -1,9 +1,12 @@
-"""`Index`: embeddings that are asked for the nearest ones to a query, exactly."""
+"""`Index`: exact nearest-neighbour search among embeddings."""
 
 import hashlib
 from functools import cached_property
+from os import PathLike
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from tinyembed.backends.arrays import array_module, to_host
 from tinyembed.errors import InputError
@@ -11,38 +14,47 @@ from tinyembed.models.model import Model
 from tinyembed.neighbours.exact import nearest
 from tinyembed.neighbours.labels import Labels
 from tinyembed.neighbours.mapped import load_mapped, save_mapped
-from tinyembed.neighbours.question import Question
+from tinyembed.neighbours.query import Neighbours, Query
 from tinyembed.neighbours.shortlist import Shortlist
+
+Path = str | PathLike[str]
+Filter = ArrayLike | None
 
 
 class Index:
-    """The nearest of N embeddings, by cosine.
+    """Nearest-neighbour search by cosine among N embeddings.
 
-    embeddings: (N, D), a NumPy or CuPy array, used where it is, and not copied if it is float32;
-    labels: `Labels`, or None; model: the `Model` that made them, or its `weights_digest`.
-    A row of zeros, which has no direction, and a row whose label says that the unit has no onset
-    keep their numbers and are nobody's neighbours.
-    Raises InputError where a row is not finite, or labels are not one a row.
+    embeddings: (N, D), a NumPy or CuPy array. It stays on its device, and is not copied if it is
+    float32. labels: `Labels`, or None; model: the `Model` that made them, or its `weights_digest`.
+    A row of zeros has no direction. Such a row, and a row whose label says that the unit has no
+    onset, keep their indices but are never found.
+    Raises InputError if a row is not finite, or if there is not one label per row.
     """
 
-    def __init__(self, embeddings, labels=None, model=None, shortlist=None):
+    def __init__(
+        self,
+        embeddings: NDArray[Any],
+        labels: Labels | None = None,
+        model: Model | str | None = None,
+        shortlist: Shortlist | None = None,
+    ) -> None:
         xp = array_module(embeddings)
         if embeddings.ndim != 2 or 0 in embeddings.shape or embeddings.dtype.kind not in "fiu":
             raise InputError(f"embeddings are (N, D) numbers, one or more; not {embeddings.shape}")
         if labels is not None and len(labels) != len(embeddings):
             raise InputError(f"{len(labels):,} labels for {len(embeddings):,} embeddings")
-        with np.errstate(over="ignore"):  # an infinite row is refused by name, below
+        with np.errstate(over="ignore"):  # the shortlist refuses an infinite row by its index
             self.embeddings = xp.asarray(embeddings, np.float32)
         self.labels = labels
-        self.model = weights_digest(model) if isinstance(model, Model) else model
+        self.model = _digest(model)
         self.shortlist = shortlist or Shortlist.of(self.embeddings)
 
-    def __len__(self):
-        """How many rows there are, with those that are never found."""
+    def __len__(self) -> int:
+        """The number of rows, including those that are never found."""
         return len(self.embeddings)
 
     @cached_property
-    def findable(self):
+    def findable(self) -> NDArray[np.bool_]:
         """(N,) bool: which rows may be neighbours."""
         has_direction = self.shortlist.scale > 0
         if self.labels is None:
@@ -50,32 +62,39 @@ class Index:
         return has_direction & array_module(has_direction).asarray(self.labels.sounds)
 
     @cached_property
-    def n_findable(self):
-        """How many rows may be neighbours."""
+    def n_findable(self) -> int:
+        """The number of rows that may be neighbours."""
         return int(self.findable.sum())
 
-    def codes(self, name):
-        """The number of the "piece" or the "composer" of each row: (N,) int32, on the device."""
+    def codes(self, name: str) -> NDArray[np.int32]:
+        """The index of each row's "piece" or "composer": (N,) int32, on the device."""
         return array_module(self.embeddings).asarray(getattr(self.labels, name))
 
-    def search(self, queries, k=10, where=None, not_piece=None, not_composer=None):
+    def search(
+        self,
+        queries: ArrayLike,
+        k: int = 10,
+        where: Filter = None,
+        not_piece: Filter = None,
+        not_composer: Filter = None,
+    ) -> Neighbours:
         """The k nearest rows to one query or to several.
 
-        queries: (D,) or (Q, D); where: (N,) bool, which rows may be found; not_piece: the number
-        of a piece, as in `labels.pieces`, whose rows are not; not_composer: the same of a
-        composer. For several queries these are one number, or (Q,), where -1 is none.
-        Returns `Neighbours`. The answer is exact: no other row has a greater cosine, to 12 digits
-        of the one in float64, and of rows with equal ones the lower are found.
-        Raises InputError for a query of another size or without a direction, and for a k that is
-        larger than what there is to find.
+        queries: (D,) or (Q, D); where: (N,) bool, which rows may be found; not_piece: the index,
+        in `labels.pieces`, of a piece whose rows may not be found; not_composer: the same for a
+        composer. For several queries these are one index, or (Q,), where -1 is none.
+        Returns `Neighbours`. The result is exact: no other row has a greater cosine, as computed
+        in float64 and rounded to 12 digits, and of rows with equal cosines the lower are found.
+        Raises InputError for a query of another size or without a direction, and for a k larger
+        than the number of rows that may be found.
         """
-        question = Question.of(self, queries, k, where, not_piece, not_composer)
-        return question.answer(*nearest(self.embeddings, self.shortlist, question))
+        query = Query.of(self, queries, k, where, not_piece, not_composer)
+        return query.result(*nearest(self.embeddings, self.shortlist, query))
 
-    def save(self, path, arrays=None, **about):
-        """Write the index to a file, all at once: what was there stays whole until it is done.
+    def save(self, path: Path, arrays: dict[str, Any] | None = None, **about: Any) -> None:
+        """Write the index to a file, atomically.
 
-        arrays, about: what else to keep in it, arrays and JSON values by name.
+        arrays, about: arrays and JSON values by name, to keep in the same file.
         """
         parts = {
             "embeddings": self.embeddings,
@@ -90,32 +109,33 @@ class Index:
         save_mapped(path, parts | (arrays or {}), about)
 
     @classmethod
-    def load(cls, path, model=None, xp=np):
-        """A saved index, mapped into memory: it is read as it is searched.
+    def load(cls, path: Path, model: Model | str | None = None, xp: Any = np) -> Self:
+        """A saved index, mapped into memory: a search reads it from the file.
 
         model: the `Model` that makes the queries, or its `weights_digest`; xp: cupy, to copy the
-        index to a GPU, where it takes 4 D + 132 bytes a row: 0.53 GB for a million rows of 100.
-        Raises InputError for a file that is missing, damaged, not one of ours, or the index of
-        another model.
+        index to a GPU, where it takes 4 D + 132 bytes per row: 0.53 GB for a million rows of 100.
+        Raises InputError if the file is missing, damaged, not an index, or the index of another
+        model.
         """
         return cls.of_arrays(path, *load_mapped(path), model, xp)
 
     @classmethod
-    def of_arrays(cls, path, arrays, about, model=None, xp=np):
-        """The index in what `load_mapped(path)` gave: see `load`."""
-        digest = weights_digest(model) if isinstance(model, Model) else model
+    def of_arrays(
+        cls, path: Path, arrays: dict[str, Any], about: dict[str, Any],
+        model: Model | str | None = None, xp: Any = np,
+    ) -> Self:  # fmt: skip
+        """The index in the result of `load_mapped(path)`: see `load`."""
+        digest = _digest(model)
         if digest is not None and about.get("model") != digest:
             raise InputError(
                 f"{path}: an index of another model's embeddings, so cosines would mean nothing; "
-                "make it again, or ask with the model that it was made with"
+                "make it again, or search with the model that made it"
             )
         try:
             parts = [xp.asarray(arrays[name]) for name in ("table", "scale", "basis")]
             embeddings, labels = xp.asarray(arrays["embeddings"]), None
             if about["labelled"]:
-                names = ("piece", "beat", "sounds", "seconds", "piece_composer")
-                codes = {name: np.asarray(arrays[name]) for name in names}
-                labels = Labels(**codes, pieces=about["pieces"], composers=about["composers"])
+                labels = Labels.of_arrays(arrays, about["pieces"], about["composers"])
             n, d = embeddings.shape
             if [p.shape[0] for p in parts] != [n, n, d] or parts[2].shape != (d, d):
                 raise ValueError("parts of different indexes")
@@ -127,15 +147,19 @@ class Index:
             raise InputError(f"{path}: not a whole index of this kind ({error})") from None
 
     @classmethod
-    def restore(cls, parts, arrays, about):
-        """The index of `parts`, the arguments of the class, and whatever else was saved."""
+    def restore(cls, parts: Any, arrays: dict[str, Any], about: dict[str, Any]) -> Self:
+        """The index of `parts`, the arguments of the class. A subclass also reads the rest."""
         return cls(*parts)
 
 
 def weights_digest(model):
-    """The SHA-256 of a model's weights: the same on any device, and in whatever file they came."""
+    """The SHA-256 of a model's weights, whatever device they are on and file they came from."""
     digest = hashlib.sha256(model.width.encode())
     for name, array in sorted(model.state().items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(to_host(array), np.float32).tobytes())
     return digest.hexdigest()
+
+
+def _digest(model):
+    return weights_digest(model) if isinstance(model, Model) else model

@@ -10,15 +10,15 @@ from tinyembed.errors import InputError
 
 @dataclass(frozen=True)
 class Labels:
-    """A label of each kind for each of N rows.
+    """The labels of N rows.
 
     piece:           (N,) int32, index into `pieces`
-    beat:            (N,) int32, the unit's first beat, counted from the piece's own first, 0
-    sounds:          (N,) bool, whether the unit has an onset; one that has none keeps its row
-                     and is nobody's neighbour
-    seconds:         (N,) float32, when that beat is heard, nan where nobody knows
+    beat:            (N,) int32, the unit's first beat, counted from the piece's first beat, 0
+    sounds:          (N,) bool, whether the unit has an onset; a row without one keeps its index
+                     but is never found
+    seconds:         (N,) float32, the time of that beat, nan if unknown
     piece_composer:  (P,) int32, index into `composers`
-    pieces:          P names, of which "composer/file.mid" is one
+    pieces:          P names, such as "composer/file.mid"
     composers:       their names
     """
 
@@ -31,21 +31,21 @@ class Labels:
     composers: list
 
     def __post_init__(self):
-        """Raises InputError where the parts do not fit together."""
+        """Raises InputError if the parts do not fit together."""
         n, p = len(self.piece), len(self.pieces)
         lengths = {len(self.beat), len(self.sounds), len(self.seconds)}
         if lengths != {n} or len(self.piece_composer) != p:
-            raise InputError("labels: there must be one of each kind for every row")
+            raise InputError("labels: every row needs one label of each kind")
         if not _inside(self.piece, p) or not _inside(self.piece_composer, len(self.composers)):
-            raise InputError("labels: a piece or a composer is named that there is not")
+            raise InputError("labels: the index of a piece or a composer is out of range")
 
     @classmethod
     def of(cls, piece, composer=None, beat=None, sounds=None, seconds=None):
-        """Labels from a name a row.
+        """Labels from one name per row.
 
-        piece: (N,) str; composer: (N,) str, the same for all rows of a piece, by default what
-        stands before the piece's first "/"; beat: (N,), by default rows count through a piece;
-        sounds: (N,) bool, by default all do; seconds: (N,), by default nobody knows.
+        piece: (N,) str; composer: (N,) str, the same for all rows of a piece, by default the text
+        before the first "/" of the piece's name; beat: (N,), by default counted through the piece;
+        sounds: (N,) bool, by default true; seconds: (N,), by default unknown.
         """
         pieces, first, codes = np.unique(np.asarray(piece), return_index=True, return_inverse=True)
         if composer is None:
@@ -65,9 +65,7 @@ class Labels:
             piece=codes.astype(np.int32),
             beat=np.asarray(beat, np.int32),
             sounds=np.ones(n, bool) if sounds is None else np.asarray(sounds, bool),
-            seconds=np.full(n, np.nan, np.float32)
-            if seconds is None
-            else np.asarray(seconds, np.float32),
+            seconds=_seconds_or_unknown(seconds, n),
             piece_composer=piece_composer.astype(np.int32),
             pieces=pieces.tolist(),
             composers=composers.tolist(),
@@ -82,14 +80,25 @@ class Labels:
             piece=piece,
             beat=beats - corpus.piece_beats[piece],
             sounds=corpus.has_onset(beats),
-            seconds=np.full(len(beats), np.nan, np.float32) if seconds is None else seconds,
+            seconds=_seconds_or_unknown(seconds, len(beats)),
             piece_composer=corpus.piece_composer,
             pieces=corpus.names,
             composers=corpus.composers,
         )
 
+    @classmethod
+    def of_arrays(cls, arrays, pieces, composers):
+        """Labels from `arrays()`, or a dict that contains it, and the two lists of names."""
+        names = [f.name for f in fields(cls) if f.type is np.ndarray]
+        codes = {name: np.asarray(arrays[name]) for name in names}
+        return cls(**codes, pieces=pieces, composers=composers)
+
+    def arrays(self):
+        """{name: array} of everything except the names of pieces and composers."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.type is np.ndarray}
+
     def __len__(self):
-        """How many rows there are."""
+        """The number of rows."""
         return len(self.piece)
 
     @cached_property
@@ -98,7 +107,7 @@ class Labels:
         return self.piece_composer[self.piece]
 
     def row(self, row):
-        """The labels of one row: composer, piece, beat, seconds (None where nobody knows)."""
+        """The labels of one row: composer, piece, beat, seconds (None if unknown)."""
         piece, seconds = self.piece[row], float(self.seconds[row])
         return {
             "composer": self.composers[self.piece_composer[piece]],
@@ -107,10 +116,9 @@ class Labels:
             "seconds": round(seconds, 3) if np.isfinite(seconds) else None,
         }
 
-    def arrays(self):
-        """{name: array} of all but the names of pieces and composers."""
-        made = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value for name, value in made.items() if isinstance(value, np.ndarray)}
+
+def _seconds_or_unknown(seconds, n):
+    return np.full(n, np.nan, np.float32) if seconds is None else np.asarray(seconds, np.float32)
 
 
 def _inside(codes, n):

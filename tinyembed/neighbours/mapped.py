@@ -1,8 +1,8 @@
 """A file of large arrays that is mapped into memory, so that opening it takes no time.
 
-It is .npy files one after the other, each filled up to a multiple of 64 bytes: first the bytes of
-a JSON object, which names the others and holds what is not an array. An .npz, the same idea as a
-zip file, cannot be mapped by NumPy.
+The file is a sequence of .npy files, each padded to a multiple of 64 bytes. The first holds the
+bytes of a JSON object, which names the others and holds every value that is not an array. NumPy
+cannot map an .npz, which is the same idea as a zip file.
 """
 
 import json
@@ -16,11 +16,11 @@ from tinyembed.storage.files import write_atomically
 
 KIND = "tinyembed index"
 VERSION = 1
-ALIGNMENT = 64  # bytes; also what numpy.lib.format fills its headers up to
+ALIGNMENT = 64  # bytes; numpy.lib.format pads its headers to the same multiple
 
 
 def save_mapped(path, arrays, about):
-    """Write arrays by name, and a JSON object; the file is replaced all at once."""
+    """Write arrays by name and a JSON object, atomically."""
     head = {"kind": KIND, "version": VERSION, "arrays": list(arrays), "about": about}
     text = np.frombuffer(json.dumps(head).encode(), np.uint8)
 
@@ -34,9 +34,9 @@ def save_mapped(path, arrays, about):
 
 
 def load_mapped(path):
-    """The arrays of such a file, mapped and read-only, by name; and the JSON object.
+    """The arrays of such a file by name, mapped and read-only, and its JSON object.
 
-    Raises InputError for a file that is missing, damaged or not one of ours.
+    Raises InputError if the file is missing, damaged or not an index.
     """
     try:
         with open(path, "rb") as file:
@@ -63,7 +63,7 @@ def load_mapped(path):
 
 
 def _map_next(file, path, size):
-    """The array that begins where the file stands, which moves on to the next."""
+    """The array that begins at the file's position, which moves to the next array."""
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError("not an array")
     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
@@ -72,6 +72,6 @@ def _map_next(file, path, size):
     if end > size:
         raise ValueError("cut short")
     file.seek(end + -end % ALIGNMENT)
-    if end == start:  # nothing, which cannot be mapped
+    if end == start:  # an empty array, which cannot be mapped
         return np.empty(shape, dtype)
     return np.memmap(path, dtype, "r", start, shape)

@@ -1,0 +1,79 @@
+"""A `Table` of embeddings: the units of several files, one per row."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyembed.embedding.embed import embed_piece, name_error, units_bar
+from tinyembed.embedding.trained import weight_file
+from tinyembed.errors import InputError
+from tinyembed.music.inputs import find_music, printable, read_files
+from tinyembed.music.roll import units_have_onsets
+from tinyembed.storage.files import digest
+
+
+@dataclass(frozen=True)
+class Table:
+    """R units of F files.
+
+    embeddings: (R, 100) float32; files: F names; file_index: (R,) int32, index into files; beat:
+    (R,) int32, the first beat of the unit; time: (R,) float64, when it begins, in seconds;
+    sounds: (R,) bool, whether it has an onset; model: the name or path of the model; weights: the
+    SHA-256 of its weight file.
+    """
+
+    embeddings: np.ndarray
+    files: list
+    file_index: np.ndarray
+    beat: np.ndarray
+    time: np.ndarray
+    sounds: np.ndarray
+    model: str
+    weights: str
+
+    @classmethod
+    def of(cls, pieces, model, which, progress=None):
+        """Embed a list of (path, `Piece`). which: the argument of `load` that gave the model."""
+        paths, pieces = zip(*pieces, strict=True)
+        with units_bar(pieces, progress) as bar:
+            rows = [embed_piece(piece, model, bar) for piece in pieces]
+        beats = [np.arange(len(r), dtype=np.int32) for r in rows]
+        return cls(
+            embeddings=np.concatenate(rows),
+            files=[printable(path) for path in paths],
+            file_index=np.repeat(np.arange(len(rows), dtype=np.int32), [len(r) for r in rows]),
+            beat=np.concatenate(beats),
+            time=np.concatenate([p.seconds(b) for p, b in zip(pieces, beats, strict=True)]),
+            sounds=np.concatenate([units_have_onsets(piece) for piece in pieces]),
+            model=which,
+            weights=digest(weight_file(which)),
+        )
+
+    def __len__(self):
+        """The number of units."""
+        return len(self.beat)
+
+    def labels(self, row):
+        """The columns of a row except its embedding, as text: file, beat, time, sounds."""
+        name, time = self.files[self.file_index[row]], f"{self.time[row]:.3f}"
+        return [name, str(self.beat[row]), time, str(int(self.sounds[row]))]
+
+
+def read_paths(paths, any_meter=False, progress=None):
+    """Read files, and all files in folders.
+
+    Returns a list of (path, `Piece`), and a list of the errors, each of which names its file.
+    """
+    files, errors, pieces = [], [], []
+    for path in paths:
+        try:
+            files += find_music(path) if os.path.isdir(path) else [path]
+        except InputError as error:
+            errors.append(error)
+    for path, piece in zip(files, read_files(files, any_meter, progress), strict=True):
+        if isinstance(piece, Exception):
+            errors.append(name_error(piece, path))
+        else:
+            pieces.append((path, piece))
+    return pieces, errors

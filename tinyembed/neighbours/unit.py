@@ -1,0 +1,64 @@
+"""The query of a search by hand: four beats of a file, and the rows that are not its own music."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tinyembed.embedding.embed import read_source
+from tinyembed.errors import InputError
+from tinyembed.music.inputs import printable
+from tinyembed.music.roll import piece_rolls, units_have_onsets
+
+
+def read_unit(path, beat, any_meter=False):
+    """Read a file. Returns the `Piece`, and the roll of its unit at a beat, (60, 96).
+
+    Raises InputError or WorkError if the file cannot be read, and InputError if it has no such
+    unit or if the unit has no onset.
+    """
+    piece = read_source(path, any_meter)
+    name, sounds = printable(path), units_have_onsets(piece)
+    if beat >= len(sounds):
+        raise InputError(
+            f"--beat {beat}: {name} has units of four beats that begin with beats 0 to "
+            f"{len(sounds) - 1}"
+        )
+    if not sounds[beat]:
+        nearest = min(np.flatnonzero(sounds), key=lambda other: abs(other - beat))
+        raise InputError(
+            f"--beat {beat}: no note begins in these four beats of {name}, so nothing is like "
+            f"them; the nearest beat is {nearest}"
+        )
+    return piece, piece_rolls(piece)[beat]
+
+
+def others(collection, piece, path, other_piece=False, other_composer=False):
+    """The rows of a `Collection` outside a piece, or by other composers than the piece's.
+
+    piece: the `Piece` in the file `path`. Every piece with the same notes counts as this piece,
+    whatever its name. The composer is the composer of that piece, or else the one after whom the
+    folder of the file is named.
+    Returns where, (N,) bool or None for all rows, and a list of notes to print. Raises InputError
+    if the composer is needed and unknown.
+    """
+    if not (other_piece or other_composer):
+        return None, []
+    labels, name, notes = collection.index.labels, printable(path), []
+    own = collection.pieces_like(piece)
+    where = np.ones(len(labels), bool)
+    if other_piece:
+        where &= ~np.isin(labels.piece, own)
+        if not own:
+            notes.append(f"{name} is not among these pieces, so all of them are others")
+    if other_composer:
+        composers = np.unique(labels.piece_composer[own]).tolist()
+        parent = Path(path).resolve().parent.name
+        if not composers and parent in labels.composers:
+            composers = [labels.composers.index(parent)]
+        if not composers:
+            raise InputError(
+                f"--other-composer: the composer of {name} is unknown: it is not among these "
+                "pieces, and its folder is not named after one of their composers"
+            )
+        where &= ~np.isin(labels.composer, composers)
+    return where, notes
