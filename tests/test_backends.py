@@ -179,6 +179,7 @@ ARGUMENTS = {
     ),
     "lstm_step_backward": lambda d: (
         d.table(), d.table(), d.array(d.rows, 4 * d.columns), d.table(), d.table(),
+        d.array(d.rows, 4 * d.columns),
     ),
     "adam_step": adam_step,
 }  # fmt: skip

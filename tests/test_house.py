@@ -1,6 +1,8 @@
 """The layout of the package, held to its rules by reading every module's imports."""
 
 import ast
+import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,25 +11,121 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "tinyembed"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+COMMANDS = ("train", "corpus", "embed", "search", "explore", "evaluate", "reproduce")
+# From the bottom up. What stands on a floor imports from lower floors and from its own room only.
+FLOORS = (
+    ("errors",),
+    ("storage",),
+    ("backends",),
+    ("music", "layers"),
+    ("models",),
+    ("training",),
+    ("embedding", "evaluation"),
+    ("neighbours",),
+    ("explorer", "report"),
+    ("cli",),
+    COMMANDS,
+    ("__init__", "__main__"),
+)
+FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
+BOOK = ("layers", "models", "training")
+
+
+def room(name):
+    """The room of a dotted name below tinyembed: a folder of the package, or a file at its root."""
+    return name.split(".")[1]
+
+
+def name_of(path):
+    """The dotted name of a module's file."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
+
+
+NAMES = {name_of(path) for path in MODULES}
 
 
 def imports(path):
-    """The dotted names that a module imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """The dotted names that a module imports, wherever in it, except for type checkers alone."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from ([node.module] if set(names) - NAMES else [])
+            yield from names
+
+
+def own_imports(path):
+    """The modules of tinyembed that a module imports."""
+    return {name for name in imports(path) if name in NAMES}
 
 
 def imports_any(path, *names):
     return [i for i in imports(path) if any(i == n or i.startswith(n + ".") for n in names)]
 
 
+def test_every_room_has_its_floor():
+    rooms = {room(name_of(path)) for path in MODULES}
+    assert rooms == FLOOR.keys() and len(rooms) <= 22
+    at_the_root = {path.stem for path in PACKAGE.glob("*.py")}
+    assert at_the_root == {"__init__", "__main__", "errors", *COMMANDS}
+
+
+@pytest.mark.parametrize("here", FLOOR)
+def test_imports_run_down(here):
+    above = {
+        (path.name, name)
+        for path in MODULES
+        if room(name_of(path)) == here
+        for name in own_imports(path)
+        if room(name) != here and FLOOR[room(name)] >= FLOOR[here]
+    }
+    assert not above
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    below = {name_of(path): own_imports(path) - {name_of(path)} for path in MODULES}
+    while below:
+        free = [name for name, others in below.items() if not others & below.keys()]
+        assert free, f"a circle among {sorted(below)}"
+        for name in free:
+            del below[name]
+
+
+def test_layers_see_nothing_of_the_engine_but_dispatch_and_arrays():
+    allowed = {"tinyembed.backends.dispatch", "tinyembed.backends.arrays"}
+    for path in MODULES:
+        if room(name_of(path)) == "layers":
+            engine = {n for n in own_imports(path) if room(n) == "backends"} - {"tinyembed.backends"}
+            assert engine <= allowed, path.name
+
+
+def test_layers_do_not_speak_of_the_engine():
+    words = r"\b(devices?|threads?|numba|blocks?|cuda|gpus?|cupy\.)\b"
+    for path in PACKAGE.glob("layers/*.py"):
+        assert not re.findall(words, path.read_text(), re.IGNORECASE), path.name
+
+
+def test_files_of_the_book_are_short():
+    for path in itertools.chain.from_iterable(PACKAGE.glob(f"{name}/*.py") for name in BOOK):
+        assert len(path.read_text().splitlines()) <= 250, path.name
+
+
 def test_only_arrays_imports_cupy():
     found = [path.name for path in MODULES if imports_any(path, "cupy", "cupyx")]
     assert found == ["arrays.py"]
+
+
+def test_only_the_numba_backend_imports_numba():
+    found = {name_of(path) for path in MODULES if imports_any(path, "numba")}
+    assert {n for n in found if not n.startswith("tinyembed.backends.numba")} <= {
+        "tinyembed.backends.choice"
+    }
 
 
 def test_layers_do_no_maths_with_numpy():
@@ -37,25 +135,9 @@ def test_layers_do_no_maths_with_numpy():
     assert not {p.name: found for p in layers if (found := imports_any(p, "numpy", "scipy"))}
 
 
-@pytest.mark.parametrize(
-    ("below", "above"),
-    [
-        ("layers", ("music", "models", "batches", "trainer", "evaluation", "runs", "command")),
-        ("music", ("layers", "models", "batches", "trainer", "evaluation", "runs", "command")),
-        ("evaluation", ("report", "command", "train", "corpus", "evaluate", "reproduce")),
-        ("report", ("command", "train", "corpus", "evaluate", "reproduce")),
-    ],
-)
-def test_imports_run_one_way(below, above):
-    forbidden = [f"tinyembed.{name}" for name in above]
-    inside = [p for p in MODULES if p.parent.name == below]
-    assert inside
-    assert not {p.name: found for p in inside if (found := imports_any(p, *forbidden))}
-
-
 def test_no_module_imports_a_command():
     commands = [p.stem for p in PACKAGE.glob("*.py") if "\n    run(main)" in p.read_text()]
-    assert {"train", "corpus"} <= set(commands)
+    assert set(commands) == set(COMMANDS)
     names = [f"tinyembed.{name}" for name in commands]
     assert not {p.name: found for p in MODULES if (found := imports_any(p, *names))}
 

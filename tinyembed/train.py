@@ -6,7 +6,7 @@ import sys
 
 from tinyembed.backends import choice
 from tinyembed.backends.arrays import device_name
-from tinyembed.backends.engine import engine_for
+from tinyembed.backends.choice import engine_for
 from tinyembed.backends.memory import suggest_smaller
 from tinyembed.cli.devices import choose_device
 from tinyembed.cli.options import (
@@ -25,12 +25,14 @@ from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.models.table import MODELS, check_intervals
 from tinyembed.music.sources import open_corpus
+from tinyembed.report.training import describe, draw_pictures, summarize
 from tinyembed.storage.files import write_json
+from tinyembed.training.checkpoints import load_checkpoint
 from tinyembed.training.examples import CANDIDATES
 from tinyembed.training.excerpts import check_batch_size
 from tinyembed.training.runs import Run
-from tinyembed.training.summary import describe, draw_pictures, summarize
-from tinyembed.training.trainer import Interrupted, Trainer, fingerprint
+from tinyembed.training.stopping import Interrupted
+from tinyembed.training.trainer import Trainer, fingerprint
 
 EXAMPLES = 120_000  # some two minutes at `small` width on two cores
 # A run is defined by these. On --resume they come from its config.json; the device may change.
@@ -201,7 +203,7 @@ def start(training_run, settings, config, corpus, engine):
             f"run in {training_run.folder} began with; start a new one in another --out"
         )
     trainer = Trainer(training_run, settings, corpus, engine)
-    trainer.resume()
+    load_checkpoint(trainer)
     return trainer
 
 

@@ -8,7 +8,10 @@ import importlib
 import os
 import sys
 
+import numpy as np
+
 from tinyembed.backends import dispatch
+from tinyembed.backends.engine import Engine
 from tinyembed.errors import InputError
 
 BACKENDS = {  # for NumPy's arrays: the tables of variants, the preferred one first
@@ -101,3 +104,12 @@ def _load(names):
         else:
             tables.append(module.VARIANTS)
     return tables
+
+
+def engine_for(xp, graph=True):
+    """The engine for arrays of xp, numpy or cupy. graph: whether a GPU records its step."""
+    if xp is np:
+        return Engine()
+    from tinyembed.backends.cupy.engine import GpuEngine
+
+    return GpuEngine(xp, graph)

@@ -60,12 +60,3 @@ class Draws:
 
     def look_ahead(self, step):
         """Prepare what step `step` is given: nothing here."""
-
-
-def engine_for(xp, graph=True):
-    """The engine for arrays of xp, numpy or cupy. graph: whether a GPU records its step."""
-    if xp is np:
-        return Engine()
-    from tinyembed.backends.cupy.engine import GpuEngine
-
-    return GpuEngine(xp, graph)

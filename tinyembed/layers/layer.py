@@ -59,8 +59,8 @@ class Layer:
             found.update(layer.named_buffers(f"{prefix}{name}."))
         return found
 
-    def to_device(self, xp):
-        """Move all parameters and buffers into arrays of xp (numpy or cupy). Returns self."""
+    def to(self, xp):
+        """Turn all parameters and buffers into arrays of xp (numpy or cupy). Returns self."""
         for parameter in self.parameters():
             parameter.value = xp.asarray(parameter.value)
             parameter.grad = xp.asarray(parameter.grad)

@@ -58,12 +58,11 @@ class Lstm(Layer):
         x, gates, cells, tanhs, h = cache
         xp, steps = array_module(dy), len(dy)
         dh, dc = dy[-1], xp.zeros_like(cells[0])  # (N, units) each
-        dz = [None] * steps  # (N, 4 units) each
+        dz = xp.empty((steps, *gates[0].shape), gates[0].dtype)  # (T, N, 4 units)
         for t in reversed(range(steps)):
-            dz[t], dc = lstm_step_backward(dh, dc, gates[t], cells[t], tanhs[t])
+            dc = lstm_step_backward(dh, dc, gates[t], cells[t], tanhs[t], dz[t])
             if t:
                 dh = dy[t - 1] + matmul(dz[t], self.weight_h.value.T)
-        dz = xp.stack(dz)  # (T, N, 4 units)
         self.weight_x.grad += matmul(flat(x).T, flat(dz))
         if steps > 1:  # the h before the first step is 0
             self.weight_h.grad += matmul(flat(h[:-1]).T, flat(dz[1:]))
@@ -96,19 +95,20 @@ def lstm_step(from_x, from_h, bias, c):
 
 
 @operation
-def lstm_step_backward(dh, dc, gates, c, tanh_c):
-    """A step back: dh, dc (N, units) -> dz (N, 4 units) and the dc of the step before.
+def lstm_step_backward(dh, dc, gates, c, tanh_c, dz):
+    """A step back: dh, dc (N, units) -> the dc of the step before. Writes dz (N, 4 units).
 
     gates, tanh_c: of this step; c: of the step before. The slope of a sigmoid s is s (1 - s), that
     of tanh is 1 - tanh^2.
     """
     i, f, g, o = split(gates)
+    dz_i, dz_f, dz_g, dz_o = split(dz)
     dc = dc + dh * o * (1 - tanh_c * tanh_c)
-    dz_i = dc * g * i * (1 - i)
-    dz_f = dc * c * f * (1 - f)
-    dz_g = dc * i * (1 - g * g)
-    dz_o = dh * tanh_c * o * (1 - o)
-    return array_module(dh).concatenate([dz_i, dz_f, dz_g, dz_o], axis=1), dc * f
+    dz_i[...] = dc * g * i * (1 - i)
+    dz_f[...] = dc * c * f * (1 - f)
+    dz_g[...] = dc * i * (1 - g * g)
+    dz_o[...] = dh * tanh_c * o * (1 - o)
+    return dc * f
 
 
 def split(z):

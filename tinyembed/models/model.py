@@ -55,6 +55,8 @@ class Model(Layer):
         self.candidate_loss = CandidateCosineLoss(temperature)
         self.cross_entropy = SoftmaxCrossEntropy()
 
+    to_device = Layer.to  # its former name
+
     def forward(self, rolls, training=False):
         """rolls: (N, 60, 96) -> an `Output` and the caches of the parts."""
         h, encoder_cache = self.encoder.forward(rolls[..., None], training)  # (N, 100)

@@ -47,9 +47,11 @@ class Batch:
     clean: np.ndarray
     beat: np.ndarray | None = None
 
-    def to_device(self, xp):
+    def to(self, xp):
         """The same batch in arrays of xp."""
-        return replace(self, **{k: v if v is None else xp.asarray(v) for k, v in vars(self).items()})
+        return replace(
+            self, **{k: v if v is None else xp.asarray(v) for k, v in vars(self).items()}
+        )
 
 
 @dataclass

@@ -1,12 +1,8 @@
 """The training loop: batches, steps, validation, checkpoints."""
 
 import hashlib
-import json
 import math
-import signal
-import threading
 import time
-from contextlib import contextmanager
 
 import numpy as np
 from tqdm import tqdm
@@ -18,26 +14,16 @@ from tinyembed.errors import InputError, WorkError
 from tinyembed.models.model import Model
 from tinyembed.models.weights import save_weights
 from tinyembed.music.splits import validation_pieces
-from tinyembed.storage.files import load_arrays, save_arrays
+from tinyembed.training.checkpoints import save_checkpoint
 from tinyembed.training.examples import CANDIDATES, random_stream
 from tinyembed.training.excerpts import examples_for
 from tinyembed.training.optimizers import Adam, Flat, cosine_decay
+from tinyembed.training.stopping import GentleStop, Interrupted
 from tinyembed.training.validation import Validation, validation_losses
 
 VALIDATIONS = 20  # over a whole run
 LOG_EVERY = 50  # steps
 CHECKPOINT_EVERY = 60.0  # seconds, beside one after each validation
-
-
-class Interrupted(Exception):
-    """Someone asked the training to stop; all is saved. step: how far it came.
-
-    exit_status: what a shell expects of a command that the signal ended.
-    """
-
-    def __init__(self, step, signal_number):
-        self.step = step
-        self.exit_status = 128 + signal_number
 
 
 class Trainer:
@@ -71,7 +57,7 @@ class Trainer:
         if len(self.examples) == 0:
             raise InputError(f"{len(self.pieces)} training pieces, none with an example to learn")
         with self._advice():
-            self.model.to_device(self.engine.xp)
+            self.model.to(self.engine.xp)
             self.optimizer = Adam(Flat(self.model.parameters()))
             self.batches = self.engine.batches(
                 self.examples, config["batch_size"], self._factors, self.steps
@@ -83,7 +69,6 @@ class Trainer:
         self.seconds = 0.0  # of training, over all the times the run was resumed
         self._batch = self._numbers = None  # of the step under way
         self._sums, self._summed = {}, 0  # the losses of this many steps since the last log line
-        self._stop = None  # the number of the signal that asked for it
 
     def train(self, progress=None):
         """Take all the steps that are left.
@@ -106,11 +91,11 @@ class Trainer:
         )
         # What overflows shows in the loss, where it is checked; a warning would not help.
         quiet = np.errstate(all="ignore")
-        with bar, self._stopping_gently(), quiet, self._advice(), self.engine.running():
+        with bar, GentleStop() as stop, quiet, self._advice(), self.engine.running():
             while self.step < self.steps:
                 self.take_step()
                 bar.update(size)
-                stops = self._stop  # once a step: it may change at any moment
+                stops = stop.signal  # once per step: it may change at any moment
                 validates = self.step % every == 0 or self.step == self.steps
                 logs = validates or stops or self.step % LOG_EVERY == 0
                 if logs:
@@ -123,7 +108,7 @@ class Trainer:
                     self.validate()
                 overdue = time.monotonic() - saved_at > CHECKPOINT_EVERY
                 if validates or stops or (logs and overdue):  # what is not logged would be lost
-                    self.save_checkpoint()
+                    save_checkpoint(self)
                     saved_at = logged_at = time.monotonic()  # this was not training
                 if stops:
                     raise Interrupted(self.step, stops)
@@ -206,58 +191,6 @@ class Trainer:
             f"the {what} is {loss} at step {self.step:,}; {kept}; try a --learning-rate below "
             f"{self.config['learning_rate']:g}"
         )
-
-    def save_checkpoint(self):
-        """Write all that `resume` needs."""
-        state = {f"model.{name}": value for name, value in self.model.state().items()}
-        state["adam.m"], state["adam.v"] = to_host(self.optimizer.m), to_host(self.optimizer.v)
-        standing = {
-            "step": self.step,
-            "best_loss": self.best_loss,
-            "best_step": self.best_step,
-            "seconds": self.seconds,
-            "log_size": self.run.log_size(),
-        }
-        save_arrays(self.run.checkpoint_file, state, standing=standing)
-
-    def resume(self):
-        """Go back to the last checkpoint; without one, to the beginning."""
-        if not self.run.checkpoint_file.exists():
-            self.run.cut_log(0)
-            return
-        state = load_arrays(self.run.checkpoint_file)
-        try:
-            standing = json.loads(str(state.pop("standing")))
-            adam_m, adam_v = state.pop("adam.m"), state.pop("adam.v")
-        except (KeyError, ValueError):
-            raise InputError(f"{self.run.checkpoint_file}: not a checkpoint of this run") from None
-        self.model.load_state({name.removeprefix("model."): v for name, v in state.items()})
-        self.optimizer.m[...] = self.engine.xp.asarray(adam_m)
-        self.optimizer.v[...] = self.engine.xp.asarray(adam_v)
-        self.step = self.optimizer.t = standing["step"]
-        self.best_loss, self.best_step = standing["best_loss"], standing["best_step"]
-        self.seconds = standing["seconds"]
-        self.run.cut_log(standing["log_size"])
-
-    @contextmanager
-    def _stopping_gently(self):
-        """Ctrl-C (and a polite kill) ends the step under way first; a second one ends at once."""
-
-        def ask_to_stop(number, frame):
-            if self._stop:
-                raise KeyboardInterrupt
-            self._stop = number
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, ask_to_stop) for number in numbers]
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
 
 
 def fingerprint(corpus):

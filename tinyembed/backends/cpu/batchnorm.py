@@ -15,10 +15,6 @@ def batch_statistics(plain, x):
     return mean, column_sums(squares, x)[0] / len(x), len(x)
 
 
-def normalize(plain, x, mean, var, gamma, beta, eps):
-    return elementwise(_scale_and_shift, x, *scale_and_shift(mean, var, gamma, beta, eps))
-
-
 def normalize_elu(plain, x, mean, var, gamma, beta, eps):
     return elementwise(_scale_shift_elu, x, *scale_and_shift(mean, var, gamma, beta, eps))
 
@@ -33,10 +29,6 @@ def gradient_sums_elu(plain, dy, y, x, mean):
         return dz, dz * (x - mean)
 
     return column_sums(products, dy, y, x)
-
-
-def input_gradient(plain, dy, x, *channels):
-    return elementwise(_sum_of_multiples, dy, x, *multiples(*channels))
 
 
 def input_gradient_elu(plain, dy, y, x, *channels):
@@ -57,17 +49,9 @@ def multiples(mean, var, gamma, dy_sum, dyu_sum, n, eps):
     return a, -a * slope, a * (mean * slope - dy_sum / n)
 
 
-def _scale_and_shift(x, scale, shift):
-    return x * scale + shift
-
-
 def _scale_shift_elu(x, scale, shift):
     z = x * scale + shift
     return np.maximum(z, np.exp(np.minimum(z, 0)) - 1)
-
-
-def _sum_of_multiples(dy, x, a, b, c):
-    return dy * a + x * b + c
 
 
 def _multiples_through_elu(dy, y, x, a, b, c):

@@ -67,11 +67,8 @@ def _dzu(dy, y, x, mean):
 
 
 def lstm_step(plain, from_x, from_h, bias, c):
-    units = c.shape[1]
-    scale = _gate_scale(units)
-    gates = _fuse(_activate)(from_x, from_h, bias, scale)
-    i, f, g, o = (gates[:, k * units : (k + 1) * units] for k in range(4))
-    return gates, *_fuse(_cell)(c, i, f, g, o)
+    gates = _fuse(_activate)(from_x, from_h, bias, _gate_scale(c.shape[1]))
+    return gates, *_fuse(_cell)(c, *_split(gates))
 
 
 @functools.cache
@@ -92,17 +89,22 @@ def _cell(c, i, f, g, o):
     return c, tanh_c, o * tanh_c
 
 
-def lstm_step_backward(plain, dh, dc, gates, c, tanh_c):
-    units = c.shape[1]
-    i, f, g, o = (gates[:, k * units : (k + 1) * units] for k in range(4))
-    *dz, dc = _fuse(_cell_backward)(dh, dc, i, f, g, o, c, tanh_c)
-    return import_cupy().concatenate(dz, axis=1), dc
+def lstm_step_backward(plain, dh, dc, gates, c, tanh_c, dz):
+    return _fuse(_cell_backward)(dh, dc, c, tanh_c, *_split(gates), *_split(dz))
 
 
-def _cell_backward(dh, dc, i, f, g, o, c, tanh_c):
+def _cell_backward(dh, dc, c, tanh_c, i, f, g, o, dz_i, dz_f, dz_g, dz_o):
     dc = dc + dh * o * (1 - tanh_c * tanh_c)
-    dz_i, dz_f = dc * g * i * (1 - i), dc * c * f * (1 - f)
-    return dz_i, dz_f, dc * i * (1 - g * g), dh * tanh_c * o * (1 - o), dc * f
+    dz_i[...] = dc * g * i * (1 - i)
+    dz_f[...] = dc * c * f * (1 - f)
+    dz_g[...] = dc * i * (1 - g * g)
+    dz_o[...] = dh * tanh_c * o * (1 - o)
+    return dc * f
+
+
+def _split(z):
+    units = z.shape[1] // 4
+    return [z[:, k * units : (k + 1) * units] for k in range(4)]
 
 
 class Kernel:

@@ -1,4 +1,4 @@
-"""Batch norm and ELU as loops: one pass over memory for each formula.
+"""Batch norm and the ELU that follows it as loops: one pass over memory for each formula.
 
 x, y, dy: (R, C) float32; the others: (C,), one number per channel.
 """
@@ -14,24 +14,10 @@ SUMMED = 1 << 17  # elements per part of a sum, fixed so that sums are the same 
 
 
 @kernel
-def _scale_shift(x, scale, shift, y):
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            y[i, j] = x[i, j] * scale[j] + shift[j]
-
-
-@kernel
 def _scale_shift_elu(x, scale, shift, y):
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
             y[i, j] = elu(x[i, j] * scale[j] + shift[j])
-
-
-@kernel
-def _multiples(dy, x, a, b, c, dx):
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            dx[i, j] = dy[i, j] * a[j] + x[i, j] * b[j] + c[j]
 
 
 @kernel
@@ -70,23 +56,8 @@ def _sum_of_squares(x, mean, total):
 
 
 @kernel
-def _gradient_sums(dy, x, mean, total):
-    """total[0] += sum(dy), total[1] += sum(dy (x - mean))."""
-    part = np.empty((2, x.shape[1]), np.float32)
-    for start in range(0, x.shape[0], GROUP):
-        part[:] = 0
-        for i in range(start, min(start + GROUP, x.shape[0])):
-            for j in range(x.shape[1]):
-                part[0, j] += dy[i, j]
-                part[1, j] += dy[i, j] * (x[i, j] - mean[j])
-        for j in range(x.shape[1]):
-            total[0, j] += part[0, j]
-            total[1, j] += part[1, j]
-
-
-@kernel
 def _gradient_sums_elu(dy, y, x, mean, total):
-    """The same for dy times the slope of the ELU."""
+    """total[0] += sum(dz), total[1] += sum(dz (x - mean)), dz being dy times the ELU's slope."""
     part = np.empty((2, x.shape[1]), np.float32)
     for start in range(0, x.shape[0], GROUP):
         part[:] = 0
@@ -108,34 +79,16 @@ def batch_statistics(fallback, x):
     return mean, var, len(x)
 
 
-def normalize(fallback, x, *channels):
-    if not takes(x, *channels[:4]):
-        return fallback(x, *channels)
-    return _elementwise(_scale_shift, scale_and_shift(*channels), x)
-
-
 def normalize_elu(fallback, x, *channels):
     if not takes(x, *channels[:4]):
         return fallback(x, *channels)
     return _elementwise(_scale_shift_elu, scale_and_shift(*channels), x)
 
 
-def gradient_sums(fallback, dy, x, mean):
-    if not takes(dy, x, mean):
-        return fallback(dy, x, mean)
-    return tuple(_totals(_gradient_sums, 2, dy, x, mean=mean).astype(np.float32))
-
-
 def gradient_sums_elu(fallback, dy, y, x, mean):
     if not takes(dy, y, x, mean):
         return fallback(dy, y, x, mean)
     return tuple(_totals(_gradient_sums_elu, 2, dy, y, x, mean=mean).astype(np.float32))
-
-
-def input_gradient(fallback, dy, x, *channels):
-    if not takes(dy, x, *channels[:5]):
-        return fallback(dy, x, *channels)
-    return _elementwise(_multiples, multiples(*channels), dy, x)
 
 
 def input_gradient_elu(fallback, dy, y, x, *channels):

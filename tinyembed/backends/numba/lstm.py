@@ -53,9 +53,9 @@ def lstm_step(fallback, from_x, from_h, bias, c):
     return gates, c_now, tanh_c, h
 
 
-def lstm_step_backward(fallback, dh, dc, gates, c, tanh_c):
-    if not takes(dh, dc, gates, c, tanh_c):
-        return fallback(dh, dc, gates, c, tanh_c)
-    dz, dc_before = np.empty_like(gates), np.empty_like(dc)
-    _step_backward(dh, dc, gates, c, tanh_c, dz, dc_before)
-    return dz, dc_before
+def lstm_step_backward(fallback, *arrays):
+    if not takes(*arrays):
+        return fallback(*arrays)
+    dc_before = np.empty_like(arrays[1])
+    _step_backward(*arrays, dc_before)
+    return dc_before
