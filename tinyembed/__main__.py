@@ -5,7 +5,7 @@ import os
 import sys
 
 import tinyembed
-from tinyembed.cli.running import run
+from tinyembed.cli.running import exit_status, run
 from tinyembed.errors import InputError
 
 COMMANDS = {
@@ -23,7 +23,7 @@ def main():
     """Run the command that the first argument names, or list all commands."""
     verb = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if verb not in COMMANDS:
-        run(lambda: answer(verb))
+        sys.exit(exit_status(lambda: answer(verb)))
     command = importlib.import_module(f"tinyembed.{verb}")
     del sys.argv[1]  # a command finds its own arguments alone
     run(command.main)

@@ -3,12 +3,13 @@
     @operation
     def elu(x): ...
 
-The marked function is the definition. A backend offers variants of it, by its name: functions that
-compute the same and take, before the arguments, what to fall back to for arguments that they do
-not handle. The variants of several backends form a chain that ends at the definition.
+The marked function is the definition. A backend offers variants of it: functions of the same name
+that compute the same. Their first parameter, `plain`, is what they fall back to for arguments that
+they do not handle. The variants of several backends form a chain that ends at the definition.
 """
 
 import functools
+import types
 
 _tables = {}  # {"numpy": () -> [{name: variant}, the preferred backend first], "cupy": the same}
 _chains = {}  # {(plain, type of its first argument): what runs}
@@ -28,6 +29,17 @@ def operation(plain):
         return chain(*arguments)
 
     return run
+
+
+def variants_in(*modules):
+    """{name: variant} of the functions that modules define and whose first parameter is `plain`."""
+    return {
+        name: function
+        for module in modules
+        for name, function in vars(module).items()
+        if isinstance(function, types.FunctionType) and function.__module__ == module.__name__
+        if function.__code__.co_varnames[:1] == ("plain",)
+    }
 
 
 def operations():

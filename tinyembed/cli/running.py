@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 
-from tinyembed.backends.cpu.memory import keep_memory
 from tinyembed.errors import InputError, WorkError
 
 INTERRUPTED = 130  # the status that shells expect after Ctrl-C
@@ -15,6 +14,8 @@ def run(main):
     """Run a command's main() and exit: 0 done, 1 failed, 2 wrong use; never with a traceback."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see tinyembed/__init__.py
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    from tinyembed.backends.cpu.memory import keep_memory  # which loads NumPy: not for --help
+
     keep_memory()
     sys.exit(exit_status(main))
 

@@ -1,7 +1,7 @@
-"""What a model is shown: examples drawn from a corpus, a batch at a time (sections 3.2 and 4).
+"""The examples that a model is trained on, drawn batch by batch (sections 3.2 and 4).
 
-Every draw is a function of the seed and of the step, never of what was drawn before. A run that
-was killed therefore goes on exactly where it stopped, with no generator's state to store.
+Each draw is a function of the seed and the step, never of earlier draws. A run that was killed
+therefore continues exactly where it stopped, and no generator state has to be stored.
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ STREAMS = (
 
 
 def random_stream(seed, purpose, *counters):
-    """A generator of its own for each purpose (one of STREAMS) and counter, such as the step."""
+    """A separate generator for each purpose (one of STREAMS) and counter, such as the step."""
     key = (STREAMS.index(purpose), *counters)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
@@ -97,23 +97,22 @@ class Examples:
         """How many unique inputs there are."""
         return len(self.units)
 
-    batch_of = Batch  # what `make` returns, for those who cut rolls elsewhere
+    batch_of = Batch  # what `make` returns, for an engine that cuts rolls itself
 
     def cutter(self, xp):
         """A `Cutter` of these examples' corpus, for arrays of xp."""
         return Cutter(self.corpus, xp)
 
     def batch(self, step, size):
-        """The batch of one training step: every unique input once a pass, in a new order each."""
+        """The batch of one training step: every unique input once per pass, in a new order each time."""
         return self.make(self.choose(step, size), step)
 
     def choose(self, step, size):
         """Which unique inputs are in the batch of a step: (size,) indices."""
-        places = np.arange(step * size, (step + 1) * size)
-        passes, places = np.divmod(places, len(self))
+        passes, index = np.divmod(np.arange(step * size, (step + 1) * size), len(self))
         chosen = np.empty(size, np.int64)
         for n in np.unique(passes):
-            chosen[passes == n] = self._order_of_pass(n)[places[passes == n]]
+            chosen[passes == n] = self._order_of_pass(n)[index[passes == n]]
         return chosen
 
     def composers(self):
@@ -145,7 +144,7 @@ class Examples:
         """The batch of given examples.
 
         chosen: (N,) indices of unique inputs; step: chooses the occurrences, the corruption and
-        the candidates. Returns a `Batch` of float32 arrays on the host.
+        the candidates. Returns a `Batch` of float32 arrays.
         """
         draws = self.draw(chosen, step)
         beats, keys = draws.beats, draws.keys
@@ -157,12 +156,12 @@ class Examples:
             target, *others = (self.corpus.rolls(beats + offset, keys) for offset in self.offsets)
             for other in others:
                 target += other
-        damaged = clean
+        given = clean
         if self.spec.corruption:
             corrupt = CORRUPTIONS[self.spec.corruption]
-            damaged = corrupt(clean, random_stream(self.seed, "corruption", step))
+            given = corrupt(clean, random_stream(self.seed, "corruption", step))
         return Batch(
-            input=damaged,
+            input=given,
             target=target,
             candidates=draws.candidates,
             composer=draws.composer,
@@ -171,7 +170,7 @@ class Examples:
         )
 
     def draw(self, chosen, step, corruption=False):
-        """What is random about a batch: `Draws`, with those of the corruption if asked for.
+        """The random choices of a batch: `Draws`, with those of the corruption if asked for.
 
         Other arguments as for `make`.
         """
@@ -189,15 +188,15 @@ class Examples:
 
 
 def draw_candidates(n, rng, others=CANDIDATES - 1):
-    """For each of n examples itself and some others, all different: (n, 1 + others) integers."""
+    """For each of n examples itself and other, different ones: (n, 1 + others) integers."""
     if n < 1 + others:
         raise InputError(f"a batch of {n}: the loss compares {1 + others} examples")
     candidates = np.arange(n)[:, None]  # (n, 1)
-    if others >= CANDIDATES:  # shuffle all the others, and take the first
+    if others >= CANDIDATES:  # shuffle all the others and take the first ones
         drawn = rng.random((n, n - 1)).argsort(axis=1)[:, :others]
         return np.concatenate([candidates, drawn + (drawn >= candidates)], axis=1)
     for k in range(1, 1 + others):
-        drawn = rng.integers(n - k, size=n)  # a place among those not taken yet
+        drawn = rng.integers(n - k, size=n)  # an index among those not taken yet
         for taken in np.sort(candidates, axis=1).T:
             drawn += drawn >= taken
         candidates = np.column_stack([candidates, drawn])

@@ -1,4 +1,4 @@
-"""What the contrastive model is shown: excerpts of pieces, several of each piece (contrast.py)."""
+"""The contrastive model's examples: excerpts of pieces, several of each (models/contrastive.py)."""
 
 import numpy as np
 
@@ -10,10 +10,10 @@ PER_PIECE = 4  # excerpts of one piece in a batch, in one key
 
 
 class ExcerptExamples(Examples):
-    """Excerpts of so many units, each four beats after the one before, none of them silent.
+    """Excerpts of consecutive units, each four beats after the one before, none of them silent.
 
-    Arguments as for `Examples`. A batch holds PER_PIECE excerpts of each of its pieces, which are
-    drawn the more often the more excerpts they hold, each time in another key.
+    Arguments as for `Examples`. A batch holds PER_PIECE excerpts of each of its pieces. A piece is
+    drawn with a probability proportional to its number of excerpts, each time in another key.
     """
 
     def __init__(self, corpus, spec, pieces, seed=0, keys=KEYS):
@@ -37,7 +37,7 @@ class ExcerptExamples(Examples):
         return self.corpus.composer_of(self.starts)
 
     def choose(self, step, size):
-        """The batch of a step: (size,) numbers, for each unit that of its excerpt and its place.
+        """The batch of a step: (size,) integers, excerpt * length + index within it.
 
         Raises InputError where excerpts do not fill a batch of that size.
         """
@@ -56,8 +56,8 @@ class ExcerptExamples(Examples):
         """The same batches every time, of the model's usual size: for `make`, a list."""
         if len(self) == 0:
             raise InputError(
-                f"no validation piece has {self.length} units of four beats one after the other, "
-                "none of them silent: add longer pieces"
+                f"no validation piece has {self.length} units of four beats in a row, none of "
+                "them silent: add longer pieces"
             )
         size = self.spec.batch_size
         streams = [random_stream(seed, "validation", i) for i in range(-(-limit // size))]
@@ -65,9 +65,9 @@ class ExcerptExamples(Examples):
 
     def draw(self, chosen, step, corruption=False):
         """As for `Examples`."""
-        excerpt, place = np.divmod(chosen, self.length)
+        excerpt, index = np.divmod(chosen, self.length)
         start, key = np.divmod(excerpt, len(self.keys))
-        beats, keys = self.starts[start] + self.steps[place], self.keys[key]
+        beats, keys = self.starts[start] + self.steps[index], self.keys[key]
         others = self.spec.negatives or CANDIDATES - 1
         rng = random_stream(self.seed, "candidates", step)
         candidates = draw_candidates(len(chosen), rng, others)
@@ -75,9 +75,9 @@ class ExcerptExamples(Examples):
 
 
 def check_batch_size(spec, size, negatives=None):
-    """Raises InputError where a model that is shown excerpts cannot fill a batch of that size.
+    """Raises InputError where excerpts do not fill a batch of that size.
 
-    negatives: how many units each prediction is compared with beside the right one; None for all.
+    negatives: how many units each prediction is compared with beside the true one; None for all.
     """
     if negatives is not None and not spec.excerpt:
         raise InputError("--negatives: of --model contrastive; the others compare five candidates")
@@ -92,6 +92,6 @@ def check_batch_size(spec, size, negatives=None):
 
 
 def examples_for(corpus, spec, pieces, seed=0):
-    """The kind of examples that a model is shown."""
-    kind = ExcerptExamples if spec.excerpt else Examples
-    return kind(corpus, spec, pieces, seed)
+    """The examples that a model with this spec is trained on."""
+    of_model = ExcerptExamples if spec.excerpt else Examples
+    return of_model(corpus, spec, pieces, seed)

@@ -10,8 +10,7 @@ class Flat:
     """All parameters of a model in one array, and all their gradients in another.
 
     values, grads: (n,) with n the number of weights. Each Parameter's `value` and `grad` become
-    views into them, so the optimizer sees two long arrays and the layers see their own shapes;
-    processes that share the work can add up one buffer.
+    views into them: the optimizer sees two long arrays, the layers see their own shapes.
     """
 
     def __init__(self, parameters):

@@ -1,14 +1,13 @@
-"""The folder of one training run, and how its files survive being killed at any moment.
+"""The folder of one training run, whose files survive a kill at any moment.
 
-    config.json      what was asked for; written first, never changed
-    log.jsonl        one JSON object a line: training and validation losses
+    config.json      the settings; written first, never changed
+    log.jsonl        one JSON object per line: training and validation losses
     weights.npz      the best weights so far, by validation loss: what `Model` needs, no more
-    checkpoint.npz   where training stands; with it a run resumes
-    summary.json     what the run achieved; written last
+    checkpoint.npz   the state of the training, to resume from
+    summary.json     its results; written last
     loss.png, reconstruction.png
 
-A file is written beside its place, flushed, and then moved there in one step, so that at every
-moment the old one or the new one is whole.
+Files are written atomically: at every moment the old or the new one is whole.
 """
 
 import json
@@ -102,7 +101,7 @@ class Run:
         return self.log_file.stat().st_size if self.log_file.exists() else 0
 
     def cut_log(self, size):
-        """Forget what was logged after a checkpoint: those steps will run again."""
+        """Drop the lines after a checkpoint: those steps will run again."""
         if self.log_size() > size:
             os.truncate(self.log_file, size)
 
@@ -129,6 +128,6 @@ def open_or_create(folder, config):
             what = words.get(name, f"another --{name.replace('_', '-')}")
             raise InputError(
                 f"--out {folder}: was begun with {what}; choose another folder, or give the same "
-                "options to go on"
+                "options to continue"
             )
     return home

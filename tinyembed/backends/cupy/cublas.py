@@ -11,7 +11,7 @@ import ctypes
 import glob
 import os
 import site
-from dataclasses import dataclass
+from collections import namedtuple
 
 WORKSPACE = 1 << 25  # bytes: 32 MB, what NVIDIA recommends for Hopper; earlier GPUs need less
 PLAIN, TRANSPOSED = 0, 1  # CUBLAS_OP_N, CUBLAS_OP_T
@@ -19,17 +19,12 @@ FLOAT32, TF32 = 0, 3  # CUBLAS_DEFAULT_MATH, CUBLAS_TF32_TENSOR_OP_MATH
 OUT_OF_MEMORY = 3  # CUBLAS_STATUS_ALLOC_FAILED
 
 
-@dataclass(frozen=True)
-class Matrix:
+class Matrix(namedtuple("Matrix", "address shape strides")):
     """Where a matrix, or several of one shape, lies in memory.
 
     address: of the first number, in bytes; shape: (rows, columns) or (count, rows, columns);
     strides: as many, in numbers, not bytes.
     """
-
-    address: int
-    shape: tuple
-    strides: tuple
 
     @classmethod
     def of(cls, x):
@@ -37,25 +32,10 @@ class Matrix:
         return cls(x.data.ptr, x.shape, tuple(s // x.itemsize for s in x.strides))
 
 
-@dataclass(frozen=True)
-class Product:
-    """The arguments of one `gemm` call, named as in the library's manual."""
-
-    transa: int
-    transb: int
-    m: int
-    n: int
-    k: int
-    a: int
-    lda: int
-    stride_a: int
-    b: int
-    ldb: int
-    stride_b: int
-    c: int
-    ldc: int
-    stride_c: int
-    count: int
+# The arguments of one `gemm` call, named as in the library's manual.
+Product = namedtuple(
+    "Product", "transa transb m n k a lda stride_a b ldb stride_b c ldc stride_c count"
+)
 
 
 def product(a, b, c):

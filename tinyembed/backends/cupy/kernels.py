@@ -19,12 +19,6 @@ def _fuse(formula):
     return import_cupy().fuse(kernel_name=formula.__name__.strip("_"))(formula)
 
 
-def sums(*formulas):
-    """A variant that returns the column sums of each formula: (R, C) arrays -> (C,) each."""
-    kernels = [_column_sum(formula) for formula in formulas]
-    return lambda plain, *arrays: [kernel(*arrays) for kernel in kernels]
-
-
 def _column_sum(formula):
     def total(*arrays):
         return import_cupy().sum(formula(*arrays), axis=0)
@@ -50,20 +44,19 @@ def batch_statistics(plain, x):
 _mean_of, _variance_of = _column_sum(_mean), _column_sum(_variance)
 
 
-def _dy(dy, x, mean):
-    return dy
-
-
-def _dyu(dy, x, mean):
-    return dy * (x - mean)
-
-
 def _dz(dy, y, x, mean):
     return dy * (import_cupy().minimum(y, 0) + 1)
 
 
 def _dzu(dy, y, x, mean):
     return dy * (import_cupy().minimum(y, 0) + 1) * (x - mean)
+
+
+_sum_of_dz, _sum_of_dzu = _column_sum(_dz), _column_sum(_dzu)
+
+
+def gradient_sums_elu(plain, *arrays):
+    return _sum_of_dz(*arrays), _sum_of_dzu(*arrays)
 
 
 def lstm_step(plain, from_x, from_h, bias, c):
@@ -188,11 +181,6 @@ FUSED = (
 )
 VARIANTS = {
     **dict.fromkeys(FUSED.split(), fused),
-    "batch_statistics": batch_statistics,
-    "gradient_sums": sums(_dy, _dyu),
-    "gradient_sums_elu": sums(_dz, _dzu),
-    "im2col": im2col,
-    "col2im": col2im,
-    "lstm_step": lstm_step,
-    "lstm_step_backward": lstm_step_backward,
+    **{f.__name__: f for f in (batch_statistics, gradient_sums_elu, im2col, col2im)},
+    **{f.__name__: f for f in (lstm_step, lstm_step_backward)},
 }

@@ -71,29 +71,29 @@ def _gradient_sums_elu(dy, y, x, mean, total):
             total[1, j] += part[1, j]
 
 
-def batch_statistics(fallback, x):
+def batch_statistics(plain, x):
     if not takes(x):
-        return fallback(x)
+        return plain(x)
     mean = (_totals(_sum, 1, x)[0] / len(x)).astype(np.float32)
     var = (_totals(_sum_of_squares, 1, x, mean=mean)[0] / len(x)).astype(np.float32)
     return mean, var, len(x)
 
 
-def normalize_elu(fallback, x, *channels):
+def normalize_elu(plain, x, *channels):
     if not takes(x, *channels[:4]):
-        return fallback(x, *channels)
+        return plain(x, *channels)
     return _elementwise(_scale_shift_elu, scale_and_shift(*channels), x)
 
 
-def gradient_sums_elu(fallback, dy, y, x, mean):
+def gradient_sums_elu(plain, dy, y, x, mean):
     if not takes(dy, y, x, mean):
-        return fallback(dy, y, x, mean)
+        return plain(dy, y, x, mean)
     return tuple(_totals(_gradient_sums_elu, 2, dy, y, x, mean=mean).astype(np.float32))
 
 
-def input_gradient_elu(fallback, dy, y, x, *channels):
+def input_gradient_elu(plain, dy, y, x, *channels):
     if not takes(dy, y, x, *channels[:5]):
-        return fallback(dy, y, x, *channels)
+        return plain(dy, y, x, *channels)
     return _elementwise(_multiples_elu, multiples(*channels), dy, y, x)
 
 

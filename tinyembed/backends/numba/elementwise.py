@@ -29,17 +29,17 @@ def _adam_step(value, grad, m, v, rate, inverse_correction, beta1, rest1, beta2,
         grad[i] = f32(0)
 
 
-def elu(fallback, x):
-    return _values(_elu, x) if takes(x) else fallback(x)
+def elu(plain, x):
+    return _values(_elu, x) if takes(x) else plain(x)
 
 
-def elu_gradient(fallback, dy, y):
-    return _values(_elu_gradient, dy, y) if takes(dy, y) else fallback(dy, y)
+def elu_gradient(plain, dy, y):
+    return _values(_elu_gradient, dy, y) if takes(dy, y) else plain(dy, y)
 
 
-def adam_step(fallback, value, grad, m, v, *numbers):
+def adam_step(plain, value, grad, m, v, *numbers):
     if not takes(value, grad, m, v):
-        fallback(value, grad, m, v, *numbers)
+        plain(value, grad, m, v, *numbers)
         return
     numbers = [f32(number) for number in numbers]
     arrays = value, grad, m, v

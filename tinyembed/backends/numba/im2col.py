@@ -61,10 +61,10 @@ def _col2im(patches, image, c, sh, sw, ph, pw):
                             seen[index(k)] += inside[index(k)]
 
 
-def im2col(fallback, x, kernel_size, stride, padding):
+def im2col(plain, x, kernel_size, stride, padding):
     n, h, w, c = x.shape
     if not takes(x) or tiles(kernel_size, stride, padding, (h, w)):
-        return fallback(x, kernel_size, stride, padding)
+        return plain(x, kernel_size, stride, padding)
     (kh, kw), (sh, sw), (ph, pw) = kernel_size, stride, padding
     ho, wo = (h + 2 * ph - kh) // sh + 1, (w + 2 * pw - kw) // sw + 1
     rows, patches = x.reshape(n, h, w * c), np.empty((n, ho, wo, kh, kw * c), x.dtype)
@@ -72,10 +72,10 @@ def im2col(fallback, x, kernel_size, stride, padding):
     return patches.reshape(n, ho, wo, kh * kw * c)
 
 
-def col2im(fallback, patches, shape, kernel_size, stride, padding):
+def col2im(plain, patches, shape, kernel_size, stride, padding):
     n, h, w, c = shape
     if not takes(patches) or tiles(kernel_size, stride, padding, (h, w)):
-        return fallback(patches, shape, kernel_size, stride, padding)
+        return plain(patches, shape, kernel_size, stride, padding)
     (kh, kw), (ho, wo) = kernel_size, patches.shape[1:3]
     patches, image = patches.reshape(n, ho, wo, kh, kw * c), np.empty(shape, patches.dtype)
     rows = image.reshape(n, h, w * c)

@@ -44,18 +44,18 @@ def _step_backward(dh, dc, gates, c_before, tanh_c, dz, dc_before):
             dc_before[n, k] = d * f
 
 
-def lstm_step(fallback, from_x, from_h, bias, c):
+def lstm_step(plain, from_x, from_h, bias, c):
     if not takes(from_x, from_h, bias, c):
-        return fallback(from_x, from_h, bias, c)
+        return plain(from_x, from_h, bias, c)
     gates, h = np.empty_like(from_x), np.empty_like(c)
     c_now, tanh_c = np.empty_like(c), np.empty_like(c)
     _step(from_x, from_h, bias, c, gates, c_now, tanh_c, h)
     return gates, c_now, tanh_c, h
 
 
-def lstm_step_backward(fallback, *arrays):
+def lstm_step_backward(plain, *arrays):
     if not takes(*arrays):
-        return fallback(*arrays)
+        return plain(*arrays)
     dc_before = np.empty_like(arrays[1])
     _step_backward(*arrays, dc_before)
     return dc_before
