@@ -1,4 +1,4 @@
-"""The two experiments: sequences, ranks, the predictor, the classifier, the baselines."""
+"""The two experiments: sequences, ranks, the predictor, the classifier and the baselines."""
 
 from dataclasses import replace
 
@@ -9,31 +9,36 @@ from hypothesis import strategies as st
 
 from tinyembed.backends.arrays import to_host
 from tinyembed.errors import InputError, WorkError
+from tinyembed.evaluation import prediction, predictor
 from tinyembed.evaluation import ranks as ranks_module
 from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
 from tinyembed.evaluation.composers import classify, classify_pieces, train_classifier
-from tinyembed.evaluation.experiments import Stage, _best_weight, check_split, run_majority
+from tinyembed.evaluation.experiments import Dataset, choose_last_unit, run_majority
+from tinyembed.evaluation.leakage import check_split
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.prediction import (
     PLAIN,
     RECIPE,
     Batches,
-    Predictor,
+    inputs_and_target,
     predict,
+    time_major,
     train_predictor,
-    upright,
 )
-from tinyembed.evaluation.prediction import given as given_units
-from tinyembed.evaluation.ranks import random_ranks, ranks_among, same_piece_ranks
-from tinyembed.evaluation.shrinkage import WEIGHTS, choose_weight, shrink, unit
-from tinyembed.layers.cosine import CosineLoss
+from tinyembed.evaluation.predictor import Predictor
+from tinyembed.evaluation.ranks import random_ranks, same_piece_ranks
+from tinyembed.evaluation.shrinkage import WEIGHTS, choose_weight, shrink
+from tinyembed.layers.cosine import CosineLoss, normalized
 from tinyembed.layers.gradcheck import cast, directional_error
+from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import Piece
+from tinyembed.training.examples import Examples
+from tinyembed.training.ranks import ranks_among
 
 
 def made_up_corpus(lengths, seed=0, silent=0.0):
-    """Pieces of random onsets, about two a beat; a share of the beats is silent."""
+    """Pieces of random onsets, about two per beat; a share of the beats is silent."""
     rng = np.random.default_rng(seed)
     pieces = []
     for p, n_beats in enumerate(lengths):
@@ -72,7 +77,7 @@ def test_sequences_are_eight_units_of_one_piece_in_one_key(lengths, n_keys, sile
     assert len(sequences) == n_keys * expected
 
 
-def test_embedding_names_the_piece_whose_embedding_is_not_a_number():
+def test_the_piece_with_an_embedding_that_is_not_a_number_is_named():
     corpus = made_up_corpus([20, 20])
     passages = Passages.of(corpus, [0, 1])
     with pytest.raises(WorkError, match=r"C1/1\.mid"):
@@ -84,23 +89,23 @@ def test_embedding_names_the_piece_whose_embedding_is_not_a_number():
 def test_random_ranks_against_brute_force(seed, n, pool):
     rng = np.random.default_rng(seed)
     units = rng.integers(-2, 3, (pool, 3)) + 0.5  # some of them equal
-    right = rng.integers(pool, size=n)
+    truth = rng.integers(pool, size=n)
     predicted = rng.standard_normal((n, 3))
     candidates = 8
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranks_module, "BLOCK", 16)
-        found = random_ranks(predicted, units, right, seed, candidates)
-        perfect = random_ranks(units[right], units, right, seed, candidates)
+        found = random_ranks(predicted, units, truth, seed, candidates)
+        perfect = random_ranks(units[truth], units, truth, seed, candidates)
     for s in range(n):
         block = np.random.default_rng([seed, s // 16])
         drawn = block.choice(pool, min(candidates, pool), replace=False).tolist()
-        drawn.remove(right[s] if right[s] in drawn else drawn[-1])
-        own = cosine(predicted[s], units[right[s]])
+        drawn.remove(truth[s] if truth[s] in drawn else drawn[-1])
+        own = cosine(predicted[s], units[truth[s]])
         others = np.array([cosine(predicted[s], units[u]) for u in drawn])
         equal = np.abs(others - own) < 1e-9
         assert found[s] == ((others > own) & ~equal).sum() + equal.sum() / 2
-        alike = sum(cosine(units[right[s]], units[u]) > 1 - 1e-9 for u in drawn)
-        assert perfect[s] == alike / 2  # the right answer does not compete with itself
+        ties = sum(cosine(units[truth[s]], units[u]) > 1 - 1e-9 for u in drawn)
+        assert perfect[s] == ties / 2  # the true unit does not compete with itself
 
 
 def cosine(a, b):
@@ -108,7 +113,7 @@ def cosine(a, b):
 
 
 def test_same_piece_candidates_share_no_beat_with_the_sequence():
-    """Units are told apart by an embedding that names them; each draw is checked."""
+    """With one-hot embeddings, a rank counts how often one particular unit is drawn."""
     corpus = made_up_corpus([60, 33, 40], silent=0.3)
     passages = Passages.of(corpus, [0, 1, 2], 2, np.random.default_rng(0))
     sequences = passages.sequences()
@@ -119,7 +124,7 @@ def test_same_piece_candidates_share_no_beat_with_the_sequence():
         others = np.arange(passages.start[p], passages.start[p + 1])
         apart = (others + 3 < rows[0]) | (others > rows[-1] + 3)
         available.append(others[apart & passages.sounds[others]])
-    # Predict exactly one other unit: it is better than the target as often as it is drawn.
+    # Predict one other unit: it ranks above the target as often as it is drawn.
     chosen = np.array([units[0] if len(units) else -1 for units in available])
     predicted = embeddings[chosen] + 0.5 * embeddings[sequences[:, -1]]
     found = same_piece_ranks(predicted, embeddings, passages, sequences, seed=0)
@@ -163,8 +168,10 @@ def test_the_gradient_of_the_predictor(shortcut):
 
 
 @pytest.mark.parametrize("recipe", [replace(RECIPE, warm_up=1, rate=1e-3), PLAIN])
-def test_the_predictor_learns_what_can_be_predicted(recipe):
-    """Rows walk around a circle at two speeds: which one shows only in several units."""
+def test_the_predictor_learns_what_can_be_predicted(recipe, monkeypatch):
+    """Rows move around a circle at one of two speeds, which only several units together reveal."""
+    monkeypatch.setattr(predictor, "UNITS", 64)
+    monkeypatch.setattr(prediction, "VALIDATED", 300)
     t = np.arange(400)
     circles = [np.stack([np.cos(s * t), np.sin(s * t)], axis=1) for s in (0.1, 0.25)]
     rows = np.concatenate(circles).astype(np.float32)
@@ -174,10 +181,10 @@ def test_the_predictor_learns_what_can_be_predicted(recipe):
     data = rows, sequences, pieces
     network, _ = train_predictor(data, data, 0, np, steps=50, recipe=recipe, progress=False)
     answers = predict(network, rows, sequences, np, progress=False)
-    _, target = given_units(rows, upright(sequences))
-    right = (answers * target).sum(axis=1) / np.linalg.norm(answers, axis=1)
+    _, target = inputs_and_target(rows, time_major(sequences))
+    predicted = (answers * target).sum(axis=1) / np.linalg.norm(answers, axis=1)
     repeated = (rows[sequences[:, -2]] * target).sum(axis=1)
-    assert right.mean() > 0.95 > 0.8 > repeated.mean()
+    assert predicted.mean() > 0.95 > 0.8 > repeated.mean()
 
 
 def test_batches_hold_different_sequences_of_the_same_pieces():
@@ -190,8 +197,8 @@ def test_batches_hold_different_sequences_of_the_same_pieces():
         assert (groups == groups[:, :1]).all() and len(set(groups[:, 0])) == 10
         long = batch[np.array(sizes)[np.searchsorted(np.cumsum(sizes), batch, "right")] >= 10]
         assert len(set(long)) == len(long)
-    assert len(set(np.concatenate(drawn))) > 0.98 * len(pieces)  # all have their turn
-    few = Batches(np.array([1, 1, 2]), 10)  # fewer than a batch needs: some come again
+    assert len(set(np.concatenate(drawn))) > 0.98 * len(pieces)  # nearly all occur
+    few = Batches(np.array([1, 1, 2]), 10)  # fewer than a batch needs: some are repeated
     assert set(few.draw(np.random.default_rng(0))) == {0, 1, 2}
 
 
@@ -200,7 +207,7 @@ def test_no_piece_is_long_enough():
         train_predictor((np.ones((3, 2), np.float32), np.zeros((0, 8), int), []), None, 0, np)
 
 
-def test_the_classifier_learns_and_whole_pieces_are_easier():
+def test_the_classifier_learns_and_is_better_on_whole_pieces():
     rng = np.random.default_rng(0)
     composers = rng.integers(3, size=3000)
     pieces = composers * 10 + rng.integers(10, size=3000)
@@ -211,15 +218,15 @@ def test_the_classifier_learns_and_whole_pieces_are_easier():
     log_probabilities = classify(network, rows)
     np.testing.assert_allclose(np.exp(log_probabilities).sum(axis=1), 1, rtol=1e-5)
     units = (log_probabilities.argmax(axis=1) == composers).mean()
-    names, named = classify_pieces(log_probabilities, pieces)
+    names, predicted = classify_pieces(log_probabilities, pieces)
     assert loss < np.log(3) and units > 0.5
-    assert (named == names // 10).mean() > units
+    assert (predicted == names // 10).mean() > units
 
 
 def test_whole_pieces_by_mean_log_probability():
     probabilities = np.array([[0.6, 0.4], [0.6, 0.4], [0.01, 0.99], [0.9, 0.1]])
-    names, named = classify_pieces(np.log(probabilities), np.array([5, 5, 5, 2]))
-    assert names.tolist() == [2, 5] and named.tolist() == [0, 1]
+    names, predicted = classify_pieces(np.log(probabilities), np.array([5, 5, 5, 2]))
+    assert names.tolist() == [2, 5] and predicted.tolist() == [0, 1]
 
 
 @pytest.fixture(scope="module")
@@ -232,9 +239,6 @@ def test_pca_is_the_singular_value_decomposition(corpus):
     rolls = corpus.rolls(corpus.unit_beats([3]))
     embedded = encode(rolls)
     assert embedded.shape == (len(rolls), 100) and embedded.dtype == np.float32
-    from tinyembed.models.table import MODELS
-    from tinyembed.training.examples import Examples
-
     examples = Examples(corpus, MODELS["note_drop"], np.arange(2), 0)
     x = examples.make(np.arange(len(examples))).target.reshape(len(examples), -1)
     _, _, components = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
@@ -252,26 +256,21 @@ def test_the_untrained_encoder_is_normalized(corpus):
     assert embedded.std(axis=0).mean() > 0.1
 
 
-def test_the_majority():
-    corpus = made_up_corpus([40, 80] * 6).split(0)  # of C1 there is about twice as much
-    stage = Stage.build(corpus, 0)
-    answers = run_majority(stage)
+def test_the_majority_baseline():
+    corpus = made_up_corpus([40, 80] * 6).split(0)  # C1 has about twice as many units
+    dataset = Dataset.build(corpus, 0)
+    answers = run_majority(dataset)
     assert (answers["predicted"] == 1).all() and (answers["piece_predicted"] == 1).all()
-    assert len(answers["truth"]) == stage.test.sounds.sum()
+    assert len(answers["truth"]) == dataset.test.sounds.sum()
     expected = (np.diff(corpus.piece_beats) == 80)[answers["unit_piece"]]
     assert (answers["truth"] == expected).all()
 
 
-def made_long():
-    corpus = made_up_corpus([40] * 12)
-    return corpus.split(0)
-
-
-def test_a_leak_is_found():
-    corpus = made_long()
+def test_leakage_is_found():
+    corpus = made_up_corpus([40] * 12).split(0)
     clean = check_split(corpus)
     assert clean["pieces_in_both"] == 0
-    # The same notes once more, in the other split.
+    # The same notes again, in the other split.
     pieces = []
     for p in range(corpus.n_pieces):
         first, last = corpus.piece_beats[p : p + 2]
@@ -285,16 +284,16 @@ def test_a_leak_is_found():
     assert found["test_units_in_training"] == 37 and found["test_units_in_training_share"] == 1
 
 
-def test_a_test_piece_too_short():
+def test_test_pieces_that_are_too_short():
     corpus = made_up_corpus([20] * 8).split(0)
     with pytest.raises(InputError, match="32 beats"):
-        Stage.build(corpus, 0)
+        Dataset.build(corpus, 0)
     with pytest.raises(InputError, match="held out"):
-        Stage.build(made_up_corpus([40] * 3), 0)
+        Dataset.build(made_up_corpus([40] * 3), 0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_prediction_is_drawn_to_the_last_unit(xp, dtype):
+def test_shrinking_towards_the_last_unit(xp, dtype):
     rng = np.random.default_rng(0)
     predicted, last = (rng.standard_normal((2, 5, 3)) * [[[10.0]], [[0.1]]]).astype(dtype)
     predicted[0] = 0
@@ -307,10 +306,10 @@ def test_a_prediction_is_drawn_to_the_last_unit(xp, dtype):
             p, q = p / np.linalg.norm(p), q / np.linalg.norm(q)
             np.testing.assert_allclose(a, p + weight * q, rtol=1e-5)
     mostly_last = to_host(shrink(*on_device, 1e6))
-    np.testing.assert_allclose(unit(mostly_last), unit(last), atol=1e-5)
+    np.testing.assert_allclose(normalized(mostly_last)[0], normalized(last)[0], atol=1e-5)
 
 
-def test_the_weight_that_ranks_best_is_taken():
+def test_the_weight_that_ranks_best_is_chosen():
     nothing = np.array([np.nan, np.nan])
 
     def rank(of, kind="rank_same_piece"):
@@ -320,29 +319,29 @@ def test_the_weight_that_ranks_best_is_taken():
     assert choose_weight(tuple(of), rank(of)) == 0.1
     assert choose_weight(tuple(of), rank(of, "rank")) == 0.1
     assert choose_weight((0.0, 0.1), rank({0.0: nothing, 0.1: nothing})) == 0
-    even = {0.0: np.ones(2), 0.1: np.ones(2)}
-    assert choose_weight(tuple(even), rank(even)) == 0
+    equal = {0.0: np.ones(2), 0.1: np.ones(2)}
+    assert choose_weight(tuple(equal), rank(equal)) == 0
 
 
 def test_the_validation_pieces_choose_the_weight():
-    """A network that says little: the more of the last unit the better where music goes slowly."""
+    """With an untrained network, a larger weight is better where units change slowly."""
     corpus = made_up_corpus([60] * 24).split(0)
-    stage = Stage.build(corpus, 0)
+    dataset = Dataset.build(corpus, 0)
     rng = np.random.default_rng(0)
 
-    def walk(passages):  # each unit near the one a beat before
+    def walk(passages):  # each unit is close to the previous one
         return rng.standard_normal((len(passages), 4)).cumsum(axis=0).astype(np.float32)
 
-    def chance(passages):  # the last unit is as far from the next as any, or farther
+    def chance(passages):  # the last unit is at least as far from the next as any other
         rows = rng.standard_normal((len(passages), 4)).astype(np.float32)
         rows[4:] -= rows[:-4]
         return rows
 
-    network = Predictor(4, walk(stage.train), False, False, rng)
+    network = Predictor(4, walk(dataset.train), False, False, rng)
     for validation, test, most in ((walk, chance, True), (chance, walk, False)):
-        embeddings = {"validation": validation(stage.validation), "test": test(stage.test)}
-        found = _best_weight(stage, embeddings, np, network, WEIGHTS, False)
+        embeddings = {"validation": validation(dataset.validation), "test": test(dataset.test)}
+        found = choose_last_unit(dataset, embeddings, np, network, WEIGHTS, False)
         assert (found == max(WEIGHTS)) == most
-        assert _best_weight(stage, embeddings, np, network, (0.1,), False) == 0.1
-    short = replace(stage, validation=Passages.of(made_up_corpus([20, 20]), np.arange(2), 1))
-    assert _best_weight(short, embeddings, np, network, WEIGHTS, False) == 0
+        assert choose_last_unit(dataset, embeddings, np, network, (0.1,), False) == 0.1
+    short = replace(dataset, validation=Passages.of(made_up_corpus([20, 20]), np.arange(2), 1))
+    assert choose_last_unit(short, embeddings, np, network, WEIGHTS, False) == 0

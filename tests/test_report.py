@@ -1,4 +1,4 @@
-"""The report, from made-up results: what it shows, what it leaves out, what it never lets in."""
+"""The report, from made-up results: what it shows, what it leaves out, and what it escapes."""
 
 import copy
 import html
@@ -43,7 +43,7 @@ SKILL = dict(zip(PAPER_MODELS, (0.2, 0.2, 0.18, 0.22, 0.23, 0.4, 0.3), strict=Tr
 
 
 def make_results(names=PAPER_MODELS, composers=("Bach", "Chopin", EVIL), sequences=900):
-    """Results as a whole run writes them, drawn at random but in the paper's order."""
+    """Results as a whole run writes them: random, with the models in the paper's order."""
     rng = np.random.default_rng(0)
     pieces = np.sort(rng.integers(0, 12, sequences))
     truth = pieces % len(composers)
@@ -148,6 +148,18 @@ def results():
 
 
 @pytest.fixture(scope="module")
+def results_of_three():
+    """Fewer models and sequences, for tests that write many reports."""
+    return make_results(("note_drop", "context", "composer"), sequences=300)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Pictures are drawn, but their files are empty."""
+    monkeypatch.setattr("tinyembed.report.pictures.save", lambda _, path: path.write_bytes(b""))
+
+
+@pytest.fixture(scope="module")
 def folder(results, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     before = copy.deepcopy(results)
@@ -157,7 +169,7 @@ def folder(results, tmp_path_factory):
 
 
 class Reader(HTMLParser):
-    """Every tag with its attributes, and whether each that is opened is closed."""
+    """Every tag with its attributes. Raises AssertionError unless tags are closed in order."""
 
     VOID = frozenset(("meta", "img"))
 
@@ -181,20 +193,19 @@ class Reader(HTMLParser):
 
 
 def rows_of(markdown, caption):
-    """The table under a caption: {first cell: the other cells}, without emphasis."""
+    """The table under a caption: its header and {first cell: other cells}, without emphasis."""
     lines = markdown[markdown.index(caption) :].split("\n\n")[1].splitlines()
     cells = [[c.strip().strip("*") for c in line.strip("|").split(" | ")] for line in lines]
     return cells[0], {row[0]: row[1:] for row in cells[2:]}
 
 
-def test_how_much_of_the_last_unit_was_added(results, tmp_path):
-    write_report(tmp_path, results)
-    text = (tmp_path / "report.md").read_text()
+def test_the_weights_of_the_last_unit(folder):
+    text = (folder / "report.md").read_text()
     assert "A network predicts. The weights chosen: 0 for Autoencoder - Note Drop," in text
     assert "; 0.25 for Predict Context." in text
 
 
-def test_all_its_files_are_there(folder):
+def test_all_files_are_written(folder):
     assert {path.name for path in folder.iterdir()} == {"report.md", "report.html", *PICTURES}
     shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (folder / "report.md").read_text())
     assert set(shown) == PICTURES
@@ -202,7 +213,7 @@ def test_all_its_files_are_there(folder):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_html_needs_nothing_else_and_lets_no_tag_in(folder):
+def test_html_is_self_contained_and_escaped(folder):
     text = (folder / "report.html").read_text()
     page = Reader(text)
     tags = {tag for tag, _ in page.tags}
@@ -213,16 +224,16 @@ def test_html_needs_nothing_else_and_lets_no_tag_in(folder):
     assert not any({"href", "srcset", "onload", "onerror"} & attrs.keys() for _, attrs in page.tags)
     assert "url(" not in text
     assert "@import" not in text
-    assert EVIL in page.text  # to be read, not run
+    assert EVIL in page.text  # as text, not as markup
     assert html.escape(EVIL) in text
 
 
-def test_markdown_lets_no_tag_in(folder):
+def test_markdown_is_escaped(folder):
     text = (folder / "report.md").read_text()
     assert "<" not in text.replace("&lt;", "")
     assert "&lt;script&gt;" in text
     header, rows = rows_of(text, "Table 1")
-    assert len(rows) == 1 + 3 + 25  # all, ours, and the paper's that are not ours
+    assert len(rows) == 1 + 3 + 25  # the total, our composers, and the paper's other composers
     assert {len(row) for row in rows.values()} == {len(header) - 1}
 
 
@@ -275,7 +286,7 @@ def test_summary_is_computed(results):
     assert [holds for _, holds in expectations(results)] == [True] * 5
 
 
-def test_summary_says_when_it_is_otherwise(results):
+def test_summary_of_other_findings(results):
     other = copy.deepcopy(results)
     models = other["models"]
     models["note_drop"], models["context"] = models["context"], models["note_drop"]
@@ -320,38 +331,31 @@ def test_one_model_alone(tmp_path, folder):
     ("corpus", "pieces_in_both"),
     ("corpus", "candidates"), ("corpus", "left_out"), ("corpus", "test_units_in_training"),
 ])  # fmt: skip
-def test_missing_parts(tmp_path, results, monkeypatch, path):
-    monkeypatch.setattr("tinyembed.report.pictures.save", lambda _, path: touch(path))
-    results = copy.deepcopy(results)
-    *way, last = path
-    places = [results]
-    for key in way:
-        places = [x for place in places for x in (place.values() if key == "*" else [place[key]])]
-    for i, place in enumerate(places):  # gone, or null: both mean absent
+def test_missing_parts(tmp_path, results_of_three, no_pictures, path):
+    results = copy.deepcopy(results_of_three)
+    *parents, last = path
+    parts = [results]
+    for key in parents:
+        parts = [x for part in parts for x in (part.values() if key == "*" else [part[key]])]
+    for i, part in enumerate(parts):  # deleted or null: both mean missing
         if (i + len(path) + len(last)) % 2:
-            del place[last]
+            del part[last]
         else:
-            place[last] = None
-    write_report(tmp_path, results)
-    text = (tmp_path / "report.md").read_text()
+            part[last] = None
+    text = written(tmp_path, results)
     assert not re.search(r"\b(None|nan|inf)\b", text)
-    assert not re.search(r"^(#+) .*\n\n+\1 ", text, re.M)  # no heading over nothing
+    assert not re.search(r"^(#+) .*\n\n+\1 ", text, re.M)  # no empty section
 
 
-def touch(path):
-    path.write_bytes(b"")
-
-
-def test_nothing_at_all(tmp_path):
+def test_empty_results(tmp_path):
     write_report(tmp_path, {})
     text = (tmp_path / "report.md").read_text()
     assert "No model has been evaluated yet" in text
     assert "What in the paper cannot hold" in text
 
 
-def test_several_seeds_and_few_candidates(tmp_path, results, monkeypatch):
-    monkeypatch.setattr("tinyembed.report.pictures.save", lambda _, path: touch(path))
-    results = copy.deepcopy(results)
+def test_several_seeds_and_few_candidates(tmp_path, results_of_three, no_pictures):
+    results = copy.deepcopy(results_of_three)
     assert "One seed compares trained networks, not methods" in written(tmp_path, results)
     results["settings"]["seeds"] = [0, 1, 2]
     results["corpus"] |= {"candidates": 412, "pieces_in_both": 3}
@@ -366,14 +370,13 @@ def written(folder, results):
     return (folder / "report.md").read_text()
 
 
-def test_per_model_means_get_their_rows(tmp_path, results, monkeypatch):
-    monkeypatch.setattr("tinyembed.report.pictures.save", lambda _, path: touch(path))
-    results = copy.deepcopy(results)
+def test_means_per_model_have_rows(tmp_path, results_of_three, no_pictures):
+    results = copy.deepcopy(results_of_three)
     results["baselines"]["mean"] = dict.fromkeys(results["models"], results["baselines"]["mean"])
     assert "Mean embedding as the prediction: Predict Context" in written(tmp_path, results)
 
 
-def test_written_twice_is_the_same(tmp_path, folder, results):
+def test_writing_twice_gives_the_same_bytes(tmp_path, folder, results):
     write_report(tmp_path, results)
     for name in "report.md", "report.html":
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
@@ -416,11 +419,11 @@ def test_blocks_in_html():
         to_html(["text"], {})
 
 
-def test_headings_over_nothing_go():
-    first, below, deep = Heading("a", 2), Heading("b", 3), Heading("c", 3)
+def test_headings_of_empty_sections_are_left_out():
+    first, below, third = Heading("a", 2), Heading("b", 3), Heading("c", 3)
     text, picture = Paragraph("text"), Picture("p.png", "p")
-    blocks = [first, below, None, deep, text, Heading("d", 2), Heading("e", 3), picture]
-    assert without_gaps(blocks, set()) == [first, deep, text]
+    blocks = [first, below, None, third, text, Heading("d", 2), Heading("e", 3), picture]
+    assert without_gaps(blocks, set()) == [first, third, text]
     assert without_gaps(blocks, {"p.png"})[-1] == picture
 
 

@@ -1,7 +1,10 @@
-"""python -m tinyembed.reproduce and .evaluate as a person runs them, killed on the way."""
+"""python -m tinyembed.reproduce and .evaluate: killed and resumed, repeated, refused."""
 
+import contextlib
+import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -9,65 +12,88 @@ import time
 import numpy as np
 import pytest
 from music import write_corpus
+from small_networks import use_small_networks
 
+from tinyembed import evaluate, reproduce
+from tinyembed.cli.running import exit_status
 from tinyembed.models.table import PAPER_MODELS
 from tinyembed.storage.files import load_arrays, save_arrays
 
 QUICK = (
-    "--examples", "100", "--batch-size", "20", "--lstm-steps", "4", "--classifier-steps", "10",
+    "--width", "tiny", "--examples", "100", "--batch-size", "20", "--lstm-steps", "4",
+    "--classifier-steps", "10",
 )  # fmt: skip
-ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
-def words(verb, *options):
-    return [sys.executable, "-m", f"tinyembed.{verb}", *map(str, options)]
+@pytest.fixture(scope="module", autouse=True)
+def small_networks():
+    with pytest.MonkeyPatch.context() as patch:
+        use_small_networks(patch)
+        yield
 
 
-def run(verb, *options):
-    return subprocess.run(
-        words(verb, *options), capture_output=True, text=True, env=ENVIRONMENT, timeout=500
-    )
+def run(command, *words):
+    """A command in this process: its exit status, and what it printed on either stream."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = exit_status(lambda: command.main([str(word) for word in words]))
+    return status, out.getvalue(), err.getvalue()
 
 
 def fails_with_one_line(done, status, *parts):
-    assert done.returncode == status, done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
+    found, _, err = done
+    assert found == status, err
+    lines = err.strip().splitlines()
+    assert len(lines) == 1, err
     assert all(part in lines[0] for part in parts), lines
+
+
+def kill_when(reached, out, *words):
+    """Start a reproduction in a process of its own, and kill it as soon as reached() is true."""
+    program = [sys.executable, "-m", "tests.small_networks", "reproduce"]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    running = subprocess.Popen(
+        [*program, *map(str, words), "--out", str(out)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+    end = time.monotonic() + 200
+    while not reached():
+        assert running.poll() is None, running.communicate()[1]
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.005)
+    running.kill()
+    running.communicate()
 
 
 @pytest.fixture(scope="module")
 def music(tmp_path_factory):
-    return write_corpus(tmp_path_factory.mktemp("long") / "music", 3, 5, beats=40)
+    return write_corpus(tmp_path_factory.mktemp("long") / "music", 3, 5, beats=48)
 
 
 @pytest.fixture(scope="module")
 def reproduced(music, tmp_path_factory):
-    """A whole reproduction, killed twice: in a training, and after the first answers."""
+    """A whole reproduction, killed twice: in a training, and after some of the answers."""
     out = tmp_path_factory.mktemp("report") / "report"
-    signs = (out / "models" / "octave_split-seed0" / "log.jsonl", out / "answers")
-    for sign in signs:
-        running = subprocess.Popen(
-            words("reproduce", "--data", music, *QUICK, "--out", out),
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
-        )  # fmt: skip
-        end = time.monotonic() + 200
-        while not (sign.exists() and (sign.is_file() or len(list(sign.glob("*ion.npz"))) > 1)):
-            assert running.poll() is None, running.communicate()[1]
-            assert time.monotonic() < end, f"waited in vain for {sign}"
-            time.sleep(0.02)
-        running.kill()
-        running.communicate()
+    words = ("--data", music, *QUICK)
+    kill_when((out / "models" / "octave_split-seed0" / "log.jsonl").exists, out, *words)
+    assert not (out / "answers").exists()
+    kill_when(lambda: len(list(out.glob("answers/*ion.npz"))) > 1, out, *words)
     kept = {file: file.stat().st_mtime_ns for file in out.glob("answers/*ion.npz")}
-    done = run("reproduce", "--data", music, *QUICK, "--out", out)
-    assert done.returncode == 0, done.stderr
-    assert kept and all(file.stat().st_mtime_ns == when for file, when in kept.items())
-    return out, done
+    status, printed, err = run(reproduce, *words, "--out", out)
+    assert (status, err) == (0, "")
+    assert 1 < len(kept) < 9
+    assert all(file.stat().st_mtime_ns == when for file, when in kept.items())
+    return out, printed
 
 
-def test_the_report_and_the_numbers(reproduced):
-    out, done = reproduced
-    results = json.loads((out / "results.json").read_text())
+@pytest.fixture(scope="module")
+def results(reproduced):
+    out, _ = reproduced
+    return json.loads((out / "results.json").read_text())
+
+
+def test_the_report_and_the_results(reproduced, results):
+    out, printed = reproduced
     assert list(results["models"]) == list(PAPER_MODELS)
     for entry in (*results["models"].values(), results["baselines"]["pca"]):
         for kind in ("rank", "rank_same_piece"):
@@ -79,16 +105,15 @@ def test_the_report_and_the_numbers(reproduced):
     assert set(results["baselines"]["repetition"]) == set(PAPER_MODELS)
     assert len(results["tests"]["rank"]["pairs"]) == 21
     assert results["corpus"]["pieces_in_both"] == 0
-    assert results["corpus"]["candidates"] < 1000  # and so the report says
+    assert results["corpus"]["candidates"] < 1000  # and the report says so
     assert "and not among 1,000" in (out / "report.md").read_text()
     assert (out / "report.html").read_text().startswith("<!doctype html>")
     assert not list(out.glob("answers/*embeddings*"))
-    assert "report.md" in done.stdout and done.stderr == ""
+    assert "report.md" in printed
 
 
-def test_ranks_are_what_the_answers_say(reproduced):
+def test_ranks_are_those_of_the_answers(reproduced, results):
     out, _ = reproduced
-    results = json.loads((out / "results.json").read_text())
     answers = load_arrays(out / "answers" / "context-seed0-prediction.npz")
     rank = results["models"]["context"]["rank"]
     assert rank["median"] == np.median(answers["rank"]) and rank["n"] == len(answers["rank"])
@@ -99,51 +124,67 @@ def test_ranks_are_what_the_answers_say(reproduced):
     assert scores["accuracy"] == pytest.approx((answers["truth"] == answers["predicted"]).mean())
 
 
-def test_once_more_is_done_at_once(reproduced, music):
+def test_repeating_it_changes_nothing(reproduced, results, music):
     out, _ = reproduced
-    before = json.loads((out / "results.json").read_text())
-    done = run("reproduce", "--data", music, *QUICK, "--out", out, "--json")
-    after = json.loads(done.stdout)
+    status, printed, _ = run(reproduce, "--data", music, *QUICK, "--out", out, "--json")
+    assert status == 0
+    repeated = json.loads(printed)
     for part in ("models", "baselines", "tests"):
-        assert after[part] == before[part]
+        assert repeated[part] == results[part]
 
 
 def test_other_options_are_refused(reproduced, music):
     out, _ = reproduced
-    done = run("reproduce", "--data", music, *QUICK, "--keys", "12", "--out", out)
+    done = run(reproduce, "--data", music, *QUICK, "--keys", "12", "--out", out)
     fails_with_one_line(done, 2, "--out", "--keys")
 
 
-def test_evaluate_one_model(reproduced):
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("--seeds", "0"), "--seeds 0"),
+        (("--lstm-steps", "0"), "--lstm-steps 0"),
+        (("--batch-size", "4"), "--batch-size 4: at least 5"),
+    ],
+)
+def test_values_that_are_too_small(words, part, tmp_path):
+    out = tmp_path / "report"
+    fails_with_one_line(run(reproduce, *words, "--out", out), 2, part)
+    assert not out.exists()
+
+
+def test_evaluating_one_model_gives_the_same_ranks(reproduced, results):
+    """By the command that the report names."""
     out, _ = reproduced
     model = out / "models" / "context-seed0"
-    steps = ("--lstm-steps", "4", "--classifier-steps", "10")
-    done = run("evaluate", model, *steps, "--json")
-    assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
-    whole = json.loads((out / "results.json").read_text())
-    assert results["models"]["context"]["rank"] == whole["models"]["context"]["rank"]
+    command = shlex.split(results["models"]["context"]["commands"]["evaluate, seed 0"])
+    assert command[:4] == ["python", "-m", "tinyembed.evaluate", str(model)]
+    status, printed, err = run(evaluate, *command[3:], "--json")
+    assert status == 0, err
+    alone = json.loads(printed)
+    assert alone["models"]["context"]["rank"] == results["models"]["context"]["rank"]
     assert "Table 2" in (model / "evaluation" / "report.md").read_text()
 
 
-def test_evaluate_what_cannot_be(reproduced, tmp_path):
-    fails_with_one_line(run("evaluate", tmp_path / "none"), 2, "none")
+def test_models_that_cannot_be_evaluated(reproduced, tmp_path):
+    fails_with_one_line(run(evaluate, tmp_path / "none"), 2, "none")
     out, _ = reproduced
     broken = tmp_path / "broken"
     broken.mkdir()
     model = out / "models" / "context-seed0"
     (broken / "config.json").write_bytes((model / "config.json").read_bytes())
     (broken / "weights.npz").write_bytes((model / "weights.npz").read_bytes()[:9000])
-    fails_with_one_line(run("evaluate", broken), 2, "weights.npz")
-    # NaN among the weights: named, not reported as a result.
+    fails_with_one_line(run(evaluate, broken), 2, "weights.npz")
+    # NaN among the weights is reported as such, and gives no result.
     arrays = load_arrays(model / "weights.npz")
     arrays["encoder.dense3.weight"][0, 0] = np.nan
     config = json.loads(str(arrays.pop("config")))
     save_arrays(broken / "weights.npz", arrays, config=config)
-    fails_with_one_line(run("evaluate", broken), 1, "not a number")
+    fails_with_one_line(run(evaluate, broken), 1, "not a number")
+    assert not (broken / "evaluation" / "results.json").exists()
 
 
-def test_too_short_music(tmp_path):
+def test_music_that_is_too_short(tmp_path):
     short = write_corpus(tmp_path / "short", 2, 6, beats=20)
-    done = run("reproduce", "--data", short, *QUICK, "--out", tmp_path / "report")
+    done = run(reproduce, "--data", short, *QUICK, "--out", tmp_path / "report")
     fails_with_one_line(done, 2, "32 beats")

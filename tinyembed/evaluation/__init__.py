@@ -1,1 +1,1 @@
-"""What a trained model is worth: the measures, none of which a model is trained on."""
+"""The two experiments of section 5 and their statistics: what a trained model is worth."""

@@ -1,8 +1,8 @@
-"""How often the right composer is named: Table 3's numbers (section 5.1), from two lists.
+"""Classification scores: the values of Table 3 (section 5.1), from true and predicted labels.
 
-With one label a unit, micro-F1 is accuracy: every unit named wrongly is one false positive and
-one false negative, so TP / (TP + (FP + FN) / 2) = TP / n. See paper.py for what that says about
-Table 3.
+With one label per unit, micro-F1 equals accuracy: every misclassified unit is one false positive
+and one false negative, so TP / (TP + (FP + FN) / 2) = TP / n. See report/paper.py for what follows
+about Table 3.
 """
 
 import numpy as np
@@ -11,24 +11,24 @@ from tinyembed.evaluation.statistics import RESAMPLES, interval, piece_weights
 
 
 def confusion_matrix(truth, predicted, n_classes):
-    """How many units of each composer (row) were taken for each composer (column): (C, C) ints."""
+    """How many units of each composer (row) were classified as each (column): (C, C) ints."""
     truth, predicted = np.asarray(truth), np.asarray(predicted)
     pairs = np.bincount(truth * n_classes + predicted, minlength=n_classes**2)
     return pairs.reshape(n_classes, n_classes)
 
 
 def classification_scores(truth, predicted, n_classes):
-    """Score the composers named against the true ones.
+    """Score predicted composers against the true ones.
 
     truth, predicted: (n,) ints, 0 to n_classes - 1. Returns a dict:
 
-    accuracy      the share named rightly, which is micro-F1
+    accuracy      the share classified correctly, which equals micro-F1
     macro_f1      the plain mean of the composers' F1, over those that occur in the truth or among
                   the predictions (scikit-learn's default)
-    weighted_f1   the mean weighted by support (what the paper calls Macro-F1)
-    per_composer  a list of precision, recall, f1 and support; 0 where 0 / 0
+    weighted_f1   their mean weighted by support (what the paper calls Macro-F1)
+    per_composer  a list of {precision, recall, f1, support}; 0 where 0 / 0
     confusion     (C, C) nested lists, truth by prediction
-    n             how many were scored
+    n             the number of units scored
     """
     return scores_of(confusion_matrix(truth, predicted, n_classes))
 
@@ -36,11 +36,11 @@ def classification_scores(truth, predicted, n_classes):
 def scores_of(confusion):
     """The scores of a (C, C) confusion matrix, as `classification_scores` returns them."""
     hits = np.diag(confusion)
-    support, named = confusion.sum(axis=1), confusion.sum(axis=0)
-    f1 = _ratio(2 * hits, support + named)
-    occurs = support + named > 0
+    support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    f1 = _ratio(2 * hits, support + predicted)
+    occurs = support + predicted > 0
     columns = {
-        "precision": _ratio(hits, named),
+        "precision": _ratio(hits, predicted),
         "recall": _ratio(hits, support),
         "f1": f1,
         "support": support,
@@ -65,9 +65,9 @@ def interval_of_accuracy(truth, predicted, pieces, seed=0, resamples=RESAMPLES):
     """
     _, piece = np.unique(pieces, return_inverse=True)
     units = np.bincount(piece)  # (P,)
-    right = np.bincount(piece, weights=np.asarray(truth) == np.asarray(predicted))
+    correct = np.bincount(piece, weights=np.asarray(truth) == np.asarray(predicted))
     weights = piece_weights(len(units), seed, resamples)  # (resamples, P)
-    return interval((weights @ right) / (weights @ units))
+    return interval((weights @ correct) / (weights @ units))
 
 
 def _ratio(a, b):

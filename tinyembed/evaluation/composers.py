@@ -1,4 +1,4 @@
-"""Composer classification: whose music is this, seen through an embedding? (section 5.0.2)"""
+"""Composer classification: who composed a unit, given its embedding? (section 5.0.2)"""
 
 import numpy as np
 
@@ -12,13 +12,13 @@ from tinyembed.training.examples import random_stream
 
 STEPS = 3000
 BATCH = 500
-CLASSIFIED_AT_ONCE = 1 << 16  # rows: 70 MB on their way through the network
+CLASSIFIED_AT_ONCE = 1 << 16  # rows: 70 MB of activations
 
 
 def train_classifier(train, validation, n_composers, seed, xp, steps=STEPS, progress=None):
     """Train embedding -> 50 ELU -> softmax over the composers.
 
-    train, validation: each a pair of embeddings (R, D) on the device and composers (R,).
+    train, validation: each a pair of embeddings (R, D) on the device and composer indices (R,).
     Returns the network and its cross-entropy on the validation pieces.
     """
     embeddings, composers = train
@@ -26,19 +26,17 @@ def train_classifier(train, validation, n_composers, seed, xp, steps=STEPS, prog
     network = Sequential(
         standardize=Standardize(embeddings.shape[1], embeddings),
         head=build_head((HEAD_HIDDEN,), n_composers, rng, embeddings.shape[1]),
-    ).to_device(xp)
+    ).to(xp)
     loss = SoftmaxCrossEntropy()
-
-    named = xp.asarray(composers)
+    labels = xp.asarray(composers)
+    x, truth = validation if len(validation[1]) else train
+    truth = xp.asarray(truth)
 
     def draw(step):
         return random_stream(seed, "classifier batches", step).integers(len(composers), size=BATCH)
 
     def look_up(rows):
-        return embeddings[rows], named[rows]
-
-    x, truth = validation if len(validation[1]) else train
-    truth = xp.asarray(truth)
+        return embeddings[rows], labels[rows]
 
     def validate():
         return float(loss.forward(network.forward(x)[0], truth)[0])
@@ -48,7 +46,7 @@ def train_classifier(train, validation, n_composers, seed, xp, steps=STEPS, prog
 
 
 def classify(network, embeddings):
-    """log P(composer) of every row: (R, n_composers) on the host."""
+    """log P(composer) for every row: (R, n_composers) on the host."""
     parts = [
         to_host(softmax(network.forward(embeddings[i : i + CLASSIFIED_AT_ONCE])[0]))
         for i in range(0, len(embeddings), CLASSIFIED_AT_ONCE)
@@ -57,10 +55,10 @@ def classify(network, embeddings):
 
 
 def classify_pieces(log_probabilities, pieces):
-    """Whole pieces: the composer with the highest mean log-probability over a piece's units.
+    """Classify whole pieces by the highest mean log-probability over a piece's units.
 
-    log_probabilities: (R, n_composers); pieces: (R,). Returns the pieces, sorted, and the composer
-    named for each.
+    log_probabilities: (R, n_composers); pieces: (R,). Returns the pieces, sorted, and the predicted
+    composer of each.
     """
     names, index = np.unique(pieces, return_inverse=True)
     sums = np.zeros((len(names), log_probabilities.shape[1]))

@@ -9,7 +9,7 @@ import math
 from tqdm import tqdm
 
 from tinyembed.backends.arrays import array_module, ones, zeros
-from tinyembed.backends.engine import engine_for
+from tinyembed.backends.choice import engine_for
 from tinyembed.errors import WorkError
 from tinyembed.layers.layer import Layer
 from tinyembed.training.optimizers import Adam, Flat, cosine_decay

@@ -1,7 +1,7 @@
-"""Pieces as rows of embeddings, so that a sequence of units is eight row numbers (section 5.0.1).
+"""Pieces as rows of embeddings, so that a sequence of units is eight row indices (section 5.0.1).
 
-A *passage* is one piece in one key. Its units, one a beat, are consecutive rows, so the unit four
-beats later is four rows further on, and nothing else need be known to cut sequences.
+A *passage* is one piece in one key. Its units, one per beat, are consecutive rows, so the unit four
+beats later is four rows further on.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,19 @@ from tinyembed.errors import WorkError
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
 
-SEQUENCE = 8  # seven units that are given, and the one to find
+SEQUENCE = 8  # seven units as input and one to predict
 ENCODED_AT_ONCE = 1000  # units: a GPU needs 0.5 GB for them at `paper` width, 0.2 at `small`
-TAKEN_AT_ONCE = 64  # such blocks, 26 MB, whose embeddings leave the device together
+TRANSFERRED_AT_ONCE = (
+    64  # such blocks: the embeddings of that many, 26 MB, leave the device at once
+)
 
 
 @dataclass(frozen=True)
 class Passages:
-    """Units of pieces in keys, row by row.
+    """The units of some passages, row by row.
 
     piece: (P,) the piece of each passage; start: (P + 1,) its first row; beats, keys: (R,) the
-    unit in each row; sounds: (R,) bool, whether it has an onset.
+    unit of each row; sounds: (R,) bool, whether that unit has an onset.
     """
 
     corpus: Corpus
@@ -36,9 +38,10 @@ class Passages:
 
     @classmethod
     def of(cls, corpus, pieces, n_keys=1, rng=None):
-        """Lay out some pieces, each in `n_keys` keys.
+        """The passages of some pieces, each in `n_keys` keys.
 
-        1: as written; 12: in all keys; between: as written and in others, drawn for each piece.
+        n_keys: 1 takes a piece as written, 12 in all keys; with a value between, the keys other
+        than the written one are drawn from rng, for each piece.
         """
         passages = []
         for piece in pieces:
@@ -59,7 +62,7 @@ class Passages:
         )
 
     def __len__(self):
-        """How many rows there are."""
+        """The number of rows."""
         return len(self.beats)
 
     def passage_of(self, rows):
@@ -67,13 +70,13 @@ class Passages:
         return np.searchsorted(self.start, rows, side="right") - 1
 
     def piece_of(self, rows):
-        """The piece of each row, as numbered in the corpus."""
+        """The piece of each row, by its index in the corpus."""
         return self.piece[self.passage_of(rows)]
 
     def sequences(self):
-        """Every sequence of eight units, each four beats after the one before: (S, 8) rows.
+        """Every sequence of eight units, each four beats after the previous one: (S, 8) rows.
 
-        Those whose last unit is silent are left out: there is nothing to find.
+        Sequences whose last unit is silent are left out: there is nothing to predict.
         """
         span = BEATS_PER_UNIT * (SEQUENCE - 1)
         rows = np.arange(len(self))
@@ -85,31 +88,27 @@ class Passages:
     def embed(self, encode, progress=None, desc="embedding", cut=None):
         """The embedding of every row: (R, D) float32 on the host.
 
-        encode: takes rolls (N, 60, 96) and returns (N, D), on any device; cut: makes the rolls, as
-        `Corpus.rolls` does, which it is by default.
+        encode: takes rolls (N, 60, 96) and returns (N, D), on any device; cut: makes the rolls
+        from beats and keys (default: `Corpus.rolls`).
         Raises WorkError where an embedding is not a number.
         """
         cut = cut or self.corpus.rolls
         blocks = [slice(i, i + ENCODED_AT_ONCE) for i in range(0, len(self), ENCODED_AT_ONCE)]
         parts, waiting = [], []
-        for n, block in enumerate(
-            tqdm(blocks, desc=desc, leave=False, disable=_disabled(progress)), start=1
-        ):
+        disable = None if progress is None else not progress
+        bar = tqdm(blocks, desc=desc, leave=False, disable=disable)
+        for n, block in enumerate(bar, start=1):
             waiting.append(encode(cut(self.beats[block], self.keys[block])))
-            if n % TAKEN_AT_ONCE == 0 or n == len(blocks):
+            if n % TRANSFERRED_AT_ONCE == 0 or n == len(blocks):
                 parts.append(to_host(array_module(waiting[0]).concatenate(waiting)))
                 self._check(parts[-1], block.stop)
                 waiting = []
         return np.concatenate(parts)
 
     def _check(self, embeddings, end):
-        """Raise WorkError unless all are numbers. embeddings: of the rows before `end`."""
+        """Raise WorkError unless all are finite. embeddings: of the last rows before `end`."""
         bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
         if len(bad):
             row = min(end, len(self)) - len(embeddings) + bad[0]
             name = self.corpus.names[self.corpus.beat_piece[self.beats[row]]]
             raise WorkError(f"an embedding is not a number, first in {name}; train again")
-
-
-def _disabled(progress):
-    return None if progress is None else not progress

@@ -1,13 +1,13 @@
-"""Forward prediction: seven units are given, which is the eighth? (section 5.0.1)
+"""Forward prediction: the embedding of a unit from those of the seven before it (section 5.0.1).
 
-The paper gives three layers of LSTM and no more. Trained to come close to the eighth embedding,
-they predict what is likely in general, and fall behind the simplest answer of all, the seventh
-unit again, wherever candidates resemble each other. Four changes help: a shortcut past the LSTM
-that starts from the last unit and sees which of the seven resemble each other (predictor.py); a
-loss that compares the target with others of the same piece, as the rank does; learning the
-shortcut first, so that the LSTM learns what is left; and drawing the answer back to the last unit
-where that helps on the validation pieces (shrinkage.py). `benchmarks/recipes.py` measures each on
-them.
+The paper's predictor is three LSTM layers. Trained to come close to the eighth embedding, they
+predict what is likely on average, and wherever candidates resemble each other they rank worse than
+the simplest prediction, the seventh unit repeated. Four changes help: a shortcut around the LSTM
+that starts from the last unit and compares the seven (predictor.py); a contrastive loss against
+other targets of the same piece, which is close to what the rank measures; training the shortcut
+first, so that the LSTM learns the rest; and shrinking the prediction towards the last unit where
+that helps on the validation pieces (shrinkage.py). `benchmarks/recipes.py` measures the effect of
+each on those pieces.
 """
 
 from dataclasses import dataclass
@@ -19,34 +19,34 @@ from tinyembed.errors import InputError
 from tinyembed.evaluation.fitting import fit
 from tinyembed.evaluation.predictor import UNITS, Predictor
 from tinyembed.evaluation.shrinkage import WEIGHTS
-from tinyembed.layers.cosine import BatchCosineLoss, CosineLoss
+from tinyembed.layers.contrastive_loss import BatchCosineLoss
+from tinyembed.layers.cosine import CosineLoss
 from tinyembed.training.examples import random_stream
 
 STEPS = 3000
 BATCH = 100
-SHORTCUT_BATCH = 400  # the shortcut alone is cheap, and learns more from more candidates
-VALIDATED = 2000  # sequences
+SHORTCUT_BATCH = 400  # the shortcut alone is cheap, and learns more from more negatives
+VALIDATED = 2000  # sequences that the validation loss is computed on
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a predictor is built and trained: the same for every embedding.
 
-    shortcut:    whether the output also sees the inputs, and adds to the last one
-    recall:      whether it also adds up those of the seven that resemble each other
-    temperature: of the comparison with the other targets of the batch; None is the plain loss,
-                 1 - cosine with the target
-    per_piece:   sequences of each piece in a batch of 100, each other's harder candidates
-    warm_up:     steps for the shortcut alone, for each one for everything that comes after; in
-                 batches of 400, with twice as many of a piece
-    rate:        of Adam, at its peak, once the LSTM joins
-    standardize: whether each of an embedding's numbers is brought to mean 0 and variance 1 first
-    last_unit:   its weights beside the prediction, in what is ranked, to choose from on the
-                 validation pieces (shrinkage.py)
+    shortcut:    whether there is a shortcut around the LSTM, which adds to the last unit
+    attention:   whether the shortcut also has a `SimilarityAttention`
+    temperature: of the contrastive loss, whose negatives are the other targets of the batch; None
+                 for the loss 1 - cosine with the target
+    per_piece:   sequences per piece in a batch of 100: they are each other's harder negatives
+    warm_up:     steps that train the shortcut alone, per step that then trains everything; in
+                 batches of 400, with twice as many sequences per piece
+    rate:        Adam's peak learning rate once the LSTM joins
+    standardize: whether embeddings are first standardized, each dimension to mean 0 and variance 1
+    last_unit:   weights of the last unit that the validation pieces choose from (shrinkage.py)
     """
 
     shortcut: bool = True
-    recall: bool = True
+    attention: bool = True
     temperature: float | None = 0.1
     per_piece: int = 10
     warm_up: int = 2
@@ -55,12 +55,15 @@ class Recipe:
     last_unit: tuple = WEIGHTS
 
     def describe(self):
-        """The same for readers of a report."""
+        """The recipe in words, for the report.
+
+        Runs keep the text and can only be resumed with the same one.
+        """
         text = f"Three LSTM layers of {UNITS} units and a linear output"
         if self.shortcut:
             text += (
                 ", beside a shortcut that adds to the last unit a linear map of the seven"
-                + (" and their sum weighted by how they resemble each other" * self.recall)
+                + (" and their sum weighted by how they resemble each other" * self.attention)
                 + (f", trained alone first, {self.warm_up} times as long" * bool(self.warm_up))
             )
         if self.temperature is None:
@@ -81,7 +84,7 @@ class Recipe:
 
 
 PLAIN = Recipe(
-    shortcut=False, recall=False, temperature=None, per_piece=1, warm_up=0, rate=1e-3,
+    shortcut=False, attention=False, temperature=None, per_piece=1, warm_up=0, rate=1e-3,
     last_unit=(0.0,),
 )  # fmt: skip
 RECIPE = Recipe()
@@ -92,6 +95,7 @@ def train_predictor(train, validation, seed, xp, steps=STEPS, recipe=RECIPE, pro
 
     train, validation: each embeddings (R, D) on the device, sequences (S, 8), and the piece of
     each sequence (S,). Returns the network and its loss on the validation pieces.
+    Raises InputError where no training piece is long enough for a sequence.
     """
     embeddings, sequences, pieces = train
     if len(sequences) == 0:
@@ -100,48 +104,47 @@ def train_predictor(train, validation, seed, xp, steps=STEPS, recipe=RECIPE, pro
         )
     rng = random_stream(seed, "lstm weights")
     rows = embeddings if recipe.standardize else None
-    network = Predictor(embeddings.shape[1], rows, recipe.shortcut, recipe.recall, rng)
-    network.to_device(xp)
+    network = Predictor(embeddings.shape[1], rows, recipe.shortcut, recipe.attention, rng)
+    network.to(xp)
     loss = CosineLoss() if recipe.temperature is None else BatchCosineLoss(recipe.temperature)
-    looked_at, rows, of = validation if len(validation[1]) else train
-    drawn = Batches(of, recipe.per_piece)
+    held_out, held_out_sequences, held_out_pieces = validation if len(validation[1]) else train
+    batches = Batches(held_out_pieces, recipe.per_piece)
     streams = [random_stream(seed, "lstm validation", n) for n in range(VALIDATED // BATCH)]
-    blocks = [rows[drawn.draw(rng)] for rng in streams]
+    blocks = [time_major(held_out_sequences[batches.draw(rng)]) for rng in streams]
 
-    def validation_loss(network):
-        losses = []
-        for block in blocks:
-            x, target = given(looked_at, xp.asarray(upright(block)))
-            losses.append(float(loss.forward(network.forward(x)[0], target)[0]))
-        return float(np.mean(losses))
-
-    def learn(network, steps, rate, batches, desc):
+    def train_part(part, steps, rate, batches, desc):
         def draw(step):
-            return upright(sequences[batches.draw(random_stream(seed, f"{desc} batches", step))])
+            rng = random_stream(seed, f"{desc} batches", step)
+            return time_major(sequences[batches.draw(rng)])
 
         def look_up(rows):
-            return given(embeddings, rows)
+            return inputs_and_target(embeddings, rows)
 
-        def look():
-            return validation_loss(network)
+        def validate():
+            losses = []
+            for block in blocks:
+                x, target = inputs_and_target(held_out, xp.asarray(block))
+                losses.append(float(loss.forward(part.forward(x)[0], target)[0]))
+            return float(np.mean(losses))
 
-        return fit(network, loss, draw, look_up, look, steps, rate, progress, desc)
+        return fit(part, loss, draw, look_up, validate, steps, rate, progress, desc)
 
     if recipe.warm_up:
         wide = Batches(pieces, 2 * recipe.per_piece, SHORTCUT_BATCH)
-        learn(network.shortcut, recipe.warm_up * steps, 1e-3, wide, "shortcut")
-    return network, learn(network, steps, recipe.rate, Batches(pieces, recipe.per_piece), "lstm")
+        train_part(network.shortcut, recipe.warm_up * steps, 1e-3, wide, "shortcut")
+    batches = Batches(pieces, recipe.per_piece)
+    return network, train_part(network, steps, recipe.rate, batches, "lstm")
 
 
 class Batches:
-    """Draws batches of sequences, a few of each piece together, all different if there are enough.
+    """Draws batches of sequences, several per piece, all different where there are enough.
 
-    pieces: (S,) the piece of each sequence; per_piece: how many of one piece at a time; size: of a
-    batch. A piece comes at most once a batch, and the more often the longer it is.
+    pieces: (S,) the piece of each sequence; per_piece: sequences drawn from one piece; size: of a
+    batch. A piece occurs at most once per batch, with a probability that grows with its length.
     """
 
     def __init__(self, pieces, per_piece, size=BATCH):
-        order = np.argsort(pieces, kind="stable")  # sequences, piece after piece
+        order = np.argsort(pieces, kind="stable")  # sequences, sorted by piece
         _, counts = np.unique(pieces, return_counts=True)
         self.sequences = np.split(order, np.cumsum(counts)[:-1])  # of each piece
         self.share = counts / counts.sum()
@@ -149,34 +152,34 @@ class Batches:
         self.groups = size // per_piece
 
     def draw(self, rng):
-        """(groups * per_piece,) sequences."""
-        again = self.groups > len(self.share) or self.per_piece == 1
-        pieces = rng.choice(len(self.share), self.groups, replace=again, p=self.share)
-        return np.concatenate([self._of(self.sequences[piece], rng) for piece in pieces])
+        """Indices of (groups * per_piece,) sequences."""
+        replace = self.groups > len(self.share) or self.per_piece == 1
+        pieces = rng.choice(len(self.share), self.groups, replace=replace, p=self.share)
+        drawn = []
+        for sequences in (self.sequences[piece] for piece in pieces):
+            too_few = len(sequences) < self.per_piece
+            drawn.append(rng.choice(sequences, self.per_piece, replace=too_few))
+        return np.concatenate(drawn)
 
-    def _of(self, sequences, rng):
-        few = len(sequences) < self.per_piece
-        return rng.choice(sequences, self.per_piece, replace=few)
 
-
-def upright(sequences):
-    """Sequences (N, 8) as the columns of row numbers: (8, N)."""
+def time_major(sequences):
+    """Sequences (N, 8) of row indices, with time as the first axis: (8, N)."""
     return np.ascontiguousarray(sequences.T)
 
 
-def given(embeddings, rows):
-    """What the network is given, (7, N, D), and what it must find, (N, D).
+def inputs_and_target(embeddings, rows):
+    """The network's input (7, N, D) and its target (N, D).
 
-    rows: (8, N), from `upright`, on the device.
+    rows: (8, N) indices, from `time_major`, on the device.
     """
     return embeddings[rows[:-1]], embeddings[rows[-1]]
 
 
 def predict(network, embeddings, sequences, xp, progress=None, block=1000):
-    """The network's answer to every sequence: (S, D), on the device."""
+    """The network's prediction for every sequence: (S, D), on the device."""
     parts = []
     disable = None if progress is None else not progress
     for i in tqdm(range(0, len(sequences), block), desc="predicting", leave=False, disable=disable):
-        x, _ = given(embeddings, xp.asarray(upright(sequences[i : i + block])))
+        x, _ = inputs_and_target(embeddings, xp.asarray(time_major(sequences[i : i + block])))
         parts.append(network.forward(x)[0])
     return xp.concatenate(parts)

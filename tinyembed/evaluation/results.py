@@ -1,4 +1,4 @@
-"""From raw answers to the numbers of results.json, the answers of several seeds pooled."""
+"""From raw answers to the contents of results.json. The answers of several seeds are pooled."""
 
 import platform
 from datetime import date
@@ -9,40 +9,45 @@ from tinyembed import __version__
 from tinyembed.backends.arrays import device_name
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.classification import classification_scores, interval_of_accuracy
+from tinyembed.evaluation.leakage import check_split
 from tinyembed.evaluation.passages import SEQUENCE
 from tinyembed.evaluation.significance import compare, compare_pairs, levene
 from tinyembed.evaluation.stages import seconds_of
 from tinyembed.evaluation.statistics import box, describe
+from tinyembed.models.table import MODELS
 from tinyembed.music.roll import BEATS_PER_UNIT
-from tinyembed.music.sources import spelled
+from tinyembed.music.sources import as_typed
 
 SHORTEST = BEATS_PER_UNIT * SEQUENCE  # beats
-FEW_PIECES = 10  # 21 * 2 ** (1 - 9) > 0.05: Wilcoxon's least p for nine pieces, corrected
+FEW_PIECES = 10  # 21 * 2 ** (1 - 9) > 0.05: the smallest corrected p of Wilcoxon's test for nine
 KINDS = ("rank", "rank_same_piece")
 
 
 class Answers:
-    """What one embedding answered, over all seeds: each a list with one entry a seed.
+    """The answers of one embedding for all seeds: lists with one entry per seed.
 
-    prediction: of what `run_prediction` returns; composers: of what `run_composers` returns;
-    pieces: of the piece of each sequence, (S,).
+    prediction: what `run_prediction` returns; composers: what `run_composers` returns; pieces: the
+    piece of each test sequence, (S,).
     """
 
     def __init__(self):
         self.prediction, self.composers, self.pieces = [], [], []
 
-    def ranks(self, kind, who=""):
-        """All ranks and their pieces, without those that had no candidates."""
-        values = np.concatenate([np.asarray(p[who + kind]) for p in self.prediction])
-        pieces = np.concatenate(self.pieces)
-        there = ~np.isnan(values)
-        return values[there], pieces[there]
+    def ranks(self, kind, baseline=""):
+        """All ranks of a kind and their pieces, without those that had no candidates.
 
-    def rank_entry(self, who=""):
-        """{"rank", "rank_same_piece", "box", "box_same_piece"}; a kind without any is left out."""
+        baseline: "repetition_" or "mean_" for the ranks of that baseline instead.
+        """
+        values = np.concatenate([np.asarray(p[baseline + kind]) for p in self.prediction])
+        pieces = np.concatenate(self.pieces)
+        ranked = ~np.isnan(values)
+        return values[ranked], pieces[ranked]
+
+    def rank_entry(self, baseline=""):
+        """{"rank", "rank_same_piece", "box", "box_same_piece"}, for kinds that have ranks."""
         entry = {}
         for kind in KINDS:
-            values, pieces = self.ranks(kind, who)
+            values, pieces = self.ranks(kind, baseline)
             if len(values):
                 entry[kind] = describe(values, pieces)
                 entry[kind.replace("rank", "box")] = box(values)
@@ -54,23 +59,24 @@ class Answers:
 
 
 def composer_scores(answers, names):
-    """Scores of pooled answers, as `run_composers` returns each. names: of the composers."""
-    pooled = {
-        key: np.concatenate([np.asarray(a[key]) for a in answers])
+    """The scores of several seeds' answers, pooled.
+
+    answers: list of what `run_composers` returns; names: of the composers.
+    """
+    truth, predicted, unit_piece, piece_truth, piece_predicted = (
+        np.concatenate([np.asarray(a[key]) for a in answers])
         for key in ("truth", "predicted", "unit_piece", "piece_truth", "piece_predicted")
-    }
-    truth, predicted = pooled["truth"], pooled["predicted"]
-    pieces = classification_scores(pooled["piece_truth"], pooled["piece_predicted"], len(names))
+    )
     return {
         **classification_scores(truth, predicted, len(names)),
-        "interval": interval_of_accuracy(truth, predicted, pooled["unit_piece"]),
+        "interval": interval_of_accuracy(truth, predicted, unit_piece),
         "composers": list(names),
-        "pieces": pieces,
+        "pieces": classification_scores(piece_truth, piece_predicted, len(names)),
     }
 
 
 def significance(answers_by_model):
-    """The tests between models, and of each against its own last unit repeated."""
+    """The tests between models, and of each model against its own last unit repeated."""
     tests = {"against_repetition": {kind: {} for kind in KINDS}}
     for kind in KINDS:
         ranks = {name: answers.ranks(kind)[0] for name, answers in answers_by_model.items()}
@@ -86,8 +92,9 @@ def significance(answers_by_model):
     return tests
 
 
-def corpus_entry(corpus, stage, split_check, data):
-    """What the report says of the music."""
+def corpus_entry(dataset, data):
+    """What the report says about the music. data: what --data named, or None."""
+    corpus = dataset.test.corpus
     n = len(corpus.composers)
     train = np.bincount(corpus.piece_composer[~corpus.piece_is_test], minlength=n)
     test = np.bincount(corpus.piece_composer[corpus.piece_is_test], minlength=n)
@@ -95,25 +102,25 @@ def corpus_entry(corpus, stage, split_check, data):
     is_test = corpus.piece_is_test[corpus.beat_piece[corpus.unit_beats()]]
     sounds = corpus.has_onset(corpus.unit_beats())
     return {
-        "data": spelled(data) if data else "the default corpus",
+        "data": as_typed(data) if data else "the default corpus",
         "table": [{"composer": c, "train": int(a), "test": int(b)} for c, a, b in rows],
         "train_units": int((sounds & ~is_test).sum()),
         "test_units": int((sounds & is_test).sum()),
-        "test_sequences": len(stage.test.sequences()),
-        "candidates": stage.candidates,
-        **split_check,
+        "test_sequences": len(dataset.test.sequences()),
+        "candidates": dataset.candidates,
+        **check_split(corpus),
         "notes": corpus.notes,
         "left_out": [{"file": name, "reason": reason} for name, reason in corpus.left_out],
     }
 
 
-def warnings_of(corpus, stage):
-    """What a reader of the numbers must know, one sentence each."""
-    found = []
-    if stage.candidates < 1000:
+def warnings_of(dataset):
+    """What a reader of the results must know: a list of sentences."""
+    found, corpus = [], dataset.test.corpus
+    if dataset.candidates < 1000:
         found.append(
-            f"The test pieces hold {stage.candidates - 1} units with an onset, so a target is "
-            f"ranked among {stage.candidates} and not among 1,000."
+            f"The test pieces hold {dataset.candidates - 1} units with an onset, so a target is "
+            f"ranked among {dataset.candidates} and not among 1,000."
         )
     trained, tested = (
         np.bincount(corpus.piece_composer[split], minlength=len(corpus.composers)) > 0
@@ -125,13 +132,13 @@ def warnings_of(corpus, stage):
             found.append(
                 f"Of these composers there are only pieces for {split}: {', '.join(names)}."
             )
-    pieces = len(np.unique(stage.target_pieces()))
+    pieces = len(np.unique(dataset.target_pieces()))
     if pieces < FEW_PIECES:
         found.append(
             f"There are sequences of {pieces} test pieces only. Tests on means by piece cannot "
             f"become significant with fewer than {FEW_PIECES}, whatever the ranks."
         )
-    if not stage.has_same_piece_candidates():
+    if not dataset.has_same_piece_candidates():
         found.append("No test piece is long enough to rank among units of the same piece.")
     short = int((np.diff(corpus.piece_beats) < SHORTEST).sum())
     if short:
@@ -143,7 +150,7 @@ def warnings_of(corpus, stage):
 
 
 def entry_of(answers, title, names):
-    """The numbers of one embedding: its ranks, its scores, its times."""
+    """The results of one embedding: ranks, scores, seconds. names: of the composers."""
     seconds = [
         seconds_of(*pair) for pair in zip(answers.prediction, answers.composers, strict=True)
     ]
@@ -156,8 +163,28 @@ def entry_of(answers, title, names):
     }
 
 
+def results_of(dataset, answers, majority, settings, xp):
+    """The contents of results.json for some models, without what is known of their training.
+
+    answers: {model: `Answers`}; majority: list of what `run_majority` returns, one per seed.
+    """
+    names = dataset.test.corpus.composers
+    return {
+        **about(xp, settings),
+        "corpus": corpus_entry(dataset, settings["data"]),
+        "warnings": warnings_of(dataset),
+        "models": {name: entry_of(a, MODELS[name].title, names) for name, a in answers.items()},
+        "baselines": {
+            "mean": {name: a.rank_entry("mean_") for name, a in answers.items()},
+            "majority": {"composers": composer_scores(majority, names)},
+            "repetition": {name: a.rank_entry("repetition_") for name, a in answers.items()},
+        },
+        "tests": significance(answers),
+    }
+
+
 def about(xp, settings):
-    """When, where and with what the numbers were made."""
+    """When, on what machine and with what settings the results were made."""
     seeds = list(range(settings["seed"], settings["seed"] + settings["seeds"]))
     return {
         "created": date.today().isoformat(),
@@ -166,9 +193,7 @@ def about(xp, settings):
         "machine": f"{platform.machine()}, Python {platform.python_version()}, NumPy "
         f"{np.__version__}",
         "settings": {
-            **{
-                k: settings[k] for k in ("width", "examples", "batch_size", "keys") if k in settings
-            },
+            **{key: settings[key] for key in ("width", "examples", "batch_size", "keys")},
             "seeds": seeds,
             "lstm_steps": settings["lstm_steps"],
             "lstm_batch": prediction.BATCH,
@@ -179,7 +204,7 @@ def about(xp, settings):
     }
 
 
-def seconds_in_all(results):
-    """What all stages took together, in however many sittings."""
-    entries = [*results["models"].values(), *results.get("baselines", {}).values()]
+def total_seconds(results):
+    """The seconds of all stages together, over all the runs that they took."""
+    entries = [*results["models"].values(), *results["baselines"].values()]
     return sum(sum(entry["seconds"].values()) for entry in entries if "seconds" in entry)

@@ -1,56 +1,55 @@
-"""One embedding's experiments, stage by stage, each result kept: a killed run goes on from there.
+"""Both experiments on one embedding, in stages whose results are kept in files.
 
-A stage writes its answers to a file and is never run twice. Embeddings, the largest of them, are
-removed when both experiments have used them.
+A stage that has written its file is never run again, so a killed run resumes after the last one.
+The embeddings, the largest of these files, are removed when both experiments have used them.
 """
 
 import time
-from pathlib import Path
 
 import numpy as np
 
-from tinyembed.evaluation.experiments import run_composers, run_prediction
+from tinyembed.evaluation.experiments import SPLITS, run_composers, run_prediction
 from tinyembed.storage.files import load_arrays, save_arrays
 
 
-def answer(folder, label, encoder, stage, xp, lstm_steps, classifier_steps, say, progress=None):
+def run_stages(folder, label, make_encoder, dataset, settings, xp, say, progress=None):
     """Embed, predict, classify: what `run_prediction` and `run_composers` return.
 
-    folder: of the answers; label: the files' first part; encoder: () -> encode, called only where
-    embeddings are needed; say: told what is going on; the rest as in experiments.py.
+    folder: where the files are; label: how their names begin; make_encoder: () -> encode, called
+    only where embeddings are needed; settings: has lstm_steps and classifier_steps; say: prints
+    what is being done; dataset, xp, progress: as in experiments.py.
     """
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    embedded = folder / f"{label}-embeddings.npz"
-    tasks = {
-        "prediction": lambda e: run_prediction(stage, e, xp, lstm_steps, progress),
-        "composers": lambda e: run_composers(stage, e, xp, classifier_steps, progress),
+    experiments = {
+        "prediction": (run_prediction, settings["lstm_steps"]),
+        "composers": (run_composers, settings["classifier_steps"]),
     }
-    files = {task: folder / f"{label}-{task}.npz" for task in tasks}
-    missing = [task for task in tasks if not files[task].exists()]
+    files = {name: folder / f"{label}-{name}.npz" for name in experiments}
+    embeddings_file = folder / f"{label}-embeddings.npz"
+    missing = [name for name, file in files.items() if not file.exists()]
     if missing:
-        embeddings = _embeddings(embedded, encoder, stage, say, label, progress)
-    for task in missing:
-        say(f"{label}: {task}")
-        answers = {**tasks[task](embeddings), "embed_seconds": embeddings["seconds"]}
-        save_arrays(files[task], {k: np.asarray(v) for k, v in answers.items()})
-    embedded.unlink(missing_ok=True)
-    return tuple(load_arrays(files[task]) for task in tasks)
+        if not embeddings_file.exists():
+            say(f"{label}: embedding {sum(len(getattr(dataset, s)) for s in SPLITS):,} units")
+            save_arrays(embeddings_file, _timed_embeddings(dataset, make_encoder, progress))
+        embeddings = load_arrays(embeddings_file)
+    for name in missing:
+        say(f"{label}: {name}")
+        experiment, steps = experiments[name]
+        answers = experiment(dataset, embeddings, xp, steps, progress)
+        answers["embed_seconds"] = embeddings["seconds"]
+        save_arrays(files[name], {key: np.asarray(value) for key, value in answers.items()})
+    embeddings_file.unlink(missing_ok=True)
+    return tuple(load_arrays(file) for file in files.values())
 
 
-def _embeddings(file, encoder, stage, say, label, progress):
-    if file.exists():
-        return load_arrays(file)
-    say(f"{label}: embedding {len(stage.train) + len(stage.validation) + len(stage.test):,} units")
+def _timed_embeddings(dataset, make_encoder, progress):
     began = time.perf_counter()
-    embeddings = stage.embed(encoder(), progress)
-    embeddings["seconds"] = np.asarray(time.perf_counter() - began)
-    save_arrays(file, embeddings)
-    return embeddings
+    embeddings = dataset.embed(make_encoder(), progress)
+    return {**embeddings, "seconds": np.array(time.perf_counter() - began)}
 
 
 def seconds_of(prediction, composers):
-    """How long the stages took, from their answers."""
+    """The seconds that each stage took, from the answers of both experiments."""
     return {
         "embed": float(prediction["embed_seconds"]),
         "lstm": float(prediction["lstm_seconds"]),

@@ -1,9 +1,9 @@
-"""What a collection of ranks is like: Table 2's numbers, and how sure they are (section 5.1).
+"""Descriptive statistics of ranks: the values of Table 2, with bootstrap intervals (section 5.1).
 
 Sequences that start one beat apart share most of their music, and all sequences of a piece share
-a style, so they are not independent: a formula that takes 325,219 sequences for as many separate
-observations claims far too much. The bootstrap here draws whole *pieces* with replacement, and
-asks how much the number changes from draw to draw.
+a style, so they are not independent: a formula that treats 325,219 sequences as independent
+observations gives intervals that are far too narrow. The bootstrap here resamples whole *pieces*
+with replacement and measures how much a statistic varies between resamples.
 """
 
 import numpy as np
@@ -11,15 +11,15 @@ from scipy import stats
 
 RESAMPLES = 2000
 TOP = 10  # recall_at_10
-_BLOCK = 250  # resamples at a time: 250 x 1,999 distinct ranks take 4 MB
+_BLOCK = 250  # resamples at once: 250 x 1,999 distinct ranks take 4 MB
 
 
 def describe(ranks, pieces, seed=0):
-    """Median, spread and skew, as in Table 2, and what else tells models apart.
+    """Median, spread and skew, as in Table 2, and further statistics.
 
-    ranks: (n,) floats, 0 is best; pieces: (n,) ints, the piece of each. Returns a dict of floats:
-    median; iqr (between the quartiles: the paper's "spread"); std; skew; mrr, the mean of
-    1 / (rank + 1); recall_at_10, the share of ranks under 10; interval, the 95% bootstrap
+    ranks: (n,) floats, 0 is best; pieces: (n,) ints, the piece of each rank. Returns a dict of
+    floats: median; iqr (the interquartile range, the paper's "spread"); std; skew; mrr, the mean
+    of 1 / (rank + 1); recall_at_10, the share of ranks below 10; interval, the 95% bootstrap
     interval [low, high] of the median, resampled by piece; and n, an int.
     """
     ranks = _checked(ranks)
@@ -30,7 +30,7 @@ def describe(ranks, pieces, seed=0):
         "median": float(median),
         "iqr": float(q3 - q1),
         "std": float(std),
-        "skew": float(stats.skew(ranks)) if std > 0 else 0.0,  # equal ranks lean nowhere
+        "skew": float(stats.skew(ranks)) if std > 0 else 0.0,  # equal ranks have no skew
         "mrr": float(np.mean(1 / (ranks + 1))),
         "recall_at_10": float(np.mean(ranks < TOP)),
         "interval": interval(medians),
@@ -39,10 +39,10 @@ def describe(ranks, pieces, seed=0):
 
 
 def box(ranks):
-    """The five numbers of a boxplot (Figure 3), named as matplotlib's `Axes.bxp` names them.
+    """The five values of a box plot (Figure 3), under the names of matplotlib's `Axes.bxp`.
 
-    ranks: (n,). Returns med, q1, q3, and the whiskers whislo and whishi: the outermost ranks that
-    lie within 1.5 interquartile ranges of the box.
+    ranks: (n,). Returns med, q1, q3, and the whiskers whislo and whishi: the outermost ranks
+    within 1.5 interquartile ranges of the box.
     """
     ranks = _checked(ranks)
     q1, median, q3 = np.percentile(ranks, [25, 50, 75])
@@ -57,9 +57,9 @@ def box(ranks):
 
 
 def piece_weights(n_pieces, seed, resamples=RESAMPLES):
-    """How often each piece is drawn when as many pieces as there are are drawn with replacement.
+    """Bootstrap weights: how often each piece occurs in each resample of n_pieces pieces.
 
-    Returns (resamples, n_pieces) floats, each row summing to n_pieces.
+    Returns (resamples, n_pieces) floats; each row sums to n_pieces.
     """
     rng = np.random.default_rng(seed)
     return rng.multinomial(n_pieces, np.full(n_pieces, 1 / n_pieces), resamples).astype(float)
@@ -68,14 +68,14 @@ def piece_weights(n_pieces, seed, resamples=RESAMPLES):
 def resampled_medians(ranks, pieces, seed=0, resamples=RESAMPLES):
     """The median of every bootstrap resample by piece: (resamples,).
 
-    A rank takes one of at most 1,999 values, so a piece is its histogram, a resample is a weighted
-    sum of histograms (one matrix product for all), and its median is read off the running count.
+    A rank has one of at most 1,999 values, so each piece is a histogram, a resample is a weighted
+    sum of histograms (one matrix product for all), and its median is found in the cumulative sum.
     """
-    values, which = np.unique(ranks, return_inverse=True)  # (V,), (n,)
+    values, value = np.unique(ranks, return_inverse=True)  # (V,), (n,)
     names, piece = np.unique(pieces, return_inverse=True)  # (P,), (n,)
     shape = len(names), len(values)
-    counts = np.bincount(piece * shape[1] + which, minlength=shape[0] * shape[1])
-    counts = counts.reshape(shape).astype(float)  # whole numbers far below 2**53: sums are exact
+    counts = np.bincount(piece * shape[1] + value, minlength=shape[0] * shape[1])
+    counts = counts.reshape(shape).astype(float)  # integers far below 2**53: sums are exact
     weights = piece_weights(len(names), seed, resamples)
     return np.concatenate(
         [
@@ -86,21 +86,22 @@ def resampled_medians(ranks, pieces, seed=0, resamples=RESAMPLES):
 
 
 def weighted_medians(values, counts):
-    """np.median of `values` repeated `counts` times, a row at a time.
+    """For each row of counts, np.median of `values` repeated `counts` times.
 
-    values: (V,) ascending; counts: (R, V) whole numbers, at least one in a row over zero.
+    values: (V,) ascending; counts: (R, V) whole numbers, at least one of each row above zero.
     Returns (R,).
     """
-    running = counts.cumsum(axis=1)  # (R, V): how many are at most this value
-    total = running[:, -1]
-    middle = []
-    for position in (total - 1) // 2, total // 2:  # the same one if the total is odd
-        middle.append(values[(running > position[:, None]).argmax(axis=1)])
-    return (middle[0] + middle[1]) / 2
+    cumulative = counts.cumsum(axis=1)  # (R, V): how many are at most this value
+    total = cumulative[:, -1]
+    lower, upper = (
+        values[(cumulative > index[:, None]).argmax(axis=1)]
+        for index in ((total - 1) // 2, total // 2)  # the same index if the total is odd
+    )
+    return (lower + upper) / 2
 
 
 def interval(samples):
-    """The middle 95% of bootstrap samples, [low, high]."""
+    """The central 95% of bootstrap samples, [low, high]."""
     low, high = np.percentile(samples, [2.5, 97.5])
     return [float(low), float(high)]
 

@@ -1,1 +1,1 @@
-"""The report of the two experiments: words, tables and pictures from results.json alone."""
+"""The report of the two experiments: text, tables and pictures, made from results.json alone."""

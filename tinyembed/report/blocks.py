@@ -1,7 +1,7 @@
-"""What a report is made of, and how each part is written in Markdown and in HTML.
+"""The blocks of a report, and their Markdown and HTML.
 
-A report is a list of these blocks. Their texts are plain: whatever a file or a composer is
-called, it is escaped here and nowhere else.
+A report is a list of blocks. Their texts are plain, including the names of files and composers:
+they are escaped here and nowhere else.
 """
 
 import html
@@ -12,7 +12,7 @@ _NUMERIC = re.compile(r"[-+<]? ?\d|—|$")
 
 
 class Strong(str):
-    """A table cell to stand out."""
+    """A table cell in bold."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Code:
 
 @dataclass(frozen=True)
 class Table:
-    """header: list of str; rows: lists of as many str; caption: above it."""
+    """header: list of str; rows: lists of str, as long as the header; caption: above the table."""
 
     header: list
     rows: list
     caption: str = ""
 
     def numeric(self):
-        """For each column, whether it holds numbers only and so aligns to the right."""
+        """For each column, whether all its cells are numbers, which align to the right."""
         return [
             i > 0 and all(_NUMERIC.match(row[i]) for row in self.rows)
             for i in range(len(self.header))
@@ -54,7 +54,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """file: its name in the report's folder; alt: what it shows, for who cannot see it."""
+    """file: its name in the report's folder; alt: a description, for readers who cannot see it."""
 
     file: str
     alt: str
@@ -74,7 +74,7 @@ def _markdown(block):
             return _plain(text)
         case Bullets(items):
             return "\n".join(f"- {_plain(item)}" for item in items)
-        case Code(text):  # indented, not fenced: no text can break out
+        case Code(text):  # indented, not fenced: no text can end the block
             return "\n".join(f"    {line}" for line in text.splitlines())
         case Picture(file, alt, caption):
             return f"![{_plain(alt)}]({file})" + (f"\n\n{_plain(caption)}" if caption else "")
@@ -92,15 +92,15 @@ def _markdown_cell(cell):
 
 
 def _plain(text):
-    """Text that Markdown leaves alone, on one line."""
+    """Text on one line, with Markdown's special characters escaped."""
     text = re.sub(r"([\\`*\[\]|#~$])", r"\\\1", " ".join(str(text).split()))
-    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # inside a word it means nothing
-    text = re.sub(r"^(\d*)([-+>.)] )", r"\1\\\2", text)  # no list, no quotation
+    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # no special meaning in a word
+    text = re.sub(r"^(\d*)([-+>.)] )", r"\1\\\2", text)  # not a list or a quotation
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def to_html(blocks, sources):
-    """The report as the body of an HTML page. sources: {picture file: what <img src> says}."""
+    """The report as the body of an HTML page. sources: {picture file: value of <img src>}."""
     return "\n".join(_html(block, sources) for block in blocks)
 
 

@@ -1,4 +1,4 @@
-"""One HTML page that needs nothing else: the pictures are inside it, the style too."""
+"""A self-contained HTML page: pictures and style are embedded."""
 
 import base64
 import html
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tinyembed.report.blocks import Picture, to_html
 
-# The policy makes a browser refuse whatever would come from elsewhere, and any script.
+# The policy makes a browser refuse scripts, and anything loaded from elsewhere.
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -56,7 +56,7 @@ pre { background: var(--band); padding: .7rem .9rem; overflow-x: auto; font-size
 
 
 def html_page(title, blocks, folder):
-    """The whole page as text. folder: where the blocks' pictures lie."""
+    """The whole page as text. folder: where the pictures are."""
     sources = {
         block.file: _data_uri(Path(folder) / block.file)
         for block in blocks

@@ -1,17 +1,17 @@
-"""The report's two matrices as pictures: who is taken for whom, and which models differ."""
+"""The report's two matrices as pictures: composer confusions, and differences between models."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from tinyembed.report.training_pictures import INK
 from tinyembed.report.words import KINDS, by_accuracy, dig, title
-from tinyembed.training.pictures import INK
 
 _SIDES = ("first", "second")
 _LONGEST_LABEL = 40
 
 
 def draw_confusion(results):
-    """Who is taken for whom by the model that classifies best: percent of each composer's units."""
+    """The confusion matrix of the best classifier, in percent of each composer's units."""
     best = next(iter(by_accuracy(results)), None)
     scores = dig(results, "models", best, "composers") or {}
     if not scores.get("confusion"):
@@ -41,7 +41,7 @@ def draw_confusion(results):
 
 
 def draw_significance(results):
-    """Every pair of models: the rank-biserial correlation, and whether the difference is sure."""
+    """The rank-biserial correlation of every pair of models, and whether it is significant."""
     panels = [
         (kind, pairs) for kind in KINDS if (pairs := dig(results, "tests", kind, "pairs") or [])
     ]
@@ -74,7 +74,7 @@ def draw_significance(results):
 
 
 def literal(text):
-    """A label of bearable length in which a dollar sign does not start a formula."""
+    """A label that is not too long, in which a dollar sign does not start a formula."""
     text = " ".join(str(text).split())
     if len(text) > _LONGEST_LABEL:
         text = text[: _LONGEST_LABEL - 1] + "…"

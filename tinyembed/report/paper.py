@@ -1,4 +1,4 @@
-"""The numbers the paper prints, and which of them cannot be (Tables 1 to 3, sections 3 and 5)."""
+"""The paper's numbers, and contradictions among them (Tables 1 to 3, sections 3 and 5)."""
 
 import re
 from dataclasses import dataclass
@@ -45,15 +45,15 @@ LEVENE_W = 7398.17  # section 5.1
 
 
 def songs(composer):
-    """(training songs, test songs) of a composer in Table 1, or None for one it does not list.
+    """(training songs, test songs) of a composer in Table 1, or None if it is not listed.
 
-    Names compare by their last word, so that "Bach", "J. S. Bach" and "bach" are one.
+    Names are compared by their last word, so "Bach", "J. S. Bach" and "bach" are the same.
     """
     return _BY_LAST_NAME.get(last_name(composer))
 
 
 def last_name(composer):
-    """What tells composers apart, whatever their first names and accents."""
+    """A composer's last name, in lower case and in the spelling of Table 1."""
     words = re.findall(r"[^\W\d_]+", composer.lower()) or [""]
     return SPELLINGS.get(words[-1], words[-1])
 
@@ -62,21 +62,21 @@ _BY_LAST_NAME = {last_name(name): row for name, row in COMPOSERS.items()}
 
 
 def weighted_f1_bound(accuracy):
-    """What the support-weighted F1 stays below, given the accuracy: twice as much.
+    """An upper bound of the support-weighted F1, given the accuracy: twice the accuracy.
 
-    A composer with n units, of which TP are named rightly, and p units named as theirs has
-    n F1 = 2 TP n / (n + p), less than 2 TP as soon as anything is named as theirs. The sum over
-    composers, divided by all units: weighted F1 < 2 accuracy.
+    For a composer with n units, TP of them correctly classified, and p units classified as this
+    composer, n F1 = 2 TP n / (n + p), which is less than 2 TP if p > 0. Summed over all composers
+    and divided by the number of units: weighted F1 < 2 accuracy.
     """
     return 2 * accuracy
 
 
 def impossibilities():
-    """What in the paper cannot hold, by computation.
+    """Statements of the paper that contradict arithmetic or each other.
 
-    Returns a list of dicts: claim (what the paper says, and where), finding (what follows), and
-    certain: True where no reading of the claim holds, False where an unstated step could explain
-    it.
+    Returns a list of dicts: claim (what the paper says, and where), finding (what follows from
+    it), and certain: True where no reading of the claim can hold, False where an unstated step
+    could explain it.
     """
     return [
         *(_table3(name, row) for name, row in MODELS.items()),
@@ -89,7 +89,7 @@ def impossibilities():
 
 
 def _table3(name, row):
-    # Rounded to two places, the accuracy is below micro + .005 and the other at least macro - .005.
+    # Before rounding to two places, accuracy < micro + .005 and weighted F1 >= macro - .005.
     highest, least = weighted_f1_bound(row.micro_f1 + 0.005), row.macro_f1 - 0.005
     return {
         "claim": f"Table 3, {name}: micro-F1 {row.micro_f1:.2f} and support-weighted F1 "

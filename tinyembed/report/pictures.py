@@ -1,7 +1,7 @@
 """The report's pictures, drawn from a results file alone.
 
-Colours are told apart by everyone (Okabe and Ito's blue and vermilion), and no colour stands
-alone: shapes or numbers say the same.
+The colours are safe for colour-blind readers (Okabe and Ito's blue and vermilion), and shapes or
+numbers repeat whatever a colour means.
 """
 
 from pathlib import Path
@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 
 from tinyembed.report import paper
 from tinyembed.report.matrices import draw_confusion, draw_significance, literal
+from tinyembed.report.training_pictures import GREY, INK, save
 from tinyembed.report.words import KINDS, dig, models_of, title
-from tinyembed.training.pictures import GREY, INK, save
 
 BLUE, VERMILION, PALE = "#0072B2", "#D55E00", "#A9CCE3"
 
 
 def draw_all(folder, results):
-    """Draw what the results allow, and remove what an earlier report had drawn besides.
+    """Draw the pictures that there are results for, and remove others of an earlier report.
 
     Returns the set of the files drawn, among ranks.png, beside_paper.png, significance.png,
     accuracy.png and confusion.png.
@@ -35,7 +35,7 @@ def draw_all(folder, results):
 
 
 def draw_ranks(results):
-    """Figure 3: a box a model, a panel for either kind of candidates; repetition's medians too."""
+    """Figure 3: one box per model, one panel per kind of candidates; with repetition's medians."""
     models = models_of(results)
     panels = [
         (kind, boxes)
@@ -66,7 +66,7 @@ def draw_ranks(results):
 
 
 def draw_beside_paper(results):
-    """Median, spread and skew of every model as this run and as the paper has them (Table 2)."""
+    """Median, spread and skew of every model, in this run and in the paper (Table 2)."""
     models = models_of(results)
     names = [name for name, model in models.items() if model.get("rank") and name in paper.MODELS]
     if not names:
@@ -85,7 +85,7 @@ def draw_beside_paper(results):
             axes.plot(here, y, "o", color=BLUE, ms=7, label="this run", zorder=3)
             axes.plot(there, y, "D", mfc="white", mec=VERMILION, ms=6, label="paper", zorder=2)
         axes.set_xlabel(label)
-        if "skew" not in label:  # the only one that may be negative
+        if "skew" not in label:  # only the skew may be negative
             axes.set_xlim(left=0)
     _name_rows(grid, [title(results, name) for name in names])
     _legend(figure, grid)
@@ -93,7 +93,7 @@ def draw_beside_paper(results):
 
 
 def draw_accuracy(results):
-    """Table 3: the share of units, and of whole pieces, whose composer is named rightly."""
+    """Table 3: the share of units and of whole pieces that are correctly classified."""
     models = {
         name: model
         for name, model in models_of(results).items()
@@ -139,7 +139,7 @@ def _panels(columns, rows, width):
 
 
 def _draw_box(axes, y, numbers):
-    """The box from quartile to quartile, its median, and the whiskers."""
+    """The box between the quartiles, the median, and the whiskers."""
     low, q1, median, q3, high = (numbers[k] for k in ("whislo", "q1", "med", "q3", "whishi"))
     axes.plot([low, high], [y, y], color=BLUE, lw=1.2, zorder=1)
     for end in low, high:
@@ -150,13 +150,13 @@ def _draw_box(axes, y, numbers):
 
 
 def _name_rows(grid, titles):
-    """Titles from top to bottom, as in the tables (panels share their y axis)."""
+    """Label the rows from top to bottom, as in the tables (panels share their y axis)."""
     grid[0].set_yticks(range(len(titles)), [literal(text) for text in titles])
     grid[0].set_ylim(len(titles) - 0.4, -0.6)
 
 
 def _legend(figure, grid):
-    """One entry a label, above all panels."""
+    """A legend above all panels, with each label once."""
     entries = {}
     for axes in grid:
         handles, labels = axes.get_legend_handles_labels()

@@ -1,7 +1,7 @@
 """The tables of the prediction experiment (section 5.0.1): Table 2 and the tests.
 
-Each function returns a `Table`, or None where the results have no numbers for it. A column is a
-heading and how to fill it.
+Each function returns a `Table`, without rows where the results have no numbers for it. Columns are
+defined by a heading and a function that fills a cell.
 """
 
 from tinyembed.evaluation.significance import p_text
@@ -50,10 +50,7 @@ PAIR = {
 REPETITION = {
     "ranked better": lambda pair: share(pair["better"]),
     "worse": lambda pair: share(pair["worse"]),
-    "mean difference": lambda pair: number(pair["mean_difference"]),
-    "rank-biserial": lambda pair: number(pair["rank_biserial"]),
-    "Wilcoxon p": lambda pair: _sure(pair["wilcoxon"]),
-    **BY_PIECE,
+    **{key: PAIR[key] for key in ("mean difference", "rank-biserial", "Wilcoxon p", *BY_PIECE)},
 }
 
 
@@ -71,14 +68,12 @@ def table_2(results):
             repeated = dig(results, "baselines", "repetition", name, kind, "median")
             median = Strong(_median(rank)) if name == best[kind] else _median(rank)
             numbers = [median, rank_text(rank.get("iqr")), number(rank.get("skew"))]
-            if kind == "rank":  # the paper's only kind: its number right after ours
+            if kind == "rank":  # the only kind in the paper, whose numbers go beside ours
                 printed = [theirs and getattr(theirs, k) for k in ("median", "spread", "skew")]
                 pairs = zip(numbers, map(rank_text, printed), strict=True)
                 numbers = [text for pair in pairs for text in pair]
             row += [*numbers, rank_text(repeated)]
         rows.append(row)
-    if not rows:
-        return None
     header = ["Model"]
     for what in "median", "spread", "skew":
         header += [f"random: {what}", f"paper: {what}"]
@@ -95,11 +90,11 @@ def table_2(results):
 
 
 def rank_details(results, kind):
-    """All that is known of the ranks for one kind of candidates, repetition once per model."""
+    """All statistics of the ranks among one kind of candidates; repetition once per model."""
     found = [(label(results, name), entry) for name, entry in entries(results)]
     for baseline in "repetition", "mean":
         for name, entry in (dig(results, "baselines", baseline) or {}).items():
-            if isinstance(entry, dict) and kind in entry:  # one a model
+            if isinstance(entry, dict) and kind in entry:  # one per model
                 found.append((f"{BASELINES[baseline]}: {label(results, name)}", entry))
     rows = [
         [name, *(show(entry[kind]) for show in DETAILS.values())]
@@ -107,11 +102,11 @@ def rank_details(results, kind):
         if entry.get(kind)
     ]
     header = ["Model or baseline", *DETAILS]
-    return Table(header, rows, f"Ranks among {KINDS[kind]}, in full.") if rows else None
+    return Table(header, rows, f"Ranks among {KINDS[kind]}, in full.")
 
 
 def repetition_table(results):
-    """Each model's predictor against the last unit repeated, target by target."""
+    """Each model's predictor against the last unit repeated, paired by target."""
     rows = [
         [label(results, name), KINDS[kind], *(show(pair) for show in REPETITION.values())]
         for kind in KINDS
@@ -122,11 +117,11 @@ def repetition_table(results):
         "differences and correlations: the predictor is ahead. p after Bonferroni's correction; "
         "bold: significant."
     )
-    return Table(["Model", "candidates", *REPETITION], rows, caption) if rows else None
+    return Table(["Model", "candidates", *REPETITION], rows, caption)
 
 
 def pair_table(results, kind):
-    """Every pair of models by every test."""
+    """Every pair of models, by every test."""
     rows = [
         [f"{label(results, pair['first'])} against {label(results, pair['second'])}"]
         + [show(pair) for show in PAIR.values()]
@@ -137,22 +132,20 @@ def pair_table(results, kind):
         f"first ranks better. Every p is multiplied by {len(rows)} (Bonferroni); bold: "
         "significant at 0.05."
     )
-    return Table(["Pair", *PAIR], rows, caption) if rows else None
+    return Table(["Pair", *PAIR], rows, caption)
 
 
 def levene_table(results):
-    """Whether the spreads differ."""
+    """The tests for equal spreads."""
     rows = []
     for kind in KINDS:
         for key, name in ("levene", "Levene (mean)"), ("brown_forsythe", "Brown-Forsythe (median)"):
             if test := dig(results, "tests", kind, "levene", key):
                 rows.append([KINDS[kind], name, number(test["statistic"]), p_text(test["p"])])
-    if not rows:
-        return None
-    rows.append(["random units", "Levene, the paper", number(paper.LEVENE_W), "< .001"])
-    return Table(
-        ["Candidates", "Test", "W", "p"], rows, "Whether the spreads of the models differ."
-    )
+    if rows:
+        rows.append(["random units", "Levene, the paper", number(paper.LEVENE_W), "< .001"])
+    caption = "Whether the spreads of the models differ."
+    return Table(["Candidates", "Test", "W", "p"], rows, caption)
 
 
 def _median(rank):
@@ -160,6 +153,6 @@ def _median(rank):
 
 
 def _sure(test):
-    """A corrected p value, which stands out if it is significant."""
+    """A corrected p value, in bold if it is significant."""
     text = p_or_dash(test)
     return Strong(text) if dig(test, "significant") else text

@@ -1,37 +1,37 @@
 """The report's sections, in order. Each takes the results and returns a list of blocks.
 
-A block for which there are no numbers is None; write.py drops those, and headings over nothing.
+A block without results is None, or a table without rows; write.py leaves it out, and the headings
+of empty sections too.
 """
 
 from tinyembed.report import paper, rank_tables, tables
-from tinyembed.report.blocks import Bullets, Code, Heading, Paragraph, Picture, Table
+from tinyembed.report.blocks import Bullets, Heading, Paragraph, Picture, Table
+from tinyembed.report.method import cannot_hold_section, making_section, trust_section
 from tinyembed.report.words import (
     KINDS,
-    MISSING,
     dig,
-    duration,
     entries,
     expectations,
     label,
-    models_of,
     number,
     rank_text,
+    setting_text,
     share,
     summary,
 )
 
 TITLE = "Musical features by deep autoencoders: prediction and composers"
-MOST_LISTED = 10  # files left out; the results file has them all
+MOST_LISTED = 10  # files left out; results.json lists all of them
 
 
 def summary_section(results):
-    """What was found, before anything else."""
+    """The findings, before everything else."""
     data = dig(results, "corpus", "data")
     settings = dig(results, "settings") or {}
     about = [f"Corpus: {data}"] if data else []
     about += [f"width {settings['width']}"] if settings.get("width") else []
     if seeds := settings.get("seeds"):
-        about.append(f"{'seeds' if len(seeds) > 1 else 'seed'} {_value(seeds)}")
+        about.append(f"{'seeds' if len(seeds) > 1 else 'seed'} {setting_text(seeds)}")
     blocks = [
         Heading(TITLE, 1),
         Paragraph(
@@ -53,7 +53,7 @@ def summary_section(results):
 
 
 def corpus_section(results):
-    """Table 1, and that nothing leaks from training to testing."""
+    """The size of the corpus, leakage from training to test, and Table 1."""
     corpus = dig(results, "corpus")
     if not corpus:
         return []
@@ -110,23 +110,23 @@ def _leakage(corpus):
 
 
 def last_unit_added(results):
-    """The weight of the last unit beside each model's predictions, in a sentence."""
+    """A sentence with the weight of the last unit in each model's predictions."""
     names = {}
     for name, entry in entries(results):
         for weight in dict.fromkeys(entry.get("last_unit_weights") or ()):
             names.setdefault(weight, []).append(label(results, name))
-    told = [f"{rank_text(weight)} for {', '.join(names[weight])}" for weight in sorted(names)]
+    parts = [f"{rank_text(weight)} for {', '.join(names[weight])}" for weight in sorted(names)]
     several = ", one for each seed" if len(dig(results, "settings", "seeds") or ()) > 1 else ""
-    return f" The weights chosen{several}: {'; '.join(told)}." if told else ""
+    return f" The weights chosen{several}: {'; '.join(parts)}." if parts else ""
 
 
 def prediction_section(results):
     """Tables and pictures of section 5.0.1."""
     table = rank_tables.table_2(results)
-    if table is None:
+    if not table.rows:
         return []
     predictor = dig(results, "settings", "predictor")
-    blocks = [
+    return [
         Heading("Forward prediction"),
         Paragraph(
             "A stack of three LSTMs reads the embeddings of seven units and predicts the eighth; "
@@ -154,15 +154,14 @@ def prediction_section(results):
         Heading("Ranks in full", 3),
         *(rank_tables.rank_details(results, kind) for kind in KINDS),
     ]  # fmt: skip
-    return blocks
 
 
 def classification_section(results):
     """Tables and pictures of section 5.0.2."""
     table = tables.table_3(results)
-    if table is None:
+    if not table.rows:
         return []
-    blocks = [
+    return [
         Heading("Composer classification"),
         Paragraph(
             "A network of 50 hidden units names the composer of one embedding, four beats of "
@@ -175,88 +174,6 @@ def classification_section(results):
         Picture("confusion.png", "Which composer is taken for which",
             "Rows add to 100 percent; shares under 9.5 percent are shaded but not written."),
     ]  # fmt: skip
-    return blocks
-
-
-def trust_section(results):
-    """What the intervals and the tests are about, and what they are not."""
-    if not models_of(results):
-        return []
-    seeds = dig(results, "settings", "seeds") or []
-    if len(seeds) > 1:
-        about_seeds = (
-            f"Ranks and predictions of {len(seeds)} seeds ({_value(seeds)}) are pooled: each seed "
-            "trains every network anew and ranks the same targets. Intervals and tests by piece "
-            "resample pieces, not seeds."
-        )
-    else:
-        about_seeds = (
-            "One seed compares trained networks, not methods: with another seed the same method "
-            "gives another network, and tests on many sequences say nothing about how far apart "
-            "those would be. --seeds 3 trains and pools three."
-        )
-    return [
-        Heading("How far to trust this"),
-        Bullets(
-            [
-                about_seeds,
-                "Sequences of one piece are not independent: they overlap and share a style. "
-                "Intervals are therefore resampled by piece (2,000 times), and the paired tests "
-                "are repeated on one mean a piece; where the two disagree, believe those by piece.",
-                "With this many sequences nearly every difference is significant; the effect sizes "
-                "say whether it matters.",
-            ]
-        ),
-    ]
-
-
-def cannot_hold_section(_):
-    """The paper's own numbers, held to arithmetic."""
-    return [Heading("What in the paper cannot hold"), tables.cannot_hold_table()]
-
-
-def making_section(results):
-    """The commands, seeds, sizes and times."""
-    settings = dig(results, "settings") or {}
-    facts = [
-        f"{key}: {_value(results[key])}" for key in ("created", "version", "device", "machine")
-        if results.get(key)
-    ]  # fmt: skip
-    if results.get("seconds") is not None:
-        facts.append(f"time in all: {duration(results['seconds'])}")
-    facts += [
-        f"{key.replace('_', ' ')}: {_value(value)}"
-        for key, value in settings.items()
-        if key != "predictor"  # a paragraph of the experiment's own section
-    ]
-    commands = {
-        command: None  # once each, in order
-        for _, entry in entries(results)
-        for command in (dig(entry, "commands") or {}).values()
-    }
-    blocks = [
-        Heading("How it was made"),
-        Paragraph("All numbers of this report, by one command:")
-        if results.get("command")
-        else None,
-        Code(results["command"]) if results.get("command") else None,
-        Bullets(facts) if facts else None,
-        Paragraph("One by one, by the commands:") if commands else None,
-        Code("\n".join(commands)) if commands else None,
-        tables.time_table(results),
-    ]
-    return blocks
-
-
-def _value(value):
-    """A setting, readable."""
-    if value is None:
-        return MISSING
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return str(value)
 
 
 SECTIONS = (

@@ -1,7 +1,7 @@
-"""The report's other tables, from a results file: the corpus, the composers, the times.
+"""The report's other tables: the corpus, composer classification, times and contradictions.
 
-Each function returns a `Table`, or None where the results have no numbers for it. A dash stands
-for what the paper does not have; the best of the seven models stands out.
+Each function returns a `Table`, without rows where the results have no numbers for it. A dash
+stands for a number that the paper does not give; the best model's number is in bold.
 """
 
 from tinyembed.report import paper
@@ -19,26 +19,26 @@ from tinyembed.report.words import (
 
 
 def table_1(results):
-    """Pieces a composer, beside the paper's."""
+    """Pieces per composer, here and in the paper."""
     rows = [
         [row["composer"], *(number(row[split], 0) for split in ("train", "test"))]
         + [number(songs, 0) for songs in paper.songs(row["composer"]) or (None, None)]
         for row in dig(results, "corpus", "table") or []
     ]
+    header = ["Composer", "training pieces", "test pieces", "paper: training", "paper: test"]
     if not rows:
-        return None
+        return Table(header, rows)
     ours = [sum(row[s] for row in results["corpus"]["table"]) for s in ("train", "test")]
     theirs = [sum(column) for column in zip(*paper.COMPOSERS.values(), strict=True)]
     listed = {paper.last_name(row[0]) for row in rows}
     absent = [name for name in paper.COMPOSERS if paper.last_name(name) not in listed]
     rows += [[name, "0", "0", *(number(n, 0) for n in paper.COMPOSERS[name])] for name in absent]
     rows.append(["All", *(Strong(number(n, 0)) for n in ours + theirs)])
-    header = ["Composer", "training pieces", "test pieces", "paper: training", "paper: test"]
     return Table(header, rows, "Table 1: pieces.")
 
 
 def table_3(results):
-    """Composer classification of models and baselines, units and whole pieces."""
+    """Composer classification by models and baselines, of units and of whole pieces."""
     best = (by_accuracy(results) or [None])[0]
     rows = []
     for name, entry in entries(results):
@@ -54,8 +54,6 @@ def table_3(results):
                 + [number(pieces.get(key), 3) for key in ("macro_f1", "weighted_f1")]
                 + [number(theirs and getattr(theirs, key)) for key in ("micro_f1", "macro_f1")]
             )
-    if not rows:
-        return None
     header = ["Model", "units: accuracy", "macro-F1", "weighted F1"]
     header += ["pieces: accuracy", "macro-F1", "weighted F1", "paper: Micro-F1", "paper: Macro-F1"]
     return Table(
@@ -68,12 +66,14 @@ def table_3(results):
 
 
 def composer_table(results):
-    """Precision, recall and F1 of each composer, for the model that classifies best."""
+    """Precision, recall and F1 for each composer, of the model with the best accuracy."""
     best = (by_accuracy(results) or [None])[0]
     scores = dig(results, "models", best, "composers") or {}
+    header = ["Composer", "test units", "precision", "recall", "F1"]
+    header += ["test pieces", "recall of pieces"]
     per_composer = scores.get("per_composer")
     if not per_composer:
-        return None
+        return Table(header, [])
     names = scores.get("composers") or [str(i) for i in range(len(per_composer))]
     by_piece = dig(scores, "pieces", "per_composer") or [{}] * len(names)
     rows = [
@@ -82,13 +82,11 @@ def composer_table(results):
         + [number(piece.get("support"), 0), number(piece.get("recall"), 3)]
         for name, unit, piece in zip(names, per_composer, by_piece, strict=True)
     ]
-    header = ["Composer", "test units", "precision", "recall", "F1"]
-    header += ["test pieces", "recall of pieces"]
     return Table(header, rows, f"By composer: {title(results, best)}.")
 
 
 def time_table(results):
-    """What each model took, and how well it was trained."""
+    """The validation loss of each model, and the seconds of each stage."""
     rows = []
     stages = ("train", "embed", "lstm", "rank", "classifier")
     for name, entry in entries(results):
@@ -99,15 +97,13 @@ def time_table(results):
                 number(entry.get("validation_loss"), 4),
             ]
             rows.append([*row, *(duration(dig(entry, "seconds", stage)) for stage in stages)])
-    if not rows:
-        return None
     header = ["Model", "examples", "validation loss", "training", "embedding"]
     header += ["LSTM", "ranking", "classifier"]
     return Table(header, rows, "Sizes and times.")
 
 
 def cannot_hold_table():
-    """What in the paper cannot hold."""
+    """Contradictions among the paper's own numbers."""
     rows = [
         [entry["claim"], entry["finding"], "cannot hold" if entry["certain"] else "unexplained"]
         for entry in paper.impossibilities()

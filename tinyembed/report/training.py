@@ -4,7 +4,7 @@ import numpy as np
 
 from tinyembed.backends.arrays import device_name, to_host
 from tinyembed.models.weights import load_weights
-from tinyembed.training.pictures import draw_losses, draw_reconstructions
+from tinyembed.report.training_pictures import draw_losses, draw_reconstructions
 from tinyembed.training.validation import (
     CHANCE,
     RANKED,
@@ -18,7 +18,7 @@ def summarize(trainer):
     """What a person wants to know of the best weights: a dict, also written as summary.json."""
     xp = trainer.engine.xp
     model, about = load_weights(trainer.run.weights_file)
-    trainer.model = model.to_device(xp)
+    trainer.model = model.to(xp)
     examples = trainer.steps * trainer.config["batch_size"]
     summary = {
         "model": model.name,

@@ -1,4 +1,4 @@
-"""Reading a results file, and saying in words what its numbers say."""
+"""Access to the results, numbers as text, and the findings in sentences."""
 
 import math
 
@@ -6,7 +6,7 @@ from tinyembed.evaluation.significance import p_text
 
 MISSING = "—"
 DENOISING = ("note_drop", "beat_drop", "octave_split")
-BASELINES = {  # in this order, those that there are
+BASELINES = {  # in the order of the tables
     "untrained": "Untrained encoder",
     "pca": "PCA of the rolls, 100 components",
     "mean": "Mean embedding as the prediction",
@@ -18,7 +18,7 @@ KINDS = {"rank": "random units", "rank_same_piece": "units of the same piece"}
 
 
 def dig(results, *path):
-    """results[path[0]][path[1]]..., or None as soon as something is absent."""
+    """results[path[0]][path[1]]..., or None where a part is missing."""
     for key in path:
         if not isinstance(results, dict) or results.get(key) is None:
             return None
@@ -27,7 +27,7 @@ def dig(results, *path):
 
 
 def number(x, digits=2):
-    """A number to print: no trailing point, thousands apart; a dash for what is missing."""
+    """A number with separated thousands and a fixed count of decimals; a dash if missing."""
     if x is None or not math.isfinite(x):
         return MISSING
     text = f"{x:,.{digits}f}"
@@ -35,23 +35,23 @@ def number(x, digits=2):
 
 
 def rank_text(x):
-    """A rank, median or spread: 6, 6.5 or 6.25, as it is."""
+    """A rank, median or spread without trailing zeros: 6, 6.5 or 6.25."""
     text = number(x)
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def interval_text(limits, show=rank_text):
-    """[low, high], or nothing if it is missing."""
+    """[low, high], or an empty string if it is missing."""
     return f" [{show(limits[0])}, {show(limits[1])}]" if limits else ""
 
 
 def share(x):
-    """Percent."""
+    """A share in percent."""
     return MISSING if x is None else f"{100 * x:.1f}%"
 
 
 def duration(seconds):
-    """Seconds, minutes or hours, whichever reads best."""
+    """A duration in seconds, minutes or hours, by its size."""
     if seconds is None:
         return MISSING
     for size, unit in (3600, "h"), (60, "min"):
@@ -60,32 +60,43 @@ def duration(seconds):
     return f"{number(seconds, 1)} s"
 
 
+def setting_text(value):
+    """The text of a setting."""
+    if value is None:
+        return MISSING
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
 def p_or_dash(test, key="p_bonferroni"):
-    """A test's p value."""
+    """The p value of a test; a dash if missing."""
     p = dig(test, key)
     return MISSING if p is None else p_text(p)
 
 
 def models_of(results):
-    """{name: what is known of it}, without those of which nothing is."""
+    """{name: results} of the models that have any."""
     return {name: model for name, model in (dig(results, "models") or {}).items() if model}
 
 
 def title(results, name):
-    """What a model is called in the paper."""
+    """The paper's name for a model."""
     return dig(results, "models", name, "title") or name
 
 
 def label(results, name):
-    """The title of a model, or what a baseline is called."""
+    """The name of a model or a baseline in the report."""
     return BASELINES.get(name) or title(results, name)
 
 
 def entries(results):
-    """(name, what is known) of the models, then of the baselines."""
+    """(name, results) of the models, then of the baselines."""
     baselines = dig(results, "baselines") or {}
-    known = [(name, baselines[name]) for name in BASELINES if baselines.get(name)]
-    return [*models_of(results).items(), *known]
+    present = [(name, baselines[name]) for name in BASELINES if baselines.get(name)]
+    return [*models_of(results).items(), *present]
 
 
 def by_rank(results, kind="rank"):
@@ -96,20 +107,20 @@ def by_rank(results, kind="rank"):
 
 
 def by_accuracy(results):
-    """The models from best to worst at naming composers."""
+    """The models from best to worst at classifying composers."""
     models = models_of(results)
     found = {name: dig(model, "composers", "accuracy") for name, model in models.items()}
     return sorted((name for name in found if found[name] is not None), key=lambda n: -found[n])
 
 
 def beats_repetition(pair):
-    """Whether a model is surely ahead of the last unit repeated: by Wilcoxon on means by piece."""
+    """Whether a model is significantly ahead of repetition: Wilcoxon's test, means by piece."""
     test = pair.get("pieces") or pair
     return test["rank_biserial"] < 0 and test["wilcoxon"]["significant"]
 
 
 def summary(results):
-    """The findings in plain words, each computed: a list of sentences."""
+    """The findings as a list of sentences, computed from the results."""
     sentences = []
     for kind, among in KINDS.items():
         sentences += _prediction(results, kind, among)
@@ -149,12 +160,12 @@ def _repetition(results, kind, among):
     pairs = {name: pair for name, pair in (pairs or {}).items() if name in models_of(results)}
     if not pairs:
         return []
-    sure = [name for name, pair in pairs.items() if beats_repetition(pair)]
+    ahead = [name for name, pair in pairs.items() if beats_repetition(pair)]
     best = next(name for name in [*by_rank(results, kind), *pairs] if name in pairs)
     pair = pairs[best]
     text = (
         f"Against the last unit repeated, among {among}: the trained predictor is significantly "
-        f"ahead for {len(sure)} of {len(pairs)} embeddings. For {title(results, best)} it ranks "
+        f"ahead for {len(ahead)} of {len(pairs)} embeddings. For {title(results, best)} it ranks "
         f"{share(pair['better'])} of the targets better and {share(pair['worse'])} worse "
         f"(rank-biserial correlation {number(pair['rank_biserial'])}, Wilcoxon p "
         f"{_equals(pair['wilcoxon'])}"
@@ -201,23 +212,23 @@ def _classification(results):
 def expectations(results):
     """The paper's five findings, and whether they hold here: (finding, True or False) pairs.
 
-    Models compare by median rank among random units, then by mean reciprocal rank.
+    Models are ordered by median rank among random units, then by mean reciprocal rank.
     """
-    place = {name: i for i, name in enumerate(by_rank(results))}
+    order = {name: i for i, name in enumerate(by_rank(results))}
     skill = {name: -i for i, name in enumerate(by_accuracy(results))}
     found = []
-    if {"forward", "context", *DENOISING} <= place.keys():
-        worst = max(place["forward"], place["context"])
-        ahead = worst < min(place[name] for name in DENOISING)
+    if {"forward", "context", *DENOISING} <= order.keys():
+        worst = max(order["forward"], order["context"])
+        ahead = worst < min(order[name] for name in DENOISING)
         found.append(("Both context models lead all denoising autoencoders in prediction", ahead))
     if {"composer", "regularized", "context"} <= skill.keys():
         leads = skill["composer"] == max(skill.values())
         found.append(("Composer discrimination leads classification", leads))
         between = skill["context"] < skill["regularized"] < skill["composer"]
         found.append(("Regularized stands between context and composer in classification", between))
-    if {"composer", "regularized", "context", "forward"} <= place.keys():
-        trails = place["composer"] > max(place[n] for n in ("context", "forward", "regularized"))
+    if {"composer", "regularized", "context", "forward"} <= order.keys():
+        trails = order["composer"] > max(order[n] for n in ("context", "forward", "regularized"))
         found.append(("Composer discrimination trails the context models in prediction", trails))
-        between = place["context"] < place["regularized"] < place["composer"]
+        between = order["context"] < order["regularized"] < order["composer"]
         found.append(("Regularized stands between context and composer in prediction", between))
     return found

@@ -1,12 +1,11 @@
 """The report of the paper's two experiments: report.md with its pictures, and report.html.
 
-It is made from the results alone (what results.json holds), so it can be made again from them,
-and a part whose numbers are absent is left out.
+It is made from the contents of results.json alone. Parts without results are left out.
 """
 
 from pathlib import Path
 
-from tinyembed.report.blocks import Heading, Picture, to_markdown
+from tinyembed.report.blocks import Heading, Picture, Table, to_markdown
 from tinyembed.report.html import html_page
 from tinyembed.report.pictures import draw_all
 from tinyembed.report.sections import SECTIONS, TITLE
@@ -14,9 +13,9 @@ from tinyembed.storage.files import write_atomically
 
 
 def write_report(folder, results):
-    """Write report.md, report.html and the PNGs they show into a folder that exists.
+    """Write report.md, report.html and their pictures into an existing folder.
 
-    results: the dict of results.json.
+    results: the contents of results.json.
     """
     folder = Path(folder)
     drawn = draw_all(folder, results)
@@ -28,14 +27,19 @@ def write_report(folder, results):
 
 
 def without_gaps(blocks, drawn):
-    """Leave out what is None, pictures that were not drawn, and then headings over nothing."""
+    """The blocks that show something: pictures that were drawn, tables with rows, and so on.
+
+    drawn: the files of the pictures. Headings of sections that become empty are left out too.
+    """
     kept = []
     for block in reversed(blocks):
-        if block is None or (isinstance(block, Picture) and block.file not in drawn):
-            continue
         below = kept[-1] if kept else Heading("the end", 1)
-        if isinstance(block, Heading) and isinstance(below, Heading):
-            if block.level >= below.level:
+        match block:
+            case None | Table(rows=[]):
+                continue
+            case Picture(file=file) if file not in drawn:
+                continue
+            case Heading(level=level) if isinstance(below, Heading) and level >= below.level:
                 continue
         kept.append(block)
     return kept[::-1]

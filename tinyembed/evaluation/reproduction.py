@@ -1,0 +1,187 @@
+"""Both experiments on one trained model, or on the paper's seven models and two baselines.
+
+Whatever is finished is kept in files, and the same call continues after an interruption.
+"""
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from tinyembed.backends.choice import engine_for
+from tinyembed.backends.memory import suggest_less
+from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
+from tinyembed.evaluation.experiments import Dataset, run_majority
+from tinyembed.evaluation.results import Answers, entry_of, results_of, total_seconds
+from tinyembed.evaluation.stages import run_stages
+from tinyembed.models.table import PAPER_MODELS
+from tinyembed.models.weights import load_weights
+from tinyembed.music.corpus import Corpus
+from tinyembed.storage.files import write_json
+from tinyembed.training.checkpoints import load_checkpoint
+from tinyembed.training.runs import Run
+from tinyembed.training.trainer import Trainer, fingerprint
+
+BASELINES = {"untrained": "Untrained encoder", "pca": "PCA of the rolls, 100 components"}
+
+
+@dataclass(frozen=True)
+class Experiments:
+    """The experiments on one corpus, as far as they are not done yet.
+
+    folder: where answers/ and models/ are kept; settings: {data, any_meter, splits, width,
+    examples, batch_size, seed, seeds, keys, lstm_steps, classifier_steps}; xp: numpy or cupy; say:
+    prints what is being done; progress: True or False for progress bars, None for bars on a
+    terminal only.
+    """
+
+    folder: Path
+    corpus: Corpus
+    settings: dict
+    xp: ModuleType
+    say: Callable = print
+    progress: bool | None = None
+
+    def dataset(self, seed):
+        """The `Dataset` of a seed. Raises InputError where there is nothing to test."""
+        with suggest_less(self.xp):
+            return Dataset.build(self.corpus, seed, self.settings["keys"], self.xp)
+
+    def evaluate(self, model, trained, dataset):
+        """The contents of results.json for one model.
+
+        trained: what its weights file says about its training.
+        """
+        answers = Answers()
+        self._run_stages(answers, model.name, lambda: encoder_of(model, self.xp), dataset)
+        majority = [run_majority(dataset)]
+        results = results_of(dataset, {model.name: answers}, majority, self.settings, self.xp)
+        results["models"][model.name] |= {
+            "validation_loss": trained["validation_loss"],
+            "examples": trained["examples"],
+        }
+        results["baselines"]["mean"] = answers.rank_entry("mean_")
+        return {**results, "seconds": total_seconds(results)}
+
+    def reproduce(self, music_words):
+        """The contents of results.json for the seven models and the baselines, all seeds pooled.
+
+        music_words: the options of a command that name the corpus, for the commands in the report.
+        Raises Interrupted after Ctrl-C in a training.
+        """
+        answers = {name: Answers() for name in (*PAPER_MODELS, *BASELINES)}
+        majority, summaries = [], {name: [] for name in PAPER_MODELS}
+        for seed in self._seeds():
+            dataset = self.dataset(seed)
+            majority.append(run_majority(dataset))
+            for name in PAPER_MODELS:
+                summaries[name].append(self.train(name, seed))
+            for name, make_encoder in self._encoders(dataset).items():
+                self._run_stages(answers[name], f"{name}-seed{seed}", make_encoder, dataset)
+        self.say("statistics")
+        models = {name: answers[name] for name in PAPER_MODELS}
+        results = results_of(dataset, models, majority, self.settings, self.xp)
+        for name, entry in results["models"].items():
+            losses = [summary["validation_loss"] for summary in summaries[name]]
+            entry["validation_loss"] = float(np.mean(losses))
+            entry["examples"] = summaries[name][0]["examples"]
+            entry["commands"] = self._commands(name, music_words)
+            entry["seconds"]["train"] = sum(summary["seconds"] for summary in summaries[name])
+        for name, title in BASELINES.items():
+            results["baselines"][name] = entry_of(answers[name], title, self.corpus.composers)
+        return {**results, "seconds": total_seconds(results)}
+
+    def train(self, name, seed):
+        """Train one model, or finish its training. Returns its summary."""
+        run = Run(self._model_folder(name, seed))
+        if run.summary_file.exists():
+            return json.loads(run.summary_file.read_text())
+        settings = ("data", "any_meter", "splits", "width", "examples", "batch_size")
+        config = {
+            "model": name,
+            **{key: self.settings[key] for key in settings},
+            "seed": seed,
+            "split_seed": self.settings["seed"],
+            "learning_rate": 1e-3,
+            "temperature": 1.0,
+        }
+        trainer = Trainer(run, config, self.corpus, engine_for(self.xp))
+        if run.config_file.exists():
+            load_checkpoint(trainer)
+        else:
+            Run.create(run.folder, {**config, "corpus": fingerprint(self.corpus)})
+        self.say(f"{name}, seed {seed}: training from step {trainer.step:,} of {trainer.steps:,}")
+        trainer.train(self.progress)
+        summary = {
+            "examples": trainer.steps * config["batch_size"],
+            "seconds": trainer.seconds,
+            "validation_loss": trainer.best_loss,
+            "best_step": trainer.best_step,
+        }
+        write_json(run.summary_file, summary)
+        return summary
+
+    def _seeds(self):
+        return range(self.settings["seed"], self.settings["seed"] + self.settings["seeds"])
+
+    def _model_folder(self, name, seed):
+        return self.folder / "models" / f"{name}-seed{seed}"
+
+    def _encoders(self, dataset):
+        """{name: () -> encode} of the seven models and the baselines."""
+        corpus, seed, xp = self.corpus, dataset.seed, self.xp
+        pieces = np.unique(dataset.train.piece)
+
+        def trained_encoder(name):
+            model, _ = load_weights(Run(self._model_folder(name, seed)).weights_file)
+            return encoder_of(model, xp)
+
+        return {
+            **{name: partial(trained_encoder, name) for name in PAPER_MODELS},
+            "untrained": lambda: untrained_encoder(
+                corpus, pieces, self.settings["width"], seed, xp
+            ),
+            "pca": lambda: pca_encoder(corpus, pieces, seed, xp),
+        }
+
+    def _run_stages(self, answers, label, make_encoder, dataset):
+        """Run both experiments on one embedding, and append to its answers."""
+        advice = ["--keys 1 and another --out"] if self.settings["keys"] > 1 else []
+        with suggest_less(self.xp, *advice):
+            prediction, composers = run_stages(
+                self.folder / "answers", label, make_encoder, dataset, self.settings, self.xp,
+                self.say, self.progress,
+            )  # fmt: skip
+        answers.prediction.append(prediction)
+        answers.composers.append(composers)
+        answers.pieces.append(dataset.target_pieces())
+
+    def _commands(self, name, music_words):
+        """The commands that compute one model's results on their own, by what they do."""
+
+        def options(*names):
+            pairs = [(f"--{n.replace('_', '-')}", str(self.settings[n])) for n in names]
+            return [word for pair in pairs for word in pair]
+
+        commands = {}
+        for seed in self._seeds():
+            out = str(self._model_folder(name, seed))
+            train = ["train", "--model", name, *music_words]
+            train += [*options("width", "examples", "batch_size"), "--seed", str(seed)]
+            if seed != self.settings["seed"]:
+                train += ["--split-seed", str(self.settings["seed"])]
+            evaluate = ["evaluate", out, *options("keys", "lstm_steps", "classifier_steps")]
+            for words in ([*train, "--out", out], evaluate):
+                commands[f"{words[0]}, seed {seed}"] = "python -m tinyembed." + shlex.join(words)
+        return commands
+
+
+def encoder_of(model, xp):
+    """`encode` of a trained model on a device: rolls (N, 60, 96) -> (N, 100)."""
+    model.to(xp)
+    return lambda rolls: model.encode(xp.asarray(rolls))
