@@ -67,16 +67,18 @@ def test_hints_are_complete():
 
 
 def test_type_checkers_see_the_public_names():
-    """The imports for type checkers, the table for Python and `__all__` name the same objects."""
-    tree = ast.parse(Path(tinyembed.__file__).read_text())
-    block = next(node for node in tree.body if isinstance(node, ast.If) and node.orelse)
-    homes = {}
-    for statement in block.body:
-        for alias in statement.names:
-            homes[alias.asname or alias.name] = (statement.module, alias.name)
+    """The stub's imports, its `__all__` and the table for Python name the same objects."""
+    tree = ast.parse(Path(tinyembed.__file__).with_suffix(".pyi").read_text())
+    homes, listed = {}, None
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom):
+            for alias in statement.names:
+                homes[alias.asname or alias.name] = (statement.module, alias.name)
+        elif isinstance(statement, ast.Assign):
+            listed = ast.literal_eval(statement.value)
     table = {}
     for name, home in tinyembed._HOMES.items():
         module, _, attribute = home.partition(":")
         table[name] = (module, attribute or name)
     assert homes == table
-    assert sorted(homes) == sorted(tinyembed.__all__)
+    assert sorted(homes) == sorted(listed) == sorted(tinyembed.__all__)

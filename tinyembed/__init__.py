@@ -29,45 +29,19 @@ _HOMES = {  # public name: the module that defines it, and its name there if tha
     "load_weights": "tinyembed.models.weights",
     "use_backend": "tinyembed.backends.choice:use",
 }
-__all__ = [
-    "Corpus",
-    "Embedder",
-    "EmbeddingWarning",
-    "Index",
-    "embed",
-    "load",
-    "load_weights",
-    "onset_roll",
-    "read_midi",
-    "roll_to_midi",
-    "to_midi",
-    "use_backend",
-]
+__all__ = list(_HOMES)  # __init__.pyi names them for type checkers
 
-# Type checkers take this for True, and know the public names from these imports.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from tinyembed.backends.choice import use as use_backend
-    from tinyembed.embedding.embed import EmbeddingWarning, embed
-    from tinyembed.embedding.trained import load
-    from tinyembed.embedding.transformer import Embedder
-    from tinyembed.models.weights import load_weights
-    from tinyembed.music.corpus import Corpus
-    from tinyembed.music.midi import read_midi
-    from tinyembed.music.roll import onset_roll, roll_to_midi, to_midi
-    from tinyembed.neighbours.index import Index
-else:
 
-    def __getattr__(name):
-        """Import a public name when it is first used, so that `import tinyembed` costs nothing."""
-        if name not in _HOMES:
-            raise AttributeError(f"module 'tinyembed' has no attribute {name!r}")
-        import importlib
+def __getattr__(name):
+    """Import a public name when it is first used, so that `import tinyembed` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tinyembed' has no attribute {name!r}")
+    import importlib
 
-        module, _, attribute = _HOMES[name].partition(":")
-        value = getattr(importlib.import_module(module), attribute or name)
-        globals()[name] = value
-        return value
+    module, _, attribute = _HOMES[name].partition(":")
+    value = getattr(importlib.import_module(module), attribute or name)
+    globals()[name] = value
+    return value
 
 
 def _former(name):

@@ -1,4 +1,4 @@
-"""How to know that a backward pass is right: the complex step.
+"""Checking a backward pass: the complex step.
 
 A derivative from a difference, (f(x + h) - f(x)) / h, loses half its digits: a small h cancels,
 a large h curves. Stepping in the imaginary direction subtracts nothing,
@@ -45,7 +45,7 @@ def cast(layer, dtype):
         parameter.grad = array_module(parameter.value).zeros_like(parameter.value)
     for owner, name in layer.named_buffers().values():
         buffer = getattr(owner, name)
-        if buffer.dtype.kind == "f":  # the others are places in an array
+        if buffer.dtype.kind == "f":  # the others are indices
             setattr(owner, name, buffer.astype(dtype))
     return layer
 

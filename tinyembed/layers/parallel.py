@@ -1,11 +1,11 @@
-"""Layers side by side, where Sequential has them one after the other."""
+"""Layers side by side, where Sequential chains them."""
 
 from tinyembed.backends.arrays import array_module
 from tinyembed.layers.layer import Layer
 
 
 class Parallel(Layer):
-    """Each is given x, and what they find is put in one row: (N, ...) -> (N, sum of features)."""
+    """Each layer is given x, and their outputs are joined: (N, ...) -> (N, sum of features)."""
 
     def __init__(self, **layers):
         for name, layer in layers.items():
@@ -17,7 +17,7 @@ class Parallel(Layer):
         return array_module(x).concatenate(ys, axis=1), (caches, [y.shape[1] for y in ys])
 
     def backward(self, dy, cache):
-        """The sum of what they return; None where all are for what a network is given."""
+        """The sum of their dx; None where every layer is for a network's input."""
         dx, start = None, 0
         for layer, own, width in zip(self.sublayers().values(), *cache, strict=True):
             part = array_module(dy).ascontiguousarray(dy[:, start : start + width])
