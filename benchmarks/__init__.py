@@ -1,1 +1,1 @@
-"""Measurements: one question a file, `python -m benchmarks.NAME`."""
+"""Measurements: one question per file, `python -m benchmarks.NAME`."""

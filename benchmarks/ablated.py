@@ -15,11 +15,11 @@ class Row:
     """One training, or another use of one.
 
     says: what is different, for readers; model, width, temperature, batch_size, negatives,
-    intervals: as in `tinyembed.train`, None for the model's own; composer_floor: as in `ModelSpec`, None
-    for its own; examples: (corpus, spec, pieces, seed) -> what is shown in training, where that
-    differs; trained_as: the row whose training this one uses; change: of the embeddings, before the
-    LSTM and the classifier; predictor: of the LSTM's recipe, what differs; without_lstm: whether
-    the shortcut past it predicts alone.
+    intervals: as in `tinyembed.train`, None for the model's own; composer_floor: as in `ModelSpec`,
+    None for its own; examples: (corpus, spec, pieces, seed) -> what is shown in training, where
+    that differs; trained_as: the row whose training this one uses; change: of the embeddings,
+    before the LSTM and the classifier; predictor: of the LSTM's recipe, what differs; without_lstm:
+    whether the shortcut past it predicts alone.
     """
 
     says: str
@@ -87,7 +87,7 @@ def of_length_one(e):
 
 
 def plain(says, **different):
-    """The contrastive model with the paper's encoder, and a head that never rests."""
+    """The contrastive model with the paper's encoder, and no floor for the composer loss."""
     return Row(says, intervals=0, composer_floor=0.0, **different)
 
 
@@ -109,8 +109,8 @@ def other_use(says, change=lambda e: e, without_lstm=False, **predictor):
 ROWS = {
     "base": Row("**as it is**: `small` width, temperature 0.1, batches of 512, all compared"),
     "intervals=0": Row("no counts of intervals", intervals=0),
-    "head=awake": Row("a head that never rests", composer_floor=0.0),
-    "plain": plain("**neither**: the paper's encoder, and a head that never rests"),
+    "head=awake": Row("no floor for the composer loss", composer_floor=0.0),
+    "plain": plain("**neither**: the paper's encoder, and no floor for the composer loss"),
     "width=paper": plain("`paper` width", width="paper"),
     "temperature=0.05": plain("temperature 0.05", temperature=0.05),
     "temperature=0.2": plain("0.2", temperature=0.2),

@@ -1,4 +1,4 @@
-"""What the eighth model's numbers depend on: one thing changed at a time, all else equal.
+"""What the contrastive model's numbers depend on: each row changes one thing.
 
     python -m benchmarks.ablations --data FOLDER [--only ROW...] [--seeds 1] [--folds N] [--json]
 
@@ -21,18 +21,19 @@ from benchmarks.ablated import ROWS
 from benchmarks.folds import as_in_the_test, folds_of, holding_out
 from benchmarks.machine import RESULTS, machine
 from tinyembed.backends import choice
-from tinyembed.cli.options import Parser, add_json, count, folder, music
+from tinyembed.cli.options import Parser, count, folder, music
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.experiments import Dataset, run_composers, run_prediction
 from tinyembed.evaluation.passages import Passages
-from tinyembed.evaluation.results import KINDS, Answers
+from tinyembed.evaluation.results import KINDS, Answers, composer_scores
 from tinyembed.models.table import MODELS
 from tinyembed.models.weights import load_weights
 from tinyembed.music.corpus import Corpus
-from tinyembed.music.sources import open_corpus, spelled
+from tinyembed.music.sources import as_typed, open_corpus
 from tinyembed.storage.files import load_arrays, save_arrays, write_json
+from tinyembed.training.checkpoints import load_checkpoint
 from tinyembed.training.runs import Run
 from tinyembed.training.trainer import Trainer, fingerprint
 
@@ -58,7 +59,7 @@ def main(argv=None):
     )
     parser.add_argument("--composers", action="store_true", help="leave the prediction out")
     parser.add_argument("--out", type=folder, default="runs/ablations", help="folder to work in")
-    add_json(parser)
+    parser.share("--json")
     options = parser.parse_args(argv)
     for name in options.only or ():
         if name not in ROWS:
@@ -168,7 +169,7 @@ def train(row, seed, corpus, place, examples):
     if row.examples:
         trainer.examples = row.examples(corpus, trainer.model.spec, trainer.pieces, seed)
     if there:
-        trainer.resume()
+        load_checkpoint(trainer)
     trainer.train()
 
 
@@ -196,7 +197,7 @@ def collect(options, corpus):
     for name in names:
         if not found[name]:
             continue
-        words = ["--data", spelled(options.data), "--only", name, "--seeds", len(found[name])]
+        words = ["--data", as_typed(options.data), "--only", name, "--seeds", len(found[name])]
         words += ["--folds", options.folds] if options.folds else []
         words += ["--examples", options.examples] if options.examples != EXAMPLES else []
         words += ["--composers"] if options.composers else []
@@ -243,7 +244,7 @@ def numbers(answers, corpus, options):
         entry = answers.rank_entry(who)
         for kind in KINDS:
             found[who + kind] = {key: entry[kind][key] for key in SHOWN}
-    scores = answers.composer_entry(corpus.composers)
+    scores = composer_scores(answers.composers, corpus.composers)
     found["accuracy"] = scores["accuracy"]
     found["accuracy_of_pieces"] = scores["pieces"]["accuracy"]
     if options.folds:

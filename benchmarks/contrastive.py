@@ -1,8 +1,8 @@
-"""Is the eighth model better than the paper's seven, and what does its predictor add?
+"""Is the contrastive model better than the paper's seven, and what does its predictor add?
 
     python -m benchmarks.contrastive RUN... [--beside FOLDER] [--json]
 
-RUN: trainings of the contrastive model that `tinyembed.evaluate` has evaluated, one a seed; their
+RUN: trainings of the contrastive model that `tinyembed.evaluate` has evaluated, one per seed; their
 answers are pooled. --beside: a folder of `tinyembed.reproduce` on the same music, whose models of
 seed 0 are compared with each run, test sequence by test sequence; p values are those of means of
 pieces, by Wilcoxon's test, for seven comparisons.
@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import finish
-from tinyembed.cli.options import Parser, add_json, folder
+from tinyembed.cli.options import Parser, folder
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.evaluation.experiments import Dataset
-from tinyembed.evaluation.results import KINDS, Answers
+from tinyembed.evaluation.results import KINDS, Answers, composer_scores
 from tinyembed.evaluation.significance import compare, p_text
 from tinyembed.models.table import MODELS, PAPER_MODELS
 from tinyembed.music.sources import open_corpus
@@ -34,7 +34,7 @@ def main(argv=None):
     parser.add_argument(
         "--beside", type=folder, default="runs/reproduction", help="the paper's models"
     )
-    add_json(parser)
+    parser.share("--json")
     options = parser.parse_args(argv)
     _, config = Run.open(options.runs[0], needs=("data", "split_seed", "seed"))
     corpus = open_corpus(
@@ -97,7 +97,7 @@ def row(answers, corpus, who=""):
         if kind in KINDS:
             found[kind] = {name: entry[name] for name in (*SHOWN, "interval") if name in entry}
     if not who:
-        scores = answers.composer_entry(corpus.composers)
+        scores = composer_scores(answers.composers, corpus.composers)
         found["accuracy"], found["interval"] = scores["accuracy"], scores["interval"]
         found["accuracy_of_pieces"] = scores["pieces"]["accuracy"]
     return found

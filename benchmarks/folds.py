@@ -37,7 +37,7 @@ def holding_out(corpus, held_out):
 def as_in_the_test(scores, corpus):
     """What the accuracy would be if composers came as often as among the test pieces.
 
-    scores: of `Answers.composer_entry`, about other pieces. Beethoven has a seventh of the training
+    scores: of `composer_scores`, about other pieces. Beethoven has a seventh of the training
     units and Mussorgsky hardly any; of the test pieces nearly every composer has two or three.
     """
     is_test = corpus.piece_is_test[corpus.beat_piece[corpus.unit_beats()]]

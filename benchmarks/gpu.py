@@ -4,8 +4,8 @@
 
 Forward, backward and Adam of the context model, and the LSTM's step (benchmarks/lstm.py), by ours
 with and without a CUDA graph, and by PyTorch eagerly, compiled, and as CUDA graphs; in TF32 and in
-FP32, for both. All start from the same weights and take turns in one process, some steps a turn. A
-profile says what the GPU does in a step, and a part of a real training how long a pass over 4
+FP32, for both. All start from the same weights and take turns in one process, some steps per turn.
+A profile says what the GPU does in a step, and a part of a real training how long a pass over 4
 million units takes. What is measured is written after each part, so that nothing is lost when the
 rest is not waited for.
 
@@ -28,14 +28,14 @@ from benchmarks.step import random_batch, step_flops
 from tinyembed.backends.arrays import device_module, matmul, to_host
 from tinyembed.backends.cupy.graphs import own_stream
 from tinyembed.backends.cupy.products import use_tf32
-from tinyembed.cli.options import Parser, add_json, music
+from tinyembed.cli.options import Parser, music
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError, WorkError
 from tinyembed.models.table import WIDTHS
 from tinyembed.music.sources import open_corpus
 from tinyembed.storage.files import write_json
 
-WINDOWS, WINDOW_S = 11, 0.1  # turns that each way takes, and seconds a turn
+WINDOWS, WINDOW_S = 11, 0.1  # turns that each way takes, and seconds per turn
 PASS_BATCHES = 4000  # of the 40,000 that a pass has
 CHECK = {"windows": 1, "pass_batches": 20, "batch": 10}  # and the first width alone
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or PyTorch's profiler speaks on stderr
@@ -48,7 +48,7 @@ def build_parser():
     parser.prog = "python -m benchmarks.gpu"
     parser.add_argument("--width", choices=[*WIDTHS, "both"], default="both", help="network size")
     parser.add_argument(
-        "--batch", type=positive, nargs="+", default=[100, 1000], help="examples a step"
+        "--batch", type=positive, nargs="+", default=[100, 1000], help="examples per step"
     )
     parser.add_argument(
         "--name", type=file_name, help="of the results file (default: the GPU's own name)"
@@ -64,7 +64,7 @@ def build_parser():
         "--no-compile", action="store_true", help="leave out torch.compile, which takes minutes"
     )
     parser.add_argument("--check", action="store_true", help="try the code, measure nothing")
-    add_json(parser)
+    parser.share("--json")
     return parser
 
 
@@ -223,12 +223,11 @@ class Bench:
         }
 
     def product_gflops(self):
-        """What the matrix product reaches at a good shape: 1e9 operations a second."""
+        """What the matrix product reaches at a good shape: 1e9 operations per second."""
         size = 64 if self.options.check else 8192
         rng = np.random.default_rng(0)
         a, b = (self.xp.asarray(x) for x in rng.standard_normal((2, size, size), dtype=np.float32))
-        out = self.xp.empty_like(a)
-        work = {"product": lambda: matmul(a, b, out)}
+        work = {"product": lambda: matmul(a, b)}
         seconds = side_by_side(work, 3, self.window_s, self.wait)["product"]
         return 2 * size**3 / min(seconds) / 1e9
 

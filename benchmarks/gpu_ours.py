@@ -18,8 +18,8 @@ def autoencoder_steps(width, batch, xp):
     """
 
     def build():
-        model = Model("context", width, [], np.random.default_rng(0)).to_device(xp)
-        given, adam = batch.to_device(xp), Adam(Flat(model.parameters()))
+        model = Model("context", width, [], np.random.default_rng(0)).to(xp)
+        given, adam = batch.to(xp), Adam(Flat(model.parameters()))
         factors = xp.asarray(np.array(adam.factors(1, 1e-3), np.float32))  # as a graph needs them
 
         def step():
@@ -37,7 +37,7 @@ def lstm_steps(x, dy, xp):
     """The same for the LSTM of benchmarks/lstm.py; "tinyembed" returns its last outputs."""
 
     def build():
-        network = lstm.our_network().to_device(xp)
+        network = lstm.our_network().to(xp)
         return lstm.our_step(network, xp.asarray(x), xp.asarray(dy))
 
     return both_ways(build, xp)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyembed.backends.engine import engine_for
+from tinyembed.backends.choice import engine_for
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import TICKS_PER_BEAT, Piece
 from tinyembed.training.runs import Run

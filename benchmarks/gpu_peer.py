@@ -16,7 +16,7 @@ WARM_UP = 3  # steps before a capture: cuDNN chooses its kernels, Adam makes its
 
 
 def use_tf32(on):
-    """Whether products and convolutions may round their factors to TF32: 10 bits behind the point.
+    """Whether products and convolutions may round their factors to TF32: 10 bits after the point.
 
     The older of PyTorch's two ways to say so, which sets both; a mixture of them is an error.
     """
@@ -90,7 +90,7 @@ def compiled_function(function):
 
 
 def forget_compiled():
-    """Make room for the next network: only a few variants of a function are compiled."""
+    """Drop what was compiled: PyTorch compiles only a few variants of a function."""
     torch._dynamo.reset()
 
 

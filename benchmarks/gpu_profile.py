@@ -14,8 +14,8 @@ def kernels(step, wait, steps=20):
     """The kernels of one step: a dict, each number a mean over `steps` of them.
 
     launches: how many; kernel_ms: their time, added up; product_ms: that of matrix products and
-    convolutions, known by their names; top: [name, ms a step, launches a step] of those that take
-    longest. Empty where the profiler sees no GPU, or is not allowed to look at it.
+    convolutions, known by their names; top: [name, ms per step, launches per step] of those that
+    take longest. Empty where the profiler sees no GPU, or is not allowed to look at it.
     """
     activity = ProfilerActivity.CUDA
     if activity not in supported_activities():

@@ -14,7 +14,8 @@ import numpy as np
 from benchmarks.machine import finish, gflops_of, positive, read_options, sgemm, side_by_side
 from benchmarks.step import random_batch
 from tinyembed.backends import arrays
-from tinyembed.cli.options import Parser, add_width
+from tinyembed.backends.cpu import sparse_conv
+from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.layers import candidate_loss, conv, dense, first_conv
 from tinyembed.models.model import Model
@@ -22,7 +23,7 @@ from tinyembed.training.optimizers import Adam, Flat
 
 PRODUCTS = [
     (module, name)
-    for module in (conv, dense, first_conv, candidate_loss)
+    for module in (conv, dense, first_conv, sparse_conv, candidate_loss)
     for name in ("matmul", "add_matmul")
     if hasattr(module, name)
 ]
@@ -31,7 +32,7 @@ PRODUCTS = [
 def main(argv=None):
     parser = Parser("layers", __doc__.splitlines()[0])
     parser.prog = "python -m benchmarks.layers"
-    add_width(parser)
+    parser.share("--width")
     parser.add_argument("--steps", type=positive, default=20, help="to take the median of")
     options = read_options(parser, argv)
     rate = gflops_of(side_by_side({"sgemm": sgemm()}, 7)["sgemm"])
@@ -52,7 +53,7 @@ def main(argv=None):
 
 
 def profile(width, steps):
-    """A row for each kind of layer in encoder and decoder, the loss and Adam; and ms a step."""
+    """A row for each layer of encoder and decoder, the loss and Adam; and ms per step."""
     model, batch = Model("context", width, [], np.random.default_rng(0)), random_batch(100)
     optimizer = Adam(Flat(model.parameters()))
     clock = Clock()

@@ -59,7 +59,7 @@ def main(argv=None):
     }
     if not options.json:
         for name, s in taken.items():
-            print(f"{name:16}{1e3 * np.median(s):8.1f} ms a step")
+            print(f"{name:16}{1e3 * np.median(s):8.1f} ms per step")
         print(f"{'ratio':16}{result['ratio']:8.2f}")
         print(f"{'of sgemm':16}{result['fraction_of_sgemm']:8.0%}")
         print(f"{'theirs':16}{result['torch_fraction_of_sgemm']:8.0%}")

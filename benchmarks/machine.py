@@ -11,7 +11,6 @@ import numpy as np
 
 from tinyembed.backends import choice
 from tinyembed.backends.cpu.threads import usable_cores, workers
-from tinyembed.cli.options import add_json
 from tinyembed.storage.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
@@ -20,7 +19,7 @@ RESULTS = Path(__file__).parent / "results"
 def read_options(parser, argv):
     """The options of a benchmark, those that all have among them; numba is on or off from here."""
     parser.add_argument("--plain", action="store_true", help="NumPy alone, though numba is there")
-    add_json(parser)
+    parser.share("--json")
     options = parser.parse_args(argv)
     choice.use("cpu" if options.plain else "numba")
     return options
@@ -62,8 +61,8 @@ def side_by_side(rivals, rounds, at_least=0.3, wait=lambda: None):
     """Time several pieces of work in turns, so that a busy moment hits all of them alike.
 
     rivals: {name: function}; rounds: how many turns each has, after one that does not count;
-    at_least: seconds a turn; wait: for what a GPU has been given to do, before the clock is read.
-    Returns {name: [seconds of one call, one a round]}.
+    at_least: seconds per turn; wait: for what a GPU has been given to do, before the clock is read.
+    Returns {name: [seconds of one call, one per round]}.
     """
 
     def seconds_of(work, times):
@@ -108,14 +107,14 @@ def sgemm():
 
 
 def gflops_of(seconds):
-    """The rate of `sgemm`, 1e9 operations a second, from the median of its times."""
+    """The rate of `sgemm`, 1e9 operations per second, from the median of its times."""
     return 2 * SGEMM_SIZE**3 / float(np.median(seconds)) / 1e9
 
 
 def fraction_of_sgemm(flops, ours, theirs):
     """The rate of work of so many operations by that of `sgemm`, taken in turns with it.
 
-    flops: operations of the work; ours: its times; theirs: those of `sgemm`, one a round each.
+    flops: operations of the work; ours: its times; theirs: those of `sgemm`, one per round each.
     """
     return ratio(ours, theirs) * flops / (2 * SGEMM_SIZE**3)
 

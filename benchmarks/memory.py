@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 from benchmarks.machine import finish
-from tinyembed.cli.options import Parser, add_data, add_json, add_width, count
+from tinyembed.cli.options import Parser, count
 from tinyembed.cli.running import run
 from tinyembed.errors import WorkError
 
@@ -21,10 +21,10 @@ from tinyembed.errors import WorkError
 def main(argv=None):
     parser = Parser("memory", __doc__.splitlines()[0])
     parser.prog = "python -m benchmarks.memory"
-    add_data(parser)
-    add_width(parser, "paper")
+    parser.share("--data", "--any-meter", "--splits", "--width")
+    parser.set_defaults(width="paper")
     parser.add_argument("--examples", type=count, default=5000, help="to train on")
-    add_json(parser)
+    parser.share("--json")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         words = ["--out", f"{folder}/run", "--width", options.width, "--json"]

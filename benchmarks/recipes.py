@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyembed.cli.options import Parser, add_json, count
+from tinyembed.cli.options import Parser, count
 from tinyembed.cli.running import run
 from tinyembed.evaluation.experiments import Dataset, train_predictor
 from tinyembed.evaluation.prediction import PLAIN, RECIPE, predict
@@ -41,7 +41,7 @@ def main(argv=None):
     parser = Parser("recipes", __doc__)
     parser.add_argument("run", metavar="RUN", help="folder that tinyembed.train wrote")
     parser.add_argument("--steps", type=count, default=500, help="of 100 sequences")
-    add_json(parser)
+    parser.share("--json")
     options = parser.parse_args(argv)
     model, _ = load_weights(Run(options.run).weights_file)
     _, config = Run.open(options.run)

@@ -24,7 +24,7 @@ from tinyembed.music.midi import TICKS_PER_BEAT, Piece
 from tinyembed.training.examples import Examples
 
 BATCHES = (10, 30, 100, 300, 1000, 3000)
-PIECES, BEATS, ONSETS = 434, 350, 3.5  # pieces, beats a piece, onsets a beat: like the real ones
+PIECES, BEATS, ONSETS = 434, 350, 3.5  # beats per piece, onsets per beat: as in real ones
 TIMES = (1, 10, 100)
 
 

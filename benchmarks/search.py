@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import finish, positive, spread
-from tinyembed.cli.options import Parser, add_json, folder
+from tinyembed.cli.options import Parser, folder
 from tinyembed.cli.running import run
 from tinyembed.embedding.trained import DEFAULT, load, packaged
 from tinyembed.errors import InputError
@@ -47,7 +47,7 @@ def main(argv=None):
     )
     parser.add_argument("--rows", type=positive, default=1_000_000, help="how many units")
     parser.add_argument("--synthetic", action="store_true", help="random points in clusters")
-    add_json(parser)
+    parser.share("--json")
     options = parser.parse_args(argv)
     synthetic = options.synthetic or not os.path.isdir(options.data)
     say = (lambda *words: None) if options.json else print
@@ -235,7 +235,7 @@ def kth_cosines(index, queries):
 
 
 def sgemm_rate(index, queries, rounds=3):
-    """Queries a second of the product with all rows alone, block by block, nothing selected."""
+    """Queries per second of the product with all rows alone, block by block, nothing selected."""
     queries = np.ascontiguousarray(queries[:256])
 
     def products():

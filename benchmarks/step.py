@@ -5,7 +5,7 @@
 Forward, backward and Adam of the context model on one batch of 100 random rolls, float32, the
 loss by candidates. The peer is the same network with the same weights, and the same loss and
 gradients; it takes its steps eagerly, with images channels last, and compiled with --compile.
-All take turns, several steps a turn, and one large matrix product with them (sgemm). The ratio is
+All take turns, several steps per turn, and one large matrix product with them (sgemm). The ratio is
 to the fastest of theirs.
 """
 
@@ -23,7 +23,7 @@ from benchmarks.machine import (
     spread,
 )
 from tinyembed.backends.cpu.threads import workers
-from tinyembed.cli.options import Parser, add_width
+from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.models.model import Model
 from tinyembed.models.table import GEOMETRY, LAST_IMAGE, WIDTHS
@@ -36,8 +36,8 @@ SIZES = ((5, 16), (4, 8), (3, 4), LAST_IMAGE)  # of the images that the convolut
 def main(argv=None):
     parser = Parser("step", __doc__.splitlines()[0])
     parser.prog = "python -m benchmarks.step"
-    add_width(parser)
-    parser.add_argument("--batch-size", type=positive, default=100, help="examples a step")
+    parser.share("--width")
+    parser.add_argument("--batch-size", type=positive, default=100, help="examples per step")
     parser.add_argument("--vs", choices=["torch", "nothing"], default="torch", help="the peer")
     parser.add_argument("--compile", action="store_true", help="also torch.compile: minutes")
     parser.add_argument("--rounds", type=positive, default=11, help="turns that each takes")
@@ -134,7 +134,7 @@ def step_flops(width, n):
     """Multiplications and additions of the matrix products in one step.
 
     Each layer's weight takes part six times: forward, and twice backward, in encoder and decoder;
-    but the first convolution's gradient by the rolls is nobody's.
+    but nobody needs the first convolution's gradient with respect to the rolls.
     """
     channels, total = 1, 0
     for out, (kernel, _, _), size in zip(WIDTHS[width].conv, GEOMETRY, SIZES, strict=True):

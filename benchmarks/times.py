@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from benchmarks.machine import finish, ratio
-from tinyembed.cli.options import Parser, add_json
+from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.ranks import random_ranks, same_piece_ranks
@@ -29,7 +29,7 @@ REPEATS = 3
 def main(argv=None):
     parser = Parser("times", __doc__)
     parser.add_argument("folder", metavar="FOLDER", help="MIDI files, one subfolder a composer")
-    add_json(parser)
+    parser.share("--json")
     options = parser.parse_args(argv)
     times = {}
 

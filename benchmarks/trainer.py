@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.machine import finish, positive, ratio, read_options, side_by_side, spread
 from benchmarks.step import our_step
-from tinyembed.cli.options import Parser, add_data, add_width
+from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.models.model import Model
 from tinyembed.music.sources import open_corpus
@@ -26,8 +26,7 @@ MODELS = ("context", "note_drop", "beat_drop", "octave_split")
 def main(argv=None):
     parser = Parser("trainer", __doc__.splitlines()[0])
     parser.prog = "python -m benchmarks.trainer"
-    add_data(parser)
-    add_width(parser)
+    parser.share("--data", "--any-meter", "--splits", "--width")
     parser.add_argument("--rounds", type=positive, default=9, help="turns that each takes")
     options = read_options(parser, argv)
     corpus = open_corpus(options.data, progress=not options.json)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import finish, positive
-from tinyembed.cli.options import Parser, add_json
+from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError, WorkError
 
@@ -35,7 +35,7 @@ def main(argv=None):
     parser.prog = "python -m benchmarks.versions"
     parser.add_argument("other", metavar="CHECKOUT", help="folder of the checkout to compare with")
     parser.add_argument("--rounds", type=positive, default=15, help="turns that each takes")
-    add_json(parser)
+    parser.share("--json")
     options = parser.parse_args(argv)
     if not (Path(options.other) / "tinyembed").is_dir():
         raise InputError(f"{options.other}: not a checkout of tinyembed")

@@ -2,10 +2,10 @@
 
     python -m benchmarks.weights --data FOLDER... [--model context] [--examples N]
 
-makes tinyembed/embedding/weights/MODEL.npz and its model card, MODEL.md. Only files that anyone can have are
-used, those of the corpora `asap` and `krueger`. Which of them, and what each is for, is written to
-corpus.tsv beside the weights the first time; from then on exactly those files are used, found by
-their SHA-256, so that `--data asap krueger` makes the same weights from fresh downloads.
+makes tinyembed/embedding/weights/MODEL.npz and its model card, MODEL.md. It uses only files that
+anyone can have, those of the corpora `asap` and `krueger`. Which of them, and what each is for, is
+written to corpus.tsv beside the weights the first time; from then on exactly those files are used,
+found by their SHA-256, so that `--data asap krueger` makes the same weights from fresh downloads.
 
 A run that was stopped goes on with the same command. It works in runs/weights.
 """
@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.model_card import write_card
 from tinyembed import evaluate, train
-from tinyembed.cli.options import Parser, add_device, add_seed, count, folder, music
+from tinyembed.cli.options import Parser, count, folder, music
 from tinyembed.cli.running import run
 from tinyembed.embedding.embed import embed_rolls
 from tinyembed.embedding.trained import WEIGHTS
@@ -58,8 +58,7 @@ def build_parser():
     parser.add_argument(
         "--classifier-steps", type=count, default=composers.STEPS, help=f"of {composers.BATCH}"
     )
-    add_device(parser)
-    add_seed(parser)
+    parser.share("--device", "--seed")
     parser.add_argument("--work", type=folder, default="runs/weights", help="folder to work in")
     parser.add_argument("--out", type=folder, default=str(WEIGHTS), help="folder of the weights")
     return parser

@@ -30,6 +30,19 @@ def default_backend():
         choice.use(DEFAULT_BACKEND)
 
 
+@pytest.fixture
+def engine(monkeypatch):
+    """The usual backends, in processes too, whatever TINYEMBED_BACKEND says: for tests of them."""
+    monkeypatch.setenv("TINYEMBED_BACKEND", "cpu")
+    choice.use("cpu")
+
+
+@pytest.fixture
+def kernels(engine):
+    """The same, or skip in a copy of the package that lacks the kernels of backends/cupy."""
+    pytest.importorskip("tinyembed.backends.cupy.kernels")
+
+
 def gpu_module():
     """CuPy where a GPU answers, else the stand-in for it."""
     try:

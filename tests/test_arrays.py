@@ -66,7 +66,7 @@ def test_several_arrays_in_one_transfer(xp):
     assert to_device(xp) == {}
 
 
-def test_tf32(gpu, standin):
+def test_tf32(engine, gpu, standin):
     """Said to the library at every product, and to CuPy, which does the rest."""
     import ctypes
 

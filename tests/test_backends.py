@@ -372,7 +372,8 @@ def in_process(code, **environment):
     """Standard output and error of a process, line by line."""
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=HERE, capture_output=True, text=True, env={**os.environ, **environment},
+        cwd=HERE, capture_output=True, text=True,
+        env={**os.environ, "TINYEMBED_BACKEND": "", **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines(), done.stderr.splitlines()

@@ -1,4 +1,4 @@
-"""What the models are shown: the right units, the right targets, the same ones every time."""
+"""The examples that models are trained on: units, targets, and draws that can be repeated."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def pieces(corpus):
 
 
 def chosen_units(examples, chosen, step):
-    """The units behind a batch, drawn once more the way `make` draws them."""
+    """The units of a batch, drawn again as `make` draws them."""
     first, last = examples.units.group_start[chosen], examples.units.group_start[chosen + 1]
     drawn = random_stream(examples.seed, "occurrence", step).integers(first, last)
     return examples.units.occurrence_beat[drawn], examples.units.occurrence_key[drawn]
@@ -50,7 +50,7 @@ def test_inputs_and_targets(corpus, name):
     assert (batch.clean.sum(axis=(1, 2)) > 0).all()
 
 
-def test_each_input_comes_once_a_pass(corpus):
+def test_each_input_comes_once_per_pass(corpus):
     examples = Examples(corpus, MODELS["note_drop"], pieces(corpus)[:1])
     size = 10
     steps = -(-2 * len(examples) // size)
@@ -88,7 +88,7 @@ def test_silent_units_and_targets_are_left_out():
         for name in ("note_drop", "forward", "context")
     }
     assert every_fourth["note_drop"] == {0, 1, 2, 4, 5}
-    assert every_fourth["forward"] == {0, 1, 4}  # 2 is before silence, 5 too
+    assert every_fourth["forward"] == {0, 1, 4}  # silence follows 2 and 5
     assert every_fourth["context"] == {1, 2, 4, 5}  # the first has nothing before it
 
 

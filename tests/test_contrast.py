@@ -1,4 +1,4 @@
-"""The eighth model: excerpts, what is compared with what, gradients, and what it learns."""
+"""The contrastive model: excerpts, negatives, gradients, and what its loss rewards."""
 
 import numpy as np
 import pytest
@@ -47,8 +47,8 @@ def test_gradients(excerpts, length, seed):
 
 @given(length=st.integers(8, 12), seed=st.integers(0, 2**32 - 1))
 @settings(deadline=None)
-def test_what_is_compared(length, seed):
-    """By brute force over beats: no candidate shares one with the target or the seven given."""
+def test_which_units_are_compared(length, seed):
+    """By brute force over beats: no negative shares one with the target or the units given."""
     rng = np.random.default_rng(seed)
     beat = excerpt_beats(rng, 4, length)
     layer = ExcerptContrast(length, 5, 0.1, rng)
@@ -56,18 +56,18 @@ def test_what_is_compared(length, seed):
     queries = [(e, j) for e in range(4) for j in range(GIVEN, length)]
     assert len(right) == len(hidden) == len(queries)
     for row, (e, j) in enumerate(queries):
-        place = e * length + j
-        assert right[row] == place and not hidden[row, place]
-        heard = set(range(beat[place] - 4 * GIVEN, beat[place] + 4))
+        index = e * length + j
+        assert right[row] == index and not hidden[row, index]
+        known = set(range(beat[index] - 4 * GIVEN, beat[index] + 4))
         for n, start in enumerate(beat):
-            if n != place:
-                assert hidden[row, n] == bool(heard & set(range(start, start + 4)))
+            if n != index:
+                assert hidden[row, n] == bool(known & set(range(start, start + 4)))
 
 
 @given(others=st.integers(1, 30), seed=st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=20)
 def test_fewer_negatives(others, seed):
-    """Each target is compared with those drawn for it alone, where they share no beat with it."""
+    """Each target is compared only with units drawn for it, where they share no beat with it."""
     rng = np.random.default_rng(seed)
     n = 4 * 9
     beat, candidates = excerpt_beats(rng, 4, 9), draw_candidates(n, rng, others)
@@ -76,26 +76,26 @@ def test_fewer_negatives(others, seed):
     layer = ExcerptContrast(9, 5, 0.1, rng)
     right, hidden = layer._compared(beat)
     _, more_hidden = layer._compared(beat, candidates)
-    for row, place in enumerate(right):
-        drawn = np.isin(np.arange(n), candidates[place])
+    for row, index in enumerate(right):
+        drawn = np.isin(np.arange(n), candidates[index])
         np.testing.assert_array_equal(more_hidden[row], hidden[row] | ~drawn)
 
 
 def test_a_model_with_fewer_negatives(corpus, xp):
-    """Its loss falls with their number: there is less to be taken for the right one."""
+    """With fewer negatives the loss is lower: there are fewer to mistake for the right unit."""
     losses = []
     for negatives in (2, 20, None):
         rng = np.random.default_rng(0)
         model = Model("contrastive", "small", corpus.composers, rng, negatives=negatives)
-        model.to_device(xp)
+        model.to(xp)
         examples = ExcerptExamples(corpus, model.spec, np.arange(corpus.n_pieces), seed=1)
-        batch = examples.batch(0, 128).to_device(xp)
+        batch = examples.batch(0, 128).to(xp)
         losses.append(float(model.loss(batch, training=True)[0]["prediction"]))
     assert losses[0] < losses[1] < losses[2]
 
 
-def test_a_perfect_memory_is_rewarded():
-    """Where each unit is the one before it, repeated, the new predictor is right at once."""
+def test_a_new_predictor_repeats_the_last_unit():
+    """It is right at once where each unit equals the one before it."""
     rng = np.random.default_rng(0)
     themes = rng.standard_normal((4, 1, 50)) * np.ones((1, 9, 1))
     beat = np.concatenate([1000 * e + 4 * np.arange(9) for e in range(4)])
@@ -111,7 +111,7 @@ def corpus(tmp_path_factory):
     return Corpus.from_folder(folder, progress=False)
 
 
-def test_excerpts_of_real_pieces(corpus):
+def test_excerpts(corpus):
     examples = ExcerptExamples(corpus, SPEC, np.arange(corpus.n_pieces), seed=1)
     for step in range(3):
         batch = examples.batch(step, 256)
@@ -127,7 +127,7 @@ def test_excerpts_of_real_pieces(corpus):
     assert (other.input != batch.input).any()
 
 
-def test_all_keys_come_and_one_at_a_time(corpus):
+def test_every_key_occurs_and_a_piece_is_in_one(corpus):
     examples = ExcerptExamples(corpus, SPEC, np.arange(corpus.n_pieces), seed=1)
     seen = set()
     for step in range(40):
@@ -138,7 +138,7 @@ def test_all_keys_come_and_one_at_a_time(corpus):
     assert seen == set(range(-5, 7))
 
 
-def test_batches_that_excerpts_do_not_fill():
+def test_batch_sizes_that_excerpts_do_not_fill():
     check_batch_size(SPEC, 512)
     for size in (100, 64, 500):
         with pytest.raises(InputError, match="multiple of 64"):

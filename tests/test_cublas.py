@@ -13,6 +13,8 @@ from tinyembed.backends.cupy import cublas as blas
 from tinyembed.backends.cupy import products
 from tinyembed.backends.cupy.cublas import Matrix, product
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 sizes = st.integers(1, 5)
 
 

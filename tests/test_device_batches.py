@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tinyembed.backends.arrays import to_host
+from tinyembed.backends.choice import engine_for
 from tinyembed.backends.cupy.batches import STEPS_AT_ONCE
-from tinyembed.backends.engine import engine_for
 from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.cutting import Cutter

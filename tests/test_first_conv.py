@@ -44,7 +44,7 @@ def test_it_is_a_convolution(xp, case):
     )  # fmt: skip
     for theirs, ours in zip(other.parameters(), conv.parameters(), strict=True):
         theirs.value, theirs.grad = ours.value.copy(), ours.grad.copy()
-    conv, other, x = conv.to_device(xp), other.to_device(xp), xp.asarray(x)
+    conv, other, x = conv.to(xp), other.to(xp), xp.asarray(x)
     expected, cache = other.forward(x)
     y, own_cache = conv.forward(x)
     np.testing.assert_allclose(to_host(y), to_host(expected), rtol=1e-12, atol=1e-12)

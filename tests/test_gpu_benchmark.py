@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py: what it says without a GPU, and all of its code, tried over the stand-in."""
+"""benchmarks/gpu.py: its message without a GPU, and all of its code against a mock of CuPy."""
 
 import json
 import os
@@ -17,6 +17,8 @@ from benchmarks.gpu_pass import made_up_corpus
 from benchmarks.gpu_profile import is_product, summed
 from benchmarks.machine import RESULTS, side_by_side
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 HOME = Path(__file__).resolve().parents[1]
 
 
@@ -30,7 +32,7 @@ def bench(*words, **more):
 
 @pytest.fixture(scope="module")
 def checked(gpu):
-    """The result of a check, on the stand-in or on a GPU; nothing is written."""
+    """The result of a check, on a GPU or on the mock of CuPy. Nothing is written."""
     before = sorted(RESULTS.iterdir())
     more = {"PYTHONPATH": str(STANDIN)} if hasattr(gpu, "standin") else {}
     done = bench("--check", "--json", **more)
@@ -68,20 +70,20 @@ def test_the_table(checked):
 def test_without_a_gpu(gpu):
     if not hasattr(gpu, "standin"):
         pytest.skip("there is a GPU")
-    for more in ({}, {"PYTHONPATH": str(STANDIN)}):  # no CuPy, or no PyTorch that finds a GPU
+    for more in ({}, {"PYTHONPATH": str(STANDIN)}):  # no CuPy, or a PyTorch that finds no GPU
         done = bench("--width", "paper", "--batch", "100", "--name", "x", **more)
         assert done.returncode == 1 and done.stdout == ""
         lines = done.stderr.strip().splitlines()
         assert len(lines) == 1 and "GPU" in lines[0] and "--check" in lines[0], done.stderr
 
 
-def test_a_name_that_is_no_file_name():
+def test_a_name_that_cannot_name_a_file():
     done = bench("--name", "../elsewhere")
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
 
 
 def test_the_clock_is_read_when_the_gpu_is_done():
-    """Before and after each turn: work that was begun is not somebody else's."""
+    """Each turn waits for the GPU before and after it, so it times no other way's work."""
     said = []
     rivals = {"a": lambda: said.append("a"), "b": lambda: said.append("b")}
     side_by_side(rivals, 2, 0, wait=lambda: said.append("wait"))
@@ -112,7 +114,7 @@ def test_kernels_are_added_up():
     assert found["top"] == [["sgemm", 0.6, 2.0], ["cupy_add", 0.2, 4.0]]
 
 
-def test_made_up_music():
+def test_generated_music():
     corpus = made_up_corpus(20, 30)
     assert (corpus.n_pieces, corpus.n_beats, corpus.piece_is_test.sum()) == (20, 600, 2)
     onsets = np.diff(corpus.beat_start)

@@ -38,6 +38,8 @@ from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.index import Index
 from tinyembed.neighbours.labels import Labels
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 TOO_LITTLE_MEMORY = 4_000_000  # bytes: enough for a model, not for what it does with units
 
 

@@ -16,9 +16,9 @@ import pytest
 from conftest import STANDIN
 
 from tinyembed.backends.arrays import to_host
+from tinyembed.backends.choice import engine_for
 from tinyembed.backends.cupy import batches
 from tinyembed.backends.cupy.graphs import own_stream
-from tinyembed.backends.engine import engine_for
 from tinyembed.errors import InputError, WorkError
 from tinyembed.models.table import MODELS, WIDTHS, Width
 from tinyembed.music.corpus import Corpus
@@ -27,6 +27,8 @@ from tinyembed.train import main
 from tinyembed.training.optimizers import Adam, Flat
 from tinyembed.training.runs import Run
 from tinyembed.training.trainer import Trainer
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 LAUNCHES = 235  # of a step of the context model: more would be a step backwards
 HEAD = 38  # and of a head for the composer
@@ -161,7 +163,7 @@ def test_a_step_neither_waits_nor_crosses_the_bus(corpus, gpu, standin, name, gr
 @pytest.mark.parametrize(
     ("name", "most"), [("context", LAUNCHES), ("regularized", LAUNCHES + HEAD)]
 )
-def test_launches_of_a_step(corpus, gpu, standin, name, most):
+def test_launches_of_a_step(kernels, corpus, gpu, standin, name, most):
     """Forward, backward and Adam, without the batch; as many with any width."""
     trainer = trainer_of(corpus, gpu, graph=False, name=name)
     with own_stream(gpu):

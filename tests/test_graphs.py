@@ -6,6 +6,8 @@ import pytest
 from tinyembed.backends.arrays import matmul, to_host
 from tinyembed.backends.cupy.graphs import WARM_UP, Replayed, own_stream
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 def make_step(gpu):
     """A step that depends on what it did before, with products and memory in between."""

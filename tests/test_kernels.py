@@ -111,7 +111,7 @@ def test_the_code_itself(compiled, case, seed):
     np.testing.assert_array_equal(found, col2im(other, shape, kernel, stride, padding))
 
 
-def test_each_is_one_launch(gpu, standin):
+def test_each_is_one_launch(kernels, gpu, standin):
     x = gpu.ones((2, 4, 6, 3), np.float32)
     standin.reset()
     patches = im2col(x, (2, 4), (1, 2), (0, 1))

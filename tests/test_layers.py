@@ -138,7 +138,7 @@ def test_backward_is_the_gradient_of_forward_on_a_gpu(gpu, kind, data, training)
 
 def check_gradient(xp, kind, data, training):
     layer, x, rng = data.draw(CASES[kind])
-    layer, x = cast(layer, float).to_device(xp), xp.asarray(x)
+    layer, x = cast(layer, float).to(xp), xp.asarray(x)
     y, _ = layer.forward(x, training)
     errors = layer_errors(layer, x, xp.asarray(rng.standard_normal(y.shape)), training)
     assert max(errors.values()) < 1e-10, errors
@@ -149,7 +149,7 @@ def check_gradient(xp, kind, data, training):
 @settings(max_examples=15, deadline=None)
 def test_backward_adds_and_touches_nothing_else(xp, kind, data):
     layer, x, rng = data.draw(CASES[kind])
-    layer, x = cast(layer, float).to_device(xp), xp.asarray(x)
+    layer, x = cast(layer, float).to(xp), xp.asarray(x)
     y, cache = layer.forward(x, True)
     dy = xp.asarray(rng.standard_normal(y.shape))
     x_before, dy_before, y_before = x.copy(), dy.copy(), y.copy()
@@ -169,7 +169,7 @@ def test_backward_adds_and_touches_nothing_else(xp, kind, data):
 @settings(max_examples=15, deadline=None)
 def test_float32_stays_float32(xp, kind, data, training):
     layer, x, _ = data.draw(CASES[kind])
-    y, cache = layer.to_device(xp).forward(xp.asarray(x, np.float32), training)
+    y, cache = layer.to(xp).forward(xp.asarray(x, np.float32), training)
     dx = layer.backward(y * np.float32(0.5), cache)
     assert y.dtype == dx.dtype == np.float32
     assert {p.grad.dtype for p in layer.parameters()} <= {np.dtype(np.float32)}
@@ -182,7 +182,7 @@ def test_float32_stays_float32(xp, kind, data, training):
 def test_caches_do_not_meet(xp, kind, data):
     """Two forward passes, then their backward passes in either order: nothing is kept inside."""
     layer, x, rng = data.draw(CASES[kind])
-    layer, x = cast(layer, float).to_device(xp), xp.asarray(x)
+    layer, x = cast(layer, float).to(xp), xp.asarray(x)
     other = xp.asarray(rng.standard_normal(x.shape))
     y, cache = layer.forward(x, True)
     dy = xp.asarray(rng.standard_normal(y.shape))
@@ -199,7 +199,7 @@ def test_convolution_is_what_its_definition_says(xp, case):
     conv, x, _ = case
     cast(conv, float)
     weight, bias = conv.weight.value, None if conv.bias is None else conv.bias.value
-    y = to_host(conv.to_device(xp).forward(xp.asarray(x))[0])
+    y = to_host(conv.to(xp).forward(xp.asarray(x))[0])
     (kh, kw), (sh, sw), (ph, pw) = conv.kernel_size, conv.stride, conv.padding
     kernel = weight.reshape(kh, kw, conv.in_channels, conv.out_channels)
     padded = np.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
@@ -218,7 +218,7 @@ def test_transposed_convolution_is_the_adjoint(xp, case, seed):
     """<conv(x), y> = <x, conv_transpose(y)>, for the layers and for im2col and col2im alone."""
     kernel, stride, padding, size, outputs = case
     rng = np.random.default_rng(seed)
-    conv = cast(Conv2d(2, 3, kernel, stride, padding, bias=False, rng=rng), float).to_device(xp)
+    conv = cast(Conv2d(2, 3, kernel, stride, padding, bias=False, rng=rng), float).to(xp)
     transpose = TiedConvTranspose2d(conv, bias=False)
     x = xp.asarray(rng.standard_normal((2, *size, 2)))
     y = xp.asarray(rng.standard_normal((2, *outputs, 3)))
@@ -251,7 +251,7 @@ def test_the_forget_gate_starts_open():
 def test_batch_norm_in_training_normalizes_each_channel(xp):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((50, 4, 3)) * [1, 10, 0.1] + [5, -3, 0]
-    layer = cast(BatchNorm(3, eps=0), float).to_device(xp)
+    layer = cast(BatchNorm(3, eps=0), float).to(xp)
     y = to_host(layer.forward(xp.asarray(x), True)[0])
     np.testing.assert_allclose(y.mean(axis=(0, 1)), 0, atol=1e-12)
     np.testing.assert_allclose(y.std(axis=(0, 1)), 1, atol=1e-12)
@@ -259,7 +259,7 @@ def test_batch_norm_in_training_normalizes_each_channel(xp):
 
 
 def test_complex_input_leaves_the_running_statistics_alone(xp):
-    layer = cast(BatchNorm(3), float).to_device(xp)
+    layer = cast(BatchNorm(3), float).to(xp)
     layer.forward(xp.ones((4, 3), complex), True)
     equal(layer.running_mean, np.zeros(3))
     equal(layer.running_var, np.ones(3))
@@ -269,8 +269,8 @@ def test_complex_input_leaves_the_running_statistics_alone(xp):
 @settings(max_examples=40, deadline=None)
 def test_batch_norm_and_elu_in_one_are_the_two(xp, case, training):
     one, x, rng = case
-    one = cast(one, float).to_device(xp)
-    norm = cast(BatchNorm(x.shape[-1]), float).to_device(xp)
+    one = cast(one, float).to(xp)
+    norm = cast(BatchNorm(x.shape[-1]), float).to(xp)
     for name in ("gamma", "beta"):
         setattr(norm, name, Parameter(getattr(one, name).value.copy()))
     for name in norm.buffers:
@@ -296,7 +296,7 @@ def test_a_tied_weight_is_one_parameter_listed_once():
 
 def test_a_summed_output_would_not_notice_a_wrong_batch_norm(xp):
     """Why the checks use a random upstream gradient: with a uniform one, dx is always 0."""
-    layer = cast(BatchNorm(2), float).to_device(xp)
+    layer = cast(BatchNorm(2), float).to(xp)
     x = xp.asarray(np.random.default_rng(0).standard_normal((5, 2)))
     y, cache = layer.forward(x, True)
     dx = to_host(layer.backward(xp.ones_like(y), cache))

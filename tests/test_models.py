@@ -1,7 +1,8 @@
-"""The models: shapes, gradients of the whole, one weight for two layers, weight files."""
+"""The models: shapes, the gradient of a whole model, tied weights, states that are loaded."""
 
 import numpy as np
 import pytest
+from small_networks import use_small_networks
 
 from tinyembed.backends.arrays import to_host
 from tinyembed.errors import InputError
@@ -17,9 +18,9 @@ COMPOSERS = ["Bach", "Chopin", "Joplin"]
 
 
 def make_batch(n=6, seed=0, dtype=float, excerpt=0):
-    """excerpt: units that follow each other, for a model that is shown excerpts."""
+    """excerpt: how many units an excerpt has, for a model that is trained on excerpts."""
     beat = np.arange(n)
-    if excerpt:  # four of them, which overlap
+    if excerpt:  # four excerpts that overlap
         beat = (7 * np.arange(4)[:, None] + 4 * np.arange(excerpt)).ravel()
         n = len(beat)
     rng = np.random.default_rng(seed)
@@ -32,10 +33,17 @@ def make_model(name, width="small", seed=0):
     return Model(name, width, COMPOSERS, np.random.default_rng(seed))
 
 
+@pytest.fixture
+def make_small(monkeypatch):
+    """`make_model` of few channels, in float64."""
+    use_small_networks(monkeypatch)
+    return lambda name: cast(make_model(name, "tiny"), float)
+
+
 @pytest.mark.parametrize("name", MODELS)
-def test_the_gradient_of_a_whole_model(xp, name):
-    model = cast(make_model(name), float).to_device(xp)
-    batch = make_batch(excerpt=model.spec.excerpt).to_device(xp)
+def test_the_gradient_of_a_whole_model(make_small, xp, name):
+    model = make_small(name).to(xp)
+    batch = make_batch(excerpt=model.spec.excerpt).to(xp)
     _, cache = model.loss(batch, training=True)
     model.loss_backward(cache)
 
@@ -47,28 +55,28 @@ def test_the_gradient_of_a_whole_model(xp, name):
 
 
 @pytest.mark.parametrize("name", ["regularized", "contrastive"])
-def test_a_head_that_knows_enough_rests(xp, name):
-    model = cast(make_model(name), float).to_device(xp)
+def test_below_its_floor_the_composer_loss_is_not_minimized(make_small, xp, name):
+    model = make_small(name).to(xp)
     batch = make_batch(excerpt=model.spec.excerpt or 4)
     batch.composer[:] = 1
-    batch, rests = batch.to_device(xp), model.spec.composer_floor > 0
-    assert rests == (name == "contrastive")
-    for bias, awake in ((0, True), (9, not rests)):  # of the composer that is right
+    batch, has_floor = batch.to(xp), model.spec.composer_floor > 0
+    assert has_floor == (name == "contrastive")
+    for bias, minimized in ((0, True), (9, not has_floor)):  # of the right composer
         model.head.output.bias.value[1] = bias
         losses, cache = model.loss(batch, training=True)
-        rest = model.spec.composer_floor * np.log(len(COMPOSERS))
-        assert (float(losses["composer"]) > rest) == (awake or not rests)
+        floor = model.spec.composer_floor * np.log(len(COMPOSERS))
+        assert (float(losses["composer"]) > floor) == (minimized or not has_floor)
         before = [p.grad.copy() for p in model.parameters()]
         model.loss_backward(cache)
         pairs = zip(model.named_parameters().items(), before, strict=True)
         moved = {key for (key, p), old in pairs if float(abs(p.grad - old).max()) > 0}
-        assert any(key.startswith("head") for key in moved) == awake
-        assert "encoder.dense1.weight" in moved  # by the other loss in any case
+        assert any(key.startswith("head") for key in moved) == minimized
+        assert "encoder.dense1.weight" in moved  # by the other loss in either case
 
 
 @pytest.mark.parametrize("tied", [TiedDense, TiedConvTranspose2d])
-def test_dropping_one_contribution_to_a_tied_weight_is_noticed(tied, monkeypatch):
-    model, batch = cast(make_model("context"), float), make_batch()
+def test_dropping_one_contribution_to_a_tied_weight_is_noticed(make_small, tied, monkeypatch):
+    model, batch = make_small("context"), make_batch()
     whole = tied.backward
 
     def without_its_share(layer, dy, cache):
@@ -88,8 +96,8 @@ def test_dropping_one_contribution_to_a_tied_weight_is_noticed(tied, monkeypatch
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_what_comes_out(xp, name):
-    model, spec = make_model(name).to_device(xp), MODELS[name]
+def test_the_shapes_of_the_outputs(xp, name):
+    model, spec = make_model(name).to(xp), MODELS[name]
     output, _ = model.forward(xp.asarray(make_batch(dtype=np.float32).input))
     assert output.embedding.shape == (6, 100) and output.embedding.dtype == np.float32
     assert (output.reconstruction is not None) == bool(spec.context)
@@ -133,7 +141,7 @@ def test_the_decoder_holds_the_encoders_own_weights():
 def test_encoding_does_not_depend_on_the_batch_or_the_device(xp):
     model, rolls = make_model("context"), make_batch(7, dtype=np.float32).input
     whole = model.encode(rolls)
-    model.to_device(xp)
+    model.to(xp)
     rolls = xp.asarray(rolls)
     close = {"rtol": 1e-4, "atol": 1e-6}
     np.testing.assert_allclose(to_host(model.encode(rolls)), whole, **close)
@@ -142,10 +150,10 @@ def test_encoding_does_not_depend_on_the_batch_or_the_device(xp):
     assert model.encode(rolls[:0]).shape == (0, 100)
 
 
-def test_state_goes_round_and_across_devices(xp):
+def test_a_state_can_be_loaded_on_either_device(xp):
     a, b = make_model("regularized", seed=0), make_model("regularized", seed=1)
     batch = make_batch(dtype=np.float32)
-    a.to_device(xp).loss(batch.to_device(xp), training=True)  # moves the running statistics
+    a.to(xp).loss(batch.to(xp), training=True)  # moves the running statistics
     b.load_state(a.state())
     assert {type(value) for value in a.state().values()} == {np.ndarray}
     for name, value in b.state().items():
@@ -160,7 +168,7 @@ def test_state_goes_round_and_across_devices(xp):
     )
 
 
-def test_a_foreign_state_is_refused():
+def test_the_state_of_another_model_is_refused():
     small = make_model("context")
     with pytest.raises(InputError, match="another width"):
         small.load_state(make_model("context", "paper").state())
@@ -180,11 +188,11 @@ def test_an_encoder_with_counts_of_intervals_and_one_without():
     rolls = make_batch(dtype=np.float32).input
     before = own.encode(rolls)
     own.encoder.features.intervals.norm.beta.value += 1
-    assert np.abs(own.encode(rolls) - before).max() > 1e-3  # they are heard
+    assert np.abs(own.encode(rolls) - before).max() > 1e-3  # the embedding depends on the counts
 
 
 @pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.context])
-def test_a_decoder_is_tied_to_an_encoder_without(name):
+def test_a_model_with_a_decoder_takes_no_counts_of_intervals(name):
     with pytest.raises(InputError, match=r"^--intervals 5.*composer, contrastive"):
         Model(name, "small", COMPOSERS, np.random.default_rng(0), intervals=5)
 

@@ -25,14 +25,8 @@ from tinyembed.report.blocks import (
     to_html,
     to_markdown,
 )
-from tinyembed.report.words import (
-    duration,
-    expectations,
-    number,
-    p_or_dash,
-    rank_text,
-    summary,
-)
+from tinyembed.report.findings import expectations, summary
+from tinyembed.report.words import duration, number, p_or_dash, rank_text
 from tinyembed.report.write import without_gaps, write_report
 
 EVIL = "<script>alert('1')</script> | $x_1$ *J.* \"Ç\" & co"
@@ -410,13 +404,13 @@ def test_blocks_in_html():
         Table(["name", "n"], [["<i>", Strong("1")]]),
         Picture("p.png", '"quoted"'),
     ]
-    text = to_html(blocks, {"p.png": "data:,"})
+    text = to_html(blocks, {"p.png": "data:,"}.get)
     assert "<pre>a &lt; b</pre>" in text
     assert '<td>&lt;i&gt;</td><td class="number"><strong>1</strong></td>' in text
     assert 'alt="&quot;quoted&quot;"' in text
     Reader(text)
     with pytest.raises(TypeError):
-        to_html(["text"], {})
+        to_html(["text"], None)
 
 
 def test_headings_of_empty_sections_are_left_out():

@@ -2,14 +2,18 @@
 
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from tinyembed.backends.cpu.threads import usable_cores
 
 FOLDER = Path(__file__).resolve().parents[1] / "tutorials"
 SCRIPTS = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
@@ -20,38 +24,68 @@ NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")  # no
 
 
 def python(*words, cwd, limit=None, **environment):
-    """Run Python in a process of its own, on one core. Returns what subprocess.run does."""
+    """Run Python in a process of its own, on one core. Returns what subprocess.run does.
 
-    def set_limit():
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-
+    limit: seconds of processor time after which the system ends the process.
+    """
+    command = [sys.executable, *map(str, words)]
+    if limit:
+        command = ["sh", "-c", f'ulimit -t {limit} && exec "$@"', "sh", *command]
     single = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
-    environment = {**os.environ, **single, "MPLBACKEND": "Agg", **environment}
+    environment = {
+        **os.environ, **single, "MPLBACKEND": "Agg", "TINYEMBED_BACKEND": "cpu", **environment,
+    }  # fmt: skip
     environment.pop("DISPLAY", None)
-    return subprocess.run(
-        [sys.executable, *map(str, words)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        preexec_fn=set_limit if limit else None,
-    )
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@contextmanager
+def on_all_cores(request, test, work):
+    """Run `work` for each selected case of a parametrized test, as many at once as there are cores.
+
+    request: of a fixture. Gives {name of the case: future of work(its parameters)}.
+    """
+    cases = [item.callspec for item in request.session.items if item.originalname == test]
+    pool = ThreadPoolExecutor(usable_cores())
+    try:
+        yield {case.id: pool.submit(work, case.params) for case in cases}
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def script_of(chapter):
+    return FOLDER / f"{chapter}.py"
+
+
+def needs_scores(chapter):
+    return "lesson.corpus(" in script_of(chapter).read_text()
 
 
 @pytest.fixture(scope="module")
-def music():
-    """The scores of lesson.corpus(), read into the cache of these tests; music21 or a skip."""
-    pytest.importorskip("music21")
-    done = python("-c", "import lesson; lesson.corpus()", cwd=FOLDER)
-    assert done.returncode == 0, done.stderr
+def runs(request, tmp_path_factory):
+    """{chapter: future of its run}, of the selected chapters that can run here."""
+    if find_spec("music21"):  # read once, into the cache of these tests
+        done = python("-c", "import lesson; lesson.corpus()", cwd=FOLDER)
+        assert done.returncode == 0, done.stderr
+
+    def work(parameters):
+        chapter = parameters["chapter"]
+        if needs_scores(chapter) and not find_spec("music21"):
+            return None
+        folder = tmp_path_factory.mktemp(chapter)
+        return python("-W", "error", script_of(chapter), cwd=folder, limit=LONGEST)
+
+    with on_all_cores(request, "test_a_chapter_prints_what_its_page_says", work) as futures:
+        yield futures
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_a_chapter_prints_what_its_page_says(chapter, request, tmp_path):
-    script = FOLDER / f"{chapter}.py"
-    if "lesson.corpus(" in script.read_text():
-        request.getfixturevalue("music")
-    done = python("-W", "error", script, cwd=tmp_path, limit=LONGEST)
+def test_a_chapter_prints_what_its_page_says(chapter, runs):
+    if needs_scores(chapter):
+        pytest.importorskip("music21")
+    if chapter.endswith("gpu"):  # it counts the launches of the engine's kernels
+        pytest.importorskip("tinyembed.backends.cupy.kernels")
+    done = runs[chapter].result()
     assert done.returncode >= 0, f"stopped: over {LONGEST} s of processor time? {done.stderr}"
     assert done.returncode == 0, done.stderr
     assert not done.stderr
@@ -59,7 +93,7 @@ def test_a_chapter_prints_what_its_page_says(chapter, request, tmp_path):
 
 
 def assert_same_print(found, expected):
-    """The same words, and the same numbers to a relative 1e-3; white space does not count."""
+    """The same words, and the same numbers to a relative 1e-3; white space is ignored."""
     numbers = [
         [float(n.replace(",", "").replace("−", "-")) for n in NUMBER.findall(text)]  # noqa: RUF001
         for text in (found, expected)
@@ -77,18 +111,18 @@ def test_a_print_that_drifted_is_noticed():
 
 
 def blocks(chapter, kind):
-    """What stands in the fenced blocks of a page, of one kind: list of str."""
+    """The contents of a page's fenced blocks of one kind: list of str."""
     return fenced((FOLDER / f"{chapter}.md").read_text(), kind)
 
 
 def fenced(text, kind):
-    """What stands between fences at the beginning of a line."""
+    """The text between each pair of fences that begin a line."""
     return re.findall(rf"^```{kind}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 def cells(chapter):
     """The cells of a script, in order: (words after the `# %%`, text)."""
-    text = (FOLDER / f"{chapter}.py").read_text()
+    text = script_of(chapter).read_text()
     parts = re.split(r"^# %%(.*)\n", text, flags=re.MULTILINE)[1:]
     return list(zip(parts[::2], (part.strip("\n") for part in parts[1::2]), strict=True))
 
@@ -100,7 +134,7 @@ def prose(text):
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_page_is_made_from_its_script(chapter):
-    """All that the script shows stands in its page, in order, and no code besides."""
+    """The page has everything that the script shows, in order, and no other code."""
     page, place, code = (FOLDER / f"{chapter}.md").read_text(), 0, []
     for words, text in cells(chapter):
         if "[markdown]" in words:
@@ -124,7 +158,7 @@ def test_the_solutions_that_are_printed_are_the_ones_that_run(chapter):
             solutions += re.findall(r"^ *```python\n(.*?)^ *```$", prose(text), re.DOTALL | re.M)
         else:
             code |= set(statements(text))
-    assert prose((FOLDER / f"{chapter}.py").read_text()).count("<summary>Solution") in (2, 3)
+    assert prose(script_of(chapter).read_text()).count("<summary>Solution") in (2, 3)
     assert solutions
     for solution in solutions:
         assert not [line for line in statements(textwrap.dedent(solution)) if line not in code]
@@ -156,7 +190,7 @@ def test_pictures_are_there_and_shown():
         assert pictures == expected and pictures
     assert {path.name for path in PICTURES.iterdir()} == {name for names in named for name in names}
     for path in PICTURES.iterdir():
-        width = int.from_bytes(path.read_bytes()[16:20], "big")  # in every PNG, there
+        width = int.from_bytes(path.read_bytes()[16:20], "big")  # as the PNG format has it
         assert 300 <= width <= 900, path.name
 
 
@@ -172,7 +206,7 @@ def test_links_lead_somewhere():
 
 
 def test_the_table_of_contents_is_up_to_date(tmp_path):
-    """It has every chapter with its line and its thumbnail, and each page leads to the next."""
+    """It lists every chapter with its line and thumbnail, and each page links to the next."""
     copy = shutil.copytree(FOLDER, tmp_path / "tutorials", ignore=shutil.ignore_patterns("*.pyc"))
     done = python("-c", "import contents; contents.write_contents()", cwd=copy)
     assert done.returncode == 0, done.stderr
@@ -185,7 +219,7 @@ def test_the_table_of_contents_is_up_to_date(tmp_path):
         assert row.count(f"{chapter}.md") == 2 and f"pictures/{chapter[:2]}_" in row
 
 
-# The command that makes the pages, on chapters of a few lines.
+# The command that builds the pages, on chapters of a few lines.
 
 CHAPTER = """\
 # %% [markdown]
@@ -209,19 +243,26 @@ print("three")
 """
 
 
-@pytest.fixture
-def course(tmp_path):
+@pytest.fixture(scope="module")
+def tools():
+    """What builds pages, or a skip."""
+    for name in ("jupytext", "nbconvert", "ipykernel"):
+        pytest.importorskip(name)
+
+
+def make_course(folder):
     """A folder with the tools of the course and no chapter."""
-    pytest.importorskip("jupytext")
-    pytest.importorskip("nbconvert")
-    pytest.importorskip("ipykernel")
-    folder = tmp_path / "course"
     folder.mkdir()
     for name in ("build.py", "contents.py"):
         shutil.copy(FOLDER / name, folder)
     begin, end = "<!-- contents: written by build.py -->", "<!-- end of contents -->"
     (folder / "README.md").write_text(f"# All\n\n{begin}\n{end}\n\nMore.\n")
     return folder
+
+
+@pytest.fixture
+def course(tools, tmp_path):
+    return make_course(tmp_path / "course")
 
 
 def build(course, *numbers, **environment):
@@ -256,6 +297,19 @@ def test_a_page_shows_code_prints_and_pictures(course):
     assert not (course / "pictures" / "01_2.png").exists()
 
 
+@pytest.fixture(scope="module")
+def refusals(tools, request, tmp_path_factory):
+    """{case: future of the build of a chapter that ends with its cell, and the course}."""
+
+    def work(parameters):
+        course = make_course(tmp_path_factory.mktemp("refused") / "course")
+        (course / "01_first.py").write_text(f"{CHAPTER}\n# %%\n{parameters['cell']}\n")
+        return build(course), course
+
+    with on_all_cores(request, "test_what_a_page_cannot_hold_is_one_line", work) as futures:
+        yield futures
+
+
 @pytest.mark.parametrize(
     ("cell", "complaint"),
     [
@@ -268,9 +322,8 @@ def test_a_page_shows_code_prints_and_pictures(course):
         ('# %% tags=["hide"]\nprint(1)', "neither print nor draw"),
     ],
 )
-def test_what_a_page_cannot_hold_is_one_line(course, cell, complaint):
-    (course / "01_first.py").write_text(f"{CHAPTER}\n# %%\n{cell}\n")
-    done = build(course)
+def test_what_a_page_cannot_hold_is_one_line(refusals, request, cell, complaint):
+    done, course = refusals[request.node.callspec.id].result()
     assert done.returncode == 1
     assert done.stderr.startswith("tinyembed: 01_first.py") and complaint in done.stderr
     assert done.stderr.count("\n") == 1

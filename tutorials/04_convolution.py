@@ -519,20 +519,23 @@ assert cosines[4] < 0.4 and 0.5 < cosines[72] < 0.85 and cosines[1000] > 0.93
 # ## The package does the same
 #
 # [`Conv2d` and `TiedConvTranspose2d`](../tinyembed/layers/conv.py), with the same `columns` and
-# `fold`, only faster: where nothing overlaps a change of order is enough, and long runs are copied
-# at once. An encoder's first convolution is a [`FirstConv2d`](../tinyembed/layers/first_conv.py): on
-# a CPU it leaves out the tiles without a single onset, three quarters of all, whose answers are 0
+# `fold`, which the package calls [`im2col` and `col2im`](../tinyembed/layers/im2col.py). On a CPU
+# they run [faster](../tinyembed/backends/cpu/im2col.py): where nothing overlaps a change of order is
+# enough, and long runs are copied at once. An encoder's first convolution is a
+# [`FirstConv2d`](../tinyembed/layers/first_conv.py): a CPU leaves out the tiles [without a single
+# onset](../tinyembed/backends/cpu/sparse_conv.py), three quarters of all, whose answers are 0
 # anyway.
 
 # %%
-from tinyembed.layers import conv as package
+from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d
 from tinyembed.layers.gradcheck import cast
+from tinyembed.layers.im2col import col2im, im2col
 
 for (kernel, stride, padding), image, M in ((layers[0], x, 3), (layers[1], x2, 6)):
     geometry = kernel, stride, padding
-    layer = cast(package.Conv2d(image.shape[3], M, *geometry, bias=False, rng=rng), float)
+    layer = cast(Conv2d(image.shape[3], M, *geometry, bias=False, rng=rng), float)
     weight = layer.weight.value  # (kh * kw * C, M)
-    transpose = package.TiedConvTranspose2d(layer, bias=False)
+    transpose = TiedConvTranspose2d(layer, bias=False)
 
     there, cache = layer.forward(image)
     dy = rng.standard_normal(there.shape)
@@ -543,10 +546,10 @@ for (kernel, stride, padding), image, M in ((layers[0], x, 3), (layers[1], x2, 6
 
     back, _ = transpose.forward(dy)
     assert np.allclose(back, conv_transpose(dy, weight, *geometry), rtol=1e-10, atol=1e-12)
-    patches = package.columns(image, *geometry)
+    patches = im2col(image, *geometry)
     assert np.array_equal(patches, columns(image, *geometry))
     ours = fold(patches, image.shape, *geometry)
-    assert np.allclose(package.fold(patches, image.shape, *geometry), ours, rtol=1e-10)
+    assert np.allclose(col2im(patches, image.shape, *geometry), ours, rtol=1e-10)
 print("the package's convolution and its transpose: the same numbers, forward and backward")
 
 # %% [markdown]

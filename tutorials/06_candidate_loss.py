@@ -493,14 +493,14 @@ assert own[best] < 0.99
 #
 # ## The package does the same
 #
-# tinyembed's layer is [`CandidateCosineLoss`](../tinyembed/layers/cosine.py). It takes rolls as
-# they are, `(N, 60, 96)`, and has a temperature. A product $Q R^T$ of all with all multiplies
+# tinyembed's layer is [`CandidateCosineLoss`](../tinyembed/layers/candidate_loss.py). It takes rolls
+# as they are, `(N, 60, 96)`, and has a temperature. A product $Q R^T$ of all with all multiplies
 # mostly by zeros: a roll has some twenty onsets in 5,760 places. On a CPU it looks at each answer
 # only where its own target has an onset: in a batch of 100, some 100 products a target instead of
-# 576,000 ([pairs.py](../tinyembed/layers/pairs.py)).
+# 576,000 ([sparse_cosines.py](../tinyembed/backends/cpu/sparse_cosines.py)).
 
 # %%
-from tinyembed.layers.cosine import CandidateCosineLoss
+from tinyembed.layers.candidate_loss import CandidateCosineLoss
 from tinyembed.training.examples import draw_candidates as draw_of_the_package
 
 layer = CandidateCosineLoss(temperature=1.0)

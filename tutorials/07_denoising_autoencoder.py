@@ -714,13 +714,14 @@ plt.show()
 
 # %%
 from tinyembed.layers.gradcheck import cast
-from tinyembed.models import model as models
+from tinyembed.models.model import Model
+from tinyembed.models.table import WIDTHS, Width
 from tinyembed.training.examples import Batch
 from tinyembed.training.optimizers import Adam as AdamOfThePackage
 from tinyembed.training.optimizers import Flat
 
-models.WIDTHS["chapter 7"] = models.Width(conv=CHANNELS[1:], dense=FEATURES[1:])
-theirs = models.Model("note_drop", "chapter 7", music.composers, np.random.default_rng(0))
+WIDTHS["chapter 7"] = Width(conv=CHANNELS[1:], dense=FEATURES[1:])
+theirs = Model("note_drop", "chapter 7", music.composers, np.random.default_rng(0))
 cast(theirs, float)  # the package trains in float32; this page computes in float64
 their_adam = AdamOfThePackage(Flat(theirs.parameters()))
 
@@ -749,13 +750,13 @@ assert np.allclose(theirs.reconstruct(examples), reconstruct(ours, examples), rt
 print(f"three steps, {len(named)} arrays of learned numbers: the same")
 
 # %% tags=["hide"]
-del models.WIDTHS["chapter 7"]
+del WIDTHS["chapter 7"]
 
 # %% [markdown]
 # In the package the corruptions are in [corruption.py](../tinyembed/music/corruption.py), the lists
-# of layers in [models.py](../tinyembed/models.py), the steps in
-# [trainer.py](../tinyembed/trainer.py). `python -m tinyembed.train --model note_drop` does what this
-# page did, longer and with more weights.
+# of layers in [networks.py](../tinyembed/models/networks.py), the steps in
+# [trainer.py](../tinyembed/training/trainer.py). `python -m tinyembed.train --model note_drop` does
+# what this page did, longer and with more weights.
 #
 # ## Exercises
 #

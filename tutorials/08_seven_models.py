@@ -172,15 +172,16 @@ SEVEN = {
 # where the two sides meet.
 
 # %%
-from tinyembed.layers.cosine import CandidateCosineLoss
+from tinyembed.layers.candidate_loss import CandidateCosineLoss
 from tinyembed.layers.gradcheck import cast
 from tinyembed.layers.layer import Layer, Parameter
-from tinyembed.models import model as models
+from tinyembed.models.networks import build_decoder, build_encoder
+from tinyembed.models.table import Width
 from tinyembed.music.corruption import CORRUPTIONS
 from tinyembed.training.examples import draw_candidates
 from tinyembed.training.optimizers import Adam, Flat
 
-NARROW = models.Width(conv=(8, 16, 32, 64), dense=(64, 64, 100))
+NARROW = Width(conv=(8, 16, 32, 64), dense=(64, 64, 100))
 
 
 class Head(Layer):
@@ -217,8 +218,8 @@ class Head(Layer):
 class OneOfSeven(Layer):
     def __init__(self, name, rng):
         self.corruption, self.offsets, hidden = SEVEN[name]
-        self.encoder = models.build_encoder(NARROW, rng)
-        self.decoder = models.build_decoder(self.encoder, NARROW) if self.offsets else None
+        self.encoder = build_encoder(NARROW, rng)
+        self.decoder = build_decoder(self.encoder, NARROW) if self.offsets else None
         self.head = None if hidden is None else Head(hidden, rng)
         self.candidate_loss = CandidateCosineLoss()
         cast(self, float)  # float64: a page should print the same on every machine
@@ -566,16 +567,18 @@ plt.show()
 # of all seven, from the same first weights on the same batches.
 
 # %%
+from tinyembed.models.model import Model
+from tinyembed.models.table import MODELS, WIDTHS
 from tinyembed.training.examples import Batch
 
 for name, row in SEVEN.items():
-    spec = models.MODELS[name]
+    spec = MODELS[name]
     assert row == (spec.corruption, spec.context, spec.head)
 
-models.WIDTHS["chapter 8"] = NARROW
+WIDTHS["chapter 8"] = NARROW
 for name in SEVEN:
     ours = OneOfSeven(name, np.random.default_rng(3))
-    theirs = models.Model(name, "chapter 8", music.composers, np.random.default_rng(3))
+    theirs = Model(name, "chapter 8", music.composers, np.random.default_rng(3))
     cast(theirs, float)
     x, target, candidates, composer = draw_batch(ours, 10, np.random.default_rng(4))
 
@@ -590,12 +593,13 @@ for name in SEVEN:
 print(f"{len(SEVEN)} models: the same table, losses and gradients")
 
 # %% tags=["hide"]
-del models.WIDTHS["chapter 8"]
+del WIDTHS["chapter 8"]
 
 # %% [markdown]
-# The head is [`build_head`](../tinyembed/models.py), the cross-entropy
+# The head is [`build_head`](../tinyembed/models/networks.py), the cross-entropy
 # [`SoftmaxCrossEntropy`](../tinyembed/layers/softmax.py), the targets are made in
-# [batches.py](../tinyembed/batches.py). `python -m tinyembed.train --model context` trains one;
+# [examples.py](../tinyembed/training/examples.py), and the table `MODELS` is in
+# [table.py](../tinyembed/models/table.py). `python -m tinyembed.train --model context` trains one;
 # `python -m tinyembed.reproduce` trains them all and runs both experiments.
 #
 # ## Exercises

@@ -787,7 +787,8 @@ assert gain["context"] == min(gain.values()) and gain["note_drop"] > 30
 # %%
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.ranks import random_ranks, ranks_among
-from tinyembed.layers.cosine import BatchCosineLoss, CosineLoss
+from tinyembed.layers.contrastive_loss import BatchCosineLoss
+from tinyembed.layers.cosine import CosineLoss
 from tinyembed.layers.lstm import LastStep, Lstm
 
 layer = cast(Lstm(D, K, rng=np.random.default_rng(0)), float)

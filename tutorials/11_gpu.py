@@ -223,9 +223,10 @@ assert counts["launches"] == 1
 # ## A whole training step
 #
 # Now the real thing: the context model at `small` width, 100 units of real music, forward,
-# backward, Adam. All its elementwise formulas carry a decorator, `@fuse`
-# ([formulas.py](../tinyembed/formulas.py)). To count both ways we put a switch into `cupy.fuse`.
-# Predict both numbers: 14 layers, forward and backward, and Adam.
+# backward, Adam. Its elementwise formulas are marked in the layers as operations, and a GPU hands
+# each of them to `cupy.fuse` ([kernels.py](../tinyembed/backends/cupy/kernels.py)). To count both
+# ways we put a switch into `cupy.fuse`. Predict both numbers: 14 layers, forward and backward, and
+# Adam.
 
 # %%
 switch = {"fused": True}
@@ -253,7 +254,7 @@ examples = Examples(music, MODELS["context"], training)
 def new_training(width, xp):
     """A model and its optimizer, the same at each call, on the host or on the device."""
     rng = random_stream(0, "weights")
-    model = Model("context", width, music.composers, rng).to_device(xp)
+    model = Model("context", width, music.composers, rng).to(xp)
     return model, Adam(Flat(model.parameters()))
 
 
@@ -261,7 +262,7 @@ def launches_of_a_step(width="small", size=100, fused=True):
     """{"forward", "backward", "Adam"}: how many launches each takes."""
     switch["fused"] = fused
     model, adam = new_training(width, cupy)
-    batch = examples.batch(0, size).to_device(cupy)
+    batch = examples.batch(0, size).to(cupy)
     (_, cache), forward = count(lambda: model.loss(batch, training=True))
     _, backward = count(lambda: model.loss_backward(cache))
     _, update = count(lambda: adam.step(1e-3))
@@ -299,7 +300,7 @@ plt.show()
 # Adam is the clearest case. On the page of chapter 9 it was a formula of a dozen operations over
 # all weights; fused, it is one launch, which reads four arrays and writes four. (The package's
 # formulas are written to be fused: batch norm works the ELU's slope out again wherever it needs it.
-# Inside a kernel that is free; plainly done, it is one launch in eight of those above.)
+# Inside a kernel that is free; plainly done, it is one launch in ten of those above.)
 #
 # Now make the work ten times smaller, and then (by the `paper` width) ten times larger. Predict the
 # launches.
@@ -354,7 +355,7 @@ SIZE = 20  # units a step, from here on: the stand-in is slow, and the counts ar
 
 
 def naive_step(model, adam, step):
-    batch = examples.batch(step, SIZE).to_device(cupy)
+    batch = examples.batch(step, SIZE).to(cupy)
     losses, cache = model.loss(batch, training=True)
     model.loss_backward(cache)
     adam.step(1e-3)
@@ -378,20 +379,23 @@ assert counts["to_device"] >= 15 and counts["synchronisations"] == 3
 # bytes each), and for a step only the numbers of its units, their keys and so on; the device cuts
 # the rolls itself. **Send it seldom:** the host draws 50 steps ahead and sends them together. **Ask
 # seldom:** losses are added up on the device, and the host asks when it writes a line of its log.
+# In the package the first two are the business of an *engine*
+# ([engine.py](../tinyembed/backends/cupy/engine.py)). Its batches are asked for step by step; beside
+# each come a few numbers that the step needs, here none.
 
 # %%
-from tinyembed.backends.cupy.batches import DeviceExamples, Feed
-from tinyembed.music.cutting import Cutter
+from tinyembed.backends.choice import engine_for
 
-onsets, counts = count(lambda: Cutter(music, cupy))
+engine = engine_for(cupy)
+batches, counts = count(lambda: engine.batches(examples, SIZE, lambda step: (), steps=1000))
 print(f"the onsets of all {music.n_pieces} pieces: {counts['to_device']} transfer")
 
-feed = Feed(DeviceExamples(examples, onsets), SIZE, steps=1000)
-_, counts = count(lambda: [feed.batch(step) for step in range(50)])
+_, counts = count(lambda: [batches.at(step) for step in range(50)])
 print(f"50 batches: {counts['to_device']} transfer, {counts['synchronisations']} waits")
 
 # %% alt="A unit as its onsets, pitches and ticks, and the roll that the device made of it"
-made = cupy.asnumpy(feed.batch(0).input)  # (20, 60, 96)
+batch, _ = batches.at(0)
+made = cupy.asnumpy(batch.input)  # (20, 60, 96)
 assert np.array_equal(made, examples.batch(0, SIZE).input)  # as the host makes it
 unit = made[made.sum(axis=(1, 2)).argmax()]  # the fullest of the 20
 rows, ticks = np.nonzero(unit)
@@ -417,7 +421,8 @@ model, adam = new_training("small", cupy)
 total = cupy.zeros((), np.float32)  # the sum of the losses stays on the device
 with standin.forbid_synchronisation():
     for step in range(3):
-        losses, cache = model.loss(feed.batch(step), training=True)
+        batch, _ = batches.at(step)
+        losses, cache = model.loss(batch, training=True)
         model.loss_backward(cache)
         adam.step(1e-3)
         total += losses["reconstruction"]
@@ -490,28 +495,28 @@ assert (y == [31, 41]).all()
 # is frozen into it as it was. That is the whole difficulty with recording, and it has one remedy:
 # what changes must live in an array that stays, and be written into it.
 #
-# For a training step, what changes is the batch, so the feed above writes each batch into the same
-# arrays. Two numbers change, too: Adam's learning rate, and the correction of its running means
+# For a training step, what changes is the batch, so the engine above writes each batch into the
+# same arrays. Two numbers change, too: Adam's learning rate, and the correction of its running means
 # (chapter 9: $1 - 0.9^t$). So these are arrays as well. And what a step makes for itself and
 # forgets, all those outputs of layers, gets a piece of memory that nobody else may touch between
 # two playbacks.
 #
 # On an NVIDIA GPU, the tape is called a **CUDA graph**. The driver records it, and one launch plays
 # it. Steps on a GPU begin with two ordinary ones, in which everything is compiled; the third is
-# recorded.
+# recorded. The engine does that, too ([graphs.py](../tinyembed/backends/cupy/graphs.py)): it is
+# given the step and returns a function to call instead.
+
 
 # %%
-from tinyembed.backends.cupy.graphs import Replayed, own_stream
-
-
 def train(steps, graph):
     """The losses of some steps, and what was counted in each."""
     model, adam = new_training("small", cupy)
-    feed = Feed(
-        DeviceExamples(examples, onsets),
+    engine = engine_for(cupy, graph)
+    batches = engine.batches(
+        examples,
         SIZE,
-        numbers=lambda step: adam.factors(step + 1, 1e-3),  # the two numbers of each step
-        steps=steps,
+        lambda step: adam.factors(step + 1, 1e-3),  # the two numbers of each step
+        steps,
     )
     loss = cupy.zeros((), np.float32)
 
@@ -521,11 +526,11 @@ def train(steps, graph):
         adam.update(now[0], now[1])
         loss[...] = losses["reconstruction"]
 
-    run_step = Replayed(work, cupy, wanted=graph)
+    run_step = engine.repeat(work)
     found, counted = [], []
-    with own_stream(cupy):
+    with engine.running():  # a stream that can be recorded
         for step in range(steps):
-            batch, now = feed.batch(step), feed.field("numbers")
+            batch, now = batches.at(step)
             counted.append(count(run_step)[1])
             found.append(float(loss))
     return found, counted

@@ -590,17 +590,18 @@ for name, by_hand in zip(small, found, strict=True):
 
 # %%
 from tinyembed.layers.layer import Parameter
-from tinyembed.models import model as models
+from tinyembed.models.networks import build_encoder
+from tinyembed.models.table import Width
 from tinyembed.training.optimizers import Adam, Flat
 
-NARROW = models.Width(conv=(4, 8, 8, 16), dense=(32,))
+NARROW = Width(conv=(4, 8, 8, 16), dense=(32,))
 WIDE, PIECES, STEPS = 32, 2, 280
 
 
 def train(five_candidates, tau, seed=0):
     """Returns the encoder, W and b, and the loss of every step."""
     rng, order = np.random.default_rng(seed), np.random.default_rng(seed + 1)
-    encoder = cast(models.build_encoder(NARROW, rng), float)
+    encoder = cast(build_encoder(NARROW, rng), float)
     W = Parameter(0.01 * rng.standard_normal((GIVEN * WIDE, WIDE)) / math.sqrt(GIVEN * WIDE))
     b = Parameter(np.zeros(WIDE))
     adams = (Adam(Flat(encoder.parameters())), 0.02), (Adam(Flat([W, b])), 0.0003)
@@ -821,13 +822,13 @@ print("the same counts:", logs.shape)
 # ## The real figures
 #
 # The package's eighth model is this one: `contrastive` in the table of
-# [models.py](../tinyembed/models.py). It has the `small` encoder of the other seven with the counts
-# beside it, batches of 512 units, and the regularized model's composer head (chapter 8). That head
-# soon knows the training pieces by heart, so it rests in every batch whose cross-entropy is below six
-# tenths of what guessing costs. The model is trained on the same 368 piano pieces as the paper's
-# seven and tested as they are, on 66 others by which no choice was made: the LSTM of chapter 9's
-# last section is trained on its embeddings and predicts from them. The numbers come from [its
-# file](../benchmarks/results/contrastive.json) and from [the
+# [table.py](../tinyembed/models/table.py). It has the `small` encoder of the other seven with the
+# counts beside it, batches of 512 units, and the regularized model's composer head (chapter 8).
+# That head soon knows the training pieces by heart, so it rests in every batch whose cross-entropy
+# is below six tenths of what guessing costs. The model is trained on the same 368 piano pieces as
+# the paper's seven and tested as they are, on 66 others by which no choice was made: the LSTM of
+# chapter 9's last section is trained on its embeddings and predicts from them. The numbers come
+# from [its file](../benchmarks/results/contrastive.json) and from [the
 # reproduction's](../benchmarks/reproduction/results.json). mrr is the mean of 1 / (rank + 1), where
 # 1 is best; "in 10" is the share of ranks below 10.
 
@@ -953,16 +954,17 @@ assert [f"{100 * a:.0f} {100 * b:.0f}" for a, b in each] == ["26 30", "29 35", "
 # ## The package does the same
 #
 # The whole question, from embeddings to loss and back, is
-# [`ExcerptContrast`](../tinyembed/contrast.py); the comparison in it is `ContrastiveLoss` in
-# [cosine.py](../tinyembed/layers/cosine.py), and the excerpts are drawn by `ExcerptExamples` in
-# [excerpts.py](../tinyembed/excerpts.py).
+# [`ExcerptContrast`](../tinyembed/models/contrastive.py); the comparison in it is `ContrastiveLoss`
+# in [contrastive_loss.py](../tinyembed/layers/contrastive_loss.py), and the excerpts are drawn by
+# `ExcerptExamples` in [excerpts.py](../tinyembed/training/excerpts.py).
 
 # %%
-from tinyembed.layers.cosine import ContrastiveLoss
+from tinyembed.layers.contrastive_loss import ContrastiveLoss
 from tinyembed.models.contrastive import ExcerptContrast
+from tinyembed.models.table import MODELS
 from tinyembed.training.excerpts import ExcerptExamples
 
-spec = models.MODELS["contrastive"]
+spec = MODELS["contrastive"]
 assert (spec.excerpt, spec.temperature, spec.batch_size) == (LENGTH, 0.1, 8 * PER_PIECE * LENGTH)
 
 layer = cast(ExcerptContrast(LENGTH, D, spec.temperature, np.random.default_rng(0)), float)

@@ -6,13 +6,13 @@
 A chapter is a script of cells (`# %%`, and `# %% [markdown]` for prose), which jupytext reads as a
 notebook; nbclient runs it and nbconvert renders it. Of 01_onset_roll.py it makes 01_onset_roll.md
 and pictures/01_1.png, 01_2.png, ... A page holds its code, its printed lines, its pictures, and
-nothing that depends on who built it: the same script gives the same bytes.
+nothing that depends on where it was built: the same script gives the same bytes.
 
 Words for a cell, after its `# %%`:
 
     tags=["hide"]        it runs, but the page does not show it; it prints and draws nothing
     tags=["thumbnail"]   its picture stands for the chapter in the table of contents
-    alt="..."            its picture in words, for those who do not see it
+    alt="..."            its picture in words, for readers who cannot see it
 
 A warning is an error. So is a result that is not printed: the script alone would not show it.
 """
@@ -33,15 +33,15 @@ from tinyembed.errors import InputError, WorkError
 from tinyembed.storage.files import write_atomically
 
 NO_TOOLS = 'pages are made with jupytext, nbconvert and ipykernel: pip install -e ".[tutorials]"'
-LONGEST = 600  # seconds a cell
+LONGEST = 600  # seconds per cell
 
-# Runs before each chapter. Pictures keep the size they were drawn in, and say no version.
+# Runs before each chapter. Pictures keep the size they were drawn in, and name no version.
 FIRST_CELL = """\
 import warnings
 from matplotlib_inline.config import InlineBackend
 InlineBackend.instance().print_figure_kwargs = {"bbox_inches": None, "metadata": {"Software": None}}
 warnings.simplefilter("error")
-warnings.filterwarnings("ignore", module="ipykernel")  # what a chapter cannot help
+warnings.filterwarnings("ignore", module="ipykernel")  # which a chapter cannot avoid
 """
 
 PAGE = """\
@@ -83,7 +83,7 @@ def main(argv=None):
 
 
 def execute(script):
-    """Run a chapter's cells, each in turn. Returns the notebook with what they printed and drew."""
+    """Run a chapter's cells in order. Returns the notebook with their prints and pictures."""
     import jupytext
     import nbformat
     from nbclient import NotebookClient
@@ -91,7 +91,7 @@ def execute(script):
 
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     os.environ["PYTHONPATH"] = os.pathsep.join([str(FOLDER), os.environ.get("PYTHONPATH", "")])
-    for library in ("OPENBLAS", "OMP", "MKL"):  # sums then come out the same everywhere
+    for library in ("OPENBLAS", "OMP", "MKL"):  # sums are then the same on any number of cores
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
     notebook = jupytext.read(script, fmt="py:percent")
@@ -102,8 +102,8 @@ def execute(script):
                 notebook, timeout=LONGEST, kernel_name="python3",
                 resources={"metadata": {"path": here}},
             )  # fmt: skip
-            # What a cell says comes by messages; beside them a kernel tells of sockets that are
-            # already closed when it is shut down in a hurry.
+            # A cell's own output comes as messages. On stderr a kernel only complains of closed
+            # sockets, where it is shut down quickly.
             client.execute(stderr=subprocess.DEVNULL)
         except CellExecutionError as error:
             reason = " ".join(f"{error.ename}: {error.evalue}".split())
@@ -151,7 +151,7 @@ def render(chapter, notebook):
 
 
 def merged(outputs):
-    """The outputs of a cell, with lines that were printed one after the other in one piece."""
+    """The outputs of a cell, where printed lines that follow each other are one output."""
     result = []
     for output in outputs:
         if result and output.output_type == result[-1].output_type == "stream":
@@ -181,7 +181,7 @@ def check(chapter, cell):
 
 
 def check_paths(chapter, text):
-    """Raise WorkError for what only this machine could know."""
+    """Raise WorkError for a path of this machine, or an address in its memory."""
     folders = {str(FOLDER.parent), str(Path.home()), sys.prefix, tempfile.gettempdir()}
     for folder in sorted(folders - {os.sep}):
         if folder in text:

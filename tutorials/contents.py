@@ -1,7 +1,7 @@
-"""What leads from page to page: the table of contents in README.md, and the end of each chapter.
+"""The links between pages: the table of contents in README.md, and the end of each chapter.
 
-Both are written anew whenever a page is, from the pages themselves: a chapter's title is its
-heading, its one line is the sentence below, its thumbnail is named in its first line.
+Both are rewritten whenever a page is, from the pages themselves. A chapter's title is its heading,
+its line in the table is the paragraph below it, and the page's first line names its thumbnail.
 """
 
 import re
@@ -45,7 +45,7 @@ def write_contents():
 
 
 def heading(page):
-    """A page's title, the sentence below it, and its thumbnail."""
+    """A page's title, the paragraph below it, and its thumbnail."""
     text = page.read_text()
     thumbnail = re.search(r"Thumbnail: (\S+) -->", text)[1]
     title, sentence = re.search(r"^# (.+)\n\n((?:.+\n)+)", text, re.MULTILINE).groups()

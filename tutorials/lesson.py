@@ -1,10 +1,10 @@
-"""What the chapters share and what is not the point of any: music to learn from, and a drawing.
+"""What chapters share and none is about: music to learn from, and a drawing.
 
 tune()       a short tune of our own, as a `mido.MidiFile`
 corpus()     58 scores of ten composers that come with music21, as a tinyembed `Corpus`
 show_roll()  draws an onset roll
 
-ROOT is the folder of the repository, for chapters that read what benchmarks wrote.
+ROOT is the folder of the repository, for chapters that read results of benchmarks.
 """
 
 from fnmatch import fnmatchcase
@@ -46,8 +46,8 @@ SHORT = [
 def corpus(seed=0):
     """58 scores of ten composers, split into training and test pieces: a tinyembed `Corpus`.
 
-    It needs music21 (extra `scores`). The first reading takes some fifteen seconds; what was read
-    is kept in the user's cache folder, so that the next one takes no time.
+    It needs music21 (extra `scores`). The first call reads the scores in some fifteen seconds and
+    keeps the corpus in the user's cache folder, so that later calls load it at once.
     """
     works = find_works(scores_folder())  # (composer, name, path) each
     items = [item for item in works if any(fnmatchcase(item[1], short) for short in SHORT)]
@@ -105,8 +105,8 @@ def tune(ticks_per_beat=480):
 def show_roll(ax, roll, title="", onset_width=4):
     """Draw a roll: dark on light, low pitches at the bottom, a line at every beat.
 
-    ax: matplotlib axes; roll: (60, T), 24 ticks a beat; the largest value is darkest, what is
-    negative counts as 0; onset_width: an onset is drawn so many ticks long, to be seen at all.
+    ax: matplotlib axes; roll: (60, T), 24 ticks per beat; the largest value is darkest, negative
+    values count as 0; onset_width: how many ticks long an onset is drawn, so that it can be seen.
     """
     pitches, ticks = roll.shape
     cells = np.clip(roll, 0, None) / max(roll.max(), 1e-9)  # (60, T)

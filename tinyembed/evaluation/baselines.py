@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, svds
 
 from tinyembed.backends.arrays import matmul
 from tinyembed.backends.choice import engine_for
@@ -44,11 +45,7 @@ def pca_encoder(corpus, pieces, seed, xp):
         mean, components = sparse_components(blocks, start)
     else:
         mean, components = covariance_components(blocks, xp)
-
-    def encode(rolls):
-        return matmul(xp.asarray(rolls).reshape(-1, PITCHES * TICKS) - mean, components)
-
-    return encode
+    return lambda rolls: matmul(xp.asarray(rolls).reshape(-1, PITCHES * TICKS) - mean, components)
 
 
 def sparse_components(blocks, start):
@@ -58,23 +55,23 @@ def sparse_components(blocks, start):
     matrix and subtracts the mean implicitly; start: (D,) initial vector of the iteration.
     """
     x = sparse.vstack([sparse.csr_array(rows) for rows in blocks], format="csr")  # (R, D)
-    mean = np.asarray(x.mean(axis=0)).ravel()  # (D,)
-    centred = sparse.linalg.LinearOperator(
-        x.shape,
-        matvec=lambda v: x @ v.ravel() - mean @ v.ravel(),
-        rmatvec=lambda u: x.T @ u.ravel() - mean * u.sum(),
-        matmat=lambda v: x @ v - mean @ v,
-        rmatmat=lambda u: x.T @ u - np.outer(mean, u.sum(axis=0)),
-        dtype=np.float32,
-    )
+    mean = x.mean(axis=0)  # (D,)
+
+    def times(v):  # v: (D,) or (D, K)
+        return x @ v - mean @ v
+
+    def transposed_times(u):  # u: (R,) or (R, K)
+        return x.T @ u - np.multiply.outer(mean, u.sum(axis=0))
+
+    centred = LinearOperator(x.shape, times, transposed_times, times, np.float32, transposed_times)
     size = min(EMBEDDING, min(x.shape) - 1)
     start = start[: min(x.shape)].astype(np.float32)
-    _, _, components = sparse.linalg.svds(centred, k=size, v0=start)  # (100, D)
-    return mean.astype(np.float32), components[::-1].T.astype(np.float32)
+    _, _, components = svds(centred, k=size, v0=start)  # (100, D)
+    return mean, components[::-1].T.astype(np.float32)
 
 
 def covariance_components(blocks, xp):
-    """The same on a GPU, from the covariance of the columns.
+    """The same from the covariance of the columns, as arrays of xp.
 
     Rows consist of zeros and ones, so the covariance follows from co-occurrence counts of columns,
     which float32 holds exactly up to 16 million. For rolls the counts take 133 MB, and with the

@@ -18,7 +18,7 @@ CLASSIFIED_AT_ONCE = 1 << 16  # rows: 70 MB of activations
 def train_classifier(train, validation, n_composers, seed, xp, steps=STEPS, progress=None):
     """Train embedding -> 50 ELU -> softmax over the composers.
 
-    train, validation: each a pair of embeddings (R, D) on the device and composer indices (R,).
+    train, validation: each a pair of embeddings (R, D), arrays of xp, and composer indices (R,).
     Returns the network and its cross-entropy on the validation pieces.
     """
     embeddings, composers = train
@@ -46,7 +46,7 @@ def train_classifier(train, validation, n_composers, seed, xp, steps=STEPS, prog
 
 
 def classify(network, embeddings):
-    """log P(composer) for every row: (R, n_composers) on the host."""
+    """log P(composer) for every row: a NumPy array (R, n_composers)."""
     parts = [
         to_host(softmax(network.forward(embeddings[i : i + CLASSIFIED_AT_ONCE])[0]))
         for i in range(0, len(embeddings), CLASSIFIED_AT_ONCE)

@@ -20,7 +20,6 @@ from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.ranks import CANDIDATES, random_ranks, same_piece_ranks
 from tinyembed.evaluation.shrinkage import choose_weight, shrink
 from tinyembed.music.cutting import Cutter
-from tinyembed.music.roll import BEATS_PER_UNIT
 from tinyembed.music.splits import validation_pieces
 from tinyembed.training.examples import random_stream
 
@@ -32,8 +31,8 @@ SPLITS = ("train", "validation", "test")
 class Dataset:
     """The passages of the training, validation and test pieces, and the seed of the experiments.
 
-    cut: makes the rolls of units from beats and keys, as `Corpus.rolls` does, on the device where
-    the experiments run.
+    cut: makes the rolls of units from beats and keys, as `Corpus.rolls` does, where the experiments
+    run.
     """
 
     train: Passages
@@ -58,9 +57,8 @@ class Dataset:
                 "which ones in a splits.tsv"
             )
         rng = random_stream(seed, "keys")
-        training_keys = TRAINING_KEYS if n_keys == 1 else n_keys
         dataset = cls(
-            train=Passages.of(corpus, train, training_keys, rng),
+            train=Passages.of(corpus, train, max(n_keys, TRAINING_KEYS), rng),
             validation=Passages.of(corpus, held_out, 1),
             test=Passages.of(corpus, test, n_keys, rng),
             seed=seed,
@@ -73,18 +71,14 @@ class Dataset:
             )
         return dataset
 
+    def __len__(self):
+        """The number of units, over all passages."""
+        return sum(len(getattr(self, name)) for name in SPLITS)
+
     @property
     def candidates(self):
         """The number of candidates: 1,000, or fewer in a small corpus."""
         return _candidates(self.test)
-
-    def has_same_piece_candidates(self):
-        """Whether for any test sequence its piece has units that share no beat with it."""
-        sequences = self.test.sequences()
-        passage = self.test.passage_of(sequences[:, 0])
-        before = sequences[:, 0] - self.test.start[passage]  # rows
-        after = self.test.start[passage + 1] - 1 - sequences[:, -1]
-        return bool((np.maximum(before, after) >= BEATS_PER_UNIT).any())
 
     def embed(self, encode, progress=None):
         """The embeddings of all rows: {"train": (R, D), "validation": ..., "test": ...}."""
@@ -101,7 +95,7 @@ class Dataset:
         """Ranks among both sets of candidates: {"rank": (S,), "rank_same_piece": (S,)}.
 
         predicted: (S, D), one per sequence of the split; embeddings: (R, D), of all its rows; both
-        on the device.
+        arrays of xp.
         """
         passages = getattr(self, split)
         sequences = passages.sequences()
@@ -144,7 +138,7 @@ def run_prediction(
     network, loss = train_predictor(dataset, embeddings, xp, steps, recipe, progress)
     weight = choose_last_unit(dataset, embeddings, xp, network, recipe.last_unit, progress)
     trained = time.perf_counter()
-    test, predicted, last = _predict(dataset.test, embeddings["test"], xp, network, progress)
+    test, predicted, last = _predict(dataset, embeddings, "test", xp, network, progress)
     answers = dataset.rank(shrink(predicted, last, weight), test, xp)
     ranked = time.perf_counter()
     mean = xp.broadcast_to(xp.asarray(embeddings["train"].mean(axis=0)), last.shape)
@@ -160,19 +154,18 @@ def run_prediction(
     }
 
 
-def _predict(passages, embeddings, xp, network, progress):
-    """The embeddings on the device, the network's predictions, and the last unit of each."""
-    embeddings, sequences = xp.asarray(embeddings), passages.sequences()
-    predicted = prediction.predict(network, embeddings, sequences, xp, progress)
-    return embeddings, predicted, embeddings[xp.asarray(sequences[:, -2])]
+def _predict(dataset, embeddings, split, xp, network, progress):
+    """A split's embeddings, the network's predictions, and the last units: arrays of xp."""
+    rows, sequences = xp.asarray(embeddings[split]), getattr(dataset, split).sequences()
+    predicted = prediction.predict(network, rows, sequences, xp, progress)
+    return rows, predicted, rows[xp.asarray(sequences[:, -2])]
 
 
 def choose_last_unit(dataset, embeddings, xp, network, weights, progress):
     """The weight of the last unit that ranks best on the validation pieces."""
     if len(weights) == 1 or len(dataset.validation.sequences()) == 0:
         return weights[0]
-    validation = dataset.validation, embeddings["validation"]
-    rows, predicted, last = _predict(*validation, xp, network, progress)
+    rows, predicted, last = _predict(dataset, embeddings, "validation", xp, network, progress)
 
     def rank(weight):
         return dataset.rank(shrink(predicted, last, weight), rows, xp, "validation")
@@ -188,15 +181,12 @@ def run_composers(dataset, embeddings, xp, steps=composers.STEPS, progress=None)
     classifier_seconds.
     """
     began = time.perf_counter()
-    pairs = []
-    for name in ("train", "validation"):
-        passages = getattr(dataset, name)
-        rows = xp.asarray(embeddings[name][passages.sounds])
-        pairs.append((rows, _unit_composers(passages)))
-    n_composers = len(dataset.train.corpus.composers)
-    network, loss = composers.train_classifier(
-        *pairs, n_composers, dataset.seed, xp, steps, progress
-    )
+    pairs = [
+        (xp.asarray(embeddings[name][passages.sounds]), _unit_composers(passages))
+        for name, passages in (("train", dataset.train), ("validation", dataset.validation))
+    ]
+    n = len(dataset.train.corpus.composers)
+    network, loss = composers.train_classifier(*pairs, n, dataset.seed, xp, steps, progress)
     rows = xp.asarray(embeddings["test"][dataset.test.sounds])
     log_probabilities = composers.classify(network, rows)
     answers = _composer_truth(dataset.test)

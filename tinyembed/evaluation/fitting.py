@@ -40,6 +40,12 @@ class Standardize(Layer):
         return dy * self.inverse_std
 
 
+def progress_bar(iterable, desc, progress):
+    """A progress bar over an iterable. progress: True or False; None for a terminal only."""
+    disable = None if progress is None else not progress
+    return tqdm(iterable, desc=desc, leave=False, disable=disable)
+
+
 def fit(network, loss, draw, look_up, validate, steps, rate=1e-3, progress=None, desc="training"):
     """Train a network, and leave it with the best weights found.
 
@@ -66,9 +72,8 @@ def fit(network, loss, draw, look_up, validate, steps, rate=1e-3, progress=None,
     draws, take_step = engine.draws(draw, numbers, steps), engine.repeat(work)
     best, kept = validate(), flat.values.copy()  # what it begins with may be the best
     every = max(1, steps // LOOKS)
-    disable = None if progress is None else not progress
     with engine.running():
-        for step in tqdm(range(1, steps + 1), desc=desc, leave=False, disable=disable):
+        for step in progress_bar(range(1, steps + 1), desc, progress):
             given[:] = draws.at(step)
             take_step()
             if step % every == 0 or step == steps:

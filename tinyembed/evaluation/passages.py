@@ -7,18 +7,16 @@ beats later is four rows further on.
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from tinyembed.backends.arrays import array_module, to_host
 from tinyembed.errors import WorkError
+from tinyembed.evaluation.fitting import progress_bar
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
 
 SEQUENCE = 8  # seven units as input and one to predict
 ENCODED_AT_ONCE = 1000  # units: a GPU needs 0.5 GB for them at `paper` width, 0.2 at `small`
-TRANSFERRED_AT_ONCE = (
-    64  # such blocks: the embeddings of that many, 26 MB, leave the device at once
-)
+TRANSFERRED_AT_ONCE = 64  # such blocks: 26 MB of embeddings
 
 
 @dataclass(frozen=True)
@@ -86,18 +84,16 @@ class Passages:
         return first[:, None] + BEATS_PER_UNIT * np.arange(SEQUENCE)
 
     def embed(self, encode, progress=None, desc="embedding", cut=None):
-        """The embedding of every row: (R, D) float32 on the host.
+        """The embedding of every row: a NumPy array (R, D) of float32.
 
-        encode: takes rolls (N, 60, 96) and returns (N, D), on any device; cut: makes the rolls
+        encode: takes rolls (N, 60, 96) and returns (N, D), NumPy or CuPy; cut: makes the rolls
         from beats and keys (default: `Corpus.rolls`).
         Raises WorkError where an embedding is not a number.
         """
         cut = cut or self.corpus.rolls
         blocks = [slice(i, i + ENCODED_AT_ONCE) for i in range(0, len(self), ENCODED_AT_ONCE)]
         parts, waiting = [], []
-        disable = None if progress is None else not progress
-        bar = tqdm(blocks, desc=desc, leave=False, disable=disable)
-        for n, block in enumerate(bar, start=1):
+        for n, block in enumerate(progress_bar(blocks, desc, progress), start=1):
             waiting.append(encode(cut(self.beats[block], self.keys[block])))
             if n % TRANSFERRED_AT_ONCE == 0 or n == len(blocks):
                 parts.append(to_host(array_module(waiting[0]).concatenate(waiting)))

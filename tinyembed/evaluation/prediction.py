@@ -13,10 +13,9 @@ each on those pieces.
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from tinyembed.errors import InputError
-from tinyembed.evaluation.fitting import fit
+from tinyembed.evaluation.fitting import fit, progress_bar
 from tinyembed.evaluation.predictor import UNITS, Predictor
 from tinyembed.evaluation.shrinkage import WEIGHTS
 from tinyembed.layers.contrastive_loss import BatchCosineLoss
@@ -93,7 +92,7 @@ RECIPE = Recipe()
 def train_predictor(train, validation, seed, xp, steps=STEPS, recipe=RECIPE, progress=None):
     """Train a predictor on one embedding.
 
-    train, validation: each embeddings (R, D) on the device, sequences (S, 8), and the piece of
+    train, validation: each embeddings (R, D), an array of xp, sequences (S, 8), and the piece of
     each sequence (S,). Returns the network and its loss on the validation pieces.
     Raises InputError where no training piece is long enough for a sequence.
     """
@@ -155,11 +154,8 @@ class Batches:
         """Indices of (groups * per_piece,) sequences."""
         replace = self.groups > len(self.share) or self.per_piece == 1
         pieces = rng.choice(len(self.share), self.groups, replace=replace, p=self.share)
-        drawn = []
-        for sequences in (self.sequences[piece] for piece in pieces):
-            too_few = len(sequences) < self.per_piece
-            drawn.append(rng.choice(sequences, self.per_piece, replace=too_few))
-        return np.concatenate(drawn)
+        n, of_pieces = self.per_piece, [self.sequences[piece] for piece in pieces]
+        return np.concatenate([rng.choice(s, n, replace=len(s) < n) for s in of_pieces])
 
 
 def time_major(sequences):
@@ -170,16 +166,15 @@ def time_major(sequences):
 def inputs_and_target(embeddings, rows):
     """The network's input (7, N, D) and its target (N, D).
 
-    rows: (8, N) indices, from `time_major`, on the device.
+    rows: (8, N) indices, from `time_major`, where the embeddings are.
     """
     return embeddings[rows[:-1]], embeddings[rows[-1]]
 
 
 def predict(network, embeddings, sequences, xp, progress=None, block=1000):
-    """The network's prediction for every sequence: (S, D), on the device."""
+    """The network's prediction for every sequence: (S, D), an array of xp."""
     parts = []
-    disable = None if progress is None else not progress
-    for i in tqdm(range(0, len(sequences), block), desc="predicting", leave=False, disable=disable):
+    for i in progress_bar(range(0, len(sequences), block), "predicting", progress):
         x, _ = inputs_and_target(embeddings, xp.asarray(time_major(sequences[i : i + block])))
         parts.append(network.forward(x)[0])
     return xp.concatenate(parts)

@@ -12,9 +12,9 @@ from tinyembed.backends.arrays import array_module, matmul
 from tinyembed.evaluation.fitting import Standardize
 from tinyembed.evaluation.passages import SEQUENCE
 from tinyembed.layers.dense import Dense
-from tinyembed.layers.elu import Elu
 from tinyembed.layers.layer import Layer, Sequential
 from tinyembed.layers.lstm import LastStep, Lstm
+from tinyembed.models.networks import build_head
 
 UNITS = 400  # "3 stacked LSTM cells, each with 400 units"
 GIVEN = SEQUENCE - 1
@@ -35,13 +35,7 @@ class SimilarityAttention(Layer):
     def __init__(self, rng):
         first, second = np.triu_indices(GIVEN, k=1)
         self.pairs = GIVEN * first + second  # (21,), indices into the flattened 7 x 7 matrix
-        self.weights = Sequential(
-            hidden1=Dense(len(self.pairs), HIDDEN, rng=rng),
-            elu1=Elu(),
-            hidden2=Dense(HIDDEN, HIDDEN, rng=rng),
-            elu2=Elu(),
-            output=Dense(HIDDEN, GIVEN, rng=rng),
-        )
+        self.weights = build_head((HIDDEN, HIDDEN), GIVEN, rng, len(self.pairs))
         self.weights.output.weight.value *= START
 
     def forward(self, z, x, training=False):

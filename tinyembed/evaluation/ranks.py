@@ -4,7 +4,7 @@ The paper's candidates are 999 random units. Most of them are in another key and
 than the music at hand, so the true unit is easy to tell from them. A second set of candidates is
 harder: units of the same piece, in the same key.
 
-Ranks are computed where the embeddings are, and leave the device in one transfer. Beside the
+Ranks are computed where the embeddings are, and reach NumPy in one transfer. Beside the
 embeddings this takes at most BLOCK cosines per candidate, or per unit of the longest piece: on a
 GPU under 100 MB for a piece of 10,000 beats.
 """
@@ -75,8 +75,7 @@ def same_piece_ranks(predicted, embeddings, passages, sequences, seed, candidate
             drawn = sounding[np.minimum(drawn, len(sounding) - 1)]  # any, where none is available
             each = xp.arange(len(block))[:, None]
             own = similarity[each, xp.asarray(rows[:, -1:])]  # (B, 1)
-            others = similarity[each, xp.asarray(drawn)]  # (B, 999)
-            ranks = ranks_among(own, others)
+            ranks = ranks_among(own, similarity[each, xp.asarray(drawn)])  # among (B, 999)
             found.append(xp.where(xp.asarray(available > 0), ranks, np.nan))
     in_order = np.empty(len(sequences))
     in_order[np.argsort(passage, kind="stable")] = to_host(xp.concatenate(found))

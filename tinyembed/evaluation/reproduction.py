@@ -3,9 +3,10 @@
 Whatever is finished is kept in files, and the same call continues after an interruption.
 """
 
+import itertools
 import json
 import shlex
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,17 +17,20 @@ import numpy as np
 from tinyembed.backends.choice import engine_for
 from tinyembed.backends.memory import suggest_less
 from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
-from tinyembed.evaluation.experiments import Dataset, run_majority
+from tinyembed.evaluation.experiments import Dataset, run_composers, run_majority, run_prediction
 from tinyembed.evaluation.results import Answers, entry_of, results_of, total_seconds
-from tinyembed.evaluation.stages import run_stages
 from tinyembed.models.table import PAPER_MODELS
 from tinyembed.models.weights import load_weights
 from tinyembed.music.corpus import Corpus
-from tinyembed.storage.files import write_json
+from tinyembed.storage.files import load_arrays, save_arrays, write_json
 from tinyembed.training.checkpoints import load_checkpoint
 from tinyembed.training.runs import Run
 from tinyembed.training.trainer import Trainer, fingerprint
 
+EXPERIMENTS = {  # and the setting with its number of training steps
+    "prediction": (run_prediction, "lstm_steps"),
+    "composers": (run_composers, "classifier_steps"),
+}
 BASELINES = {"untrained": "Untrained encoder", "pca": "PCA of the rolls, 100 components"}
 
 
@@ -35,17 +39,25 @@ class Experiments:
     """The experiments on one corpus, as far as they are not done yet.
 
     folder: where answers/ and models/ are kept; settings: {data, any_meter, splits, width,
-    examples, batch_size, seed, seeds, keys, lstm_steps, classifier_steps}; xp: numpy or cupy; say:
-    prints what is being done; progress: True or False for progress bars, None for bars on a
-    terminal only.
+    examples, batch_size, seed, seeds, keys, lstm_steps, classifier_steps}; xp: numpy or cupy;
+    quiet: whether to print nothing and show no progress bars.
     """
 
     folder: Path
     corpus: Corpus
     settings: dict
     xp: ModuleType
-    say: Callable = print
-    progress: bool | None = None
+    quiet: bool = False
+
+    def say(self, text):
+        """Print what is being done, unless quiet."""
+        if not self.quiet:
+            print(text)
+
+    @property
+    def progress(self):
+        """False for no progress bars, None for bars on a terminal only."""
+        return False if self.quiet else None
 
     def dataset(self, seed):
         """The `Dataset` of a seed. Raises InputError where there is nothing to test."""
@@ -61,10 +73,7 @@ class Experiments:
         self._run_stages(answers, model.name, lambda: encoder_of(model, self.xp), dataset)
         majority = [run_majority(dataset)]
         results = results_of(dataset, {model.name: answers}, majority, self.settings, self.xp)
-        results["models"][model.name] |= {
-            "validation_loss": trained["validation_loss"],
-            "examples": trained["examples"],
-        }
+        results["models"][model.name] |= {k: trained[k] for k in ("validation_loss", "examples")}
         results["baselines"]["mean"] = answers.rank_entry("mean_")
         return {**results, "seconds": total_seconds(results)}
 
@@ -81,7 +90,8 @@ class Experiments:
             majority.append(run_majority(dataset))
             for name in PAPER_MODELS:
                 summaries[name].append(self.train(name, seed))
-            for name, make_encoder in self._encoders(dataset).items():
+            for name in answers:
+                make_encoder = partial(self._encoder, name, dataset)
                 self._run_stages(answers[name], f"{name}-seed{seed}", make_encoder, dataset)
         self.say("statistics")
         models = {name: answers[name] for name in PAPER_MODELS}
@@ -132,41 +142,55 @@ class Experiments:
     def _model_folder(self, name, seed):
         return self.folder / "models" / f"{name}-seed{seed}"
 
-    def _encoders(self, dataset):
-        """{name: () -> encode} of the seven models and the baselines."""
-        corpus, seed, xp = self.corpus, dataset.seed, self.xp
-        pieces = np.unique(dataset.train.piece)
-
-        def trained_encoder(name):
-            model, _ = load_weights(Run(self._model_folder(name, seed)).weights_file)
-            return encoder_of(model, xp)
-
-        return {
-            **{name: partial(trained_encoder, name) for name in PAPER_MODELS},
-            "untrained": lambda: untrained_encoder(
-                corpus, pieces, self.settings["width"], seed, xp
-            ),
-            "pca": lambda: pca_encoder(corpus, pieces, seed, xp),
-        }
+    def _encoder(self, name, dataset):
+        """`encode` of one of the seven models or of a baseline."""
+        pieces, seed_and_xp = np.unique(dataset.train.piece), (dataset.seed, self.xp)
+        if name == "untrained":
+            return untrained_encoder(self.corpus, pieces, self.settings["width"], *seed_and_xp)
+        if name == "pca":
+            return pca_encoder(self.corpus, pieces, *seed_and_xp)
+        model, _ = load_weights(Run(self._model_folder(name, dataset.seed)).weights_file)
+        return encoder_of(model, self.xp)
 
     def _run_stages(self, answers, label, make_encoder, dataset):
-        """Run both experiments on one embedding, and append to its answers."""
+        """Run both experiments on one embedding, as far as needed, and append to its answers.
+
+        An experiment that has written its file is never run again, so a killed run resumes after
+        the last one. The embeddings, the largest of these files, are removed when both have used
+        them. label: how the names of the files begin; make_encoder: () -> encode, called only where
+        embeddings are needed.
+        """
+        folder = self.folder / "answers"
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {name: folder / f"{label}-{name}.npz" for name in EXPERIMENTS}
+        embeddings_file = folder / f"{label}-embeddings.npz"
+        missing = [name for name, file in files.items() if not file.exists()]
         advice = ["--keys 1 and another --out"] if self.settings["keys"] > 1 else []
         with suggest_less(self.xp, *advice):
-            prediction, composers = run_stages(
-                self.folder / "answers", label, make_encoder, dataset, self.settings, self.xp,
-                self.say, self.progress,
-            )  # fmt: skip
-        answers.prediction.append(prediction)
-        answers.composers.append(composers)
+            if missing and not embeddings_file.exists():
+                self.say(f"{label}: embedding {len(dataset):,} units")
+                began = time.perf_counter()
+                embeddings = dataset.embed(make_encoder(), self.progress)
+                seconds = np.array(time.perf_counter() - began)
+                save_arrays(embeddings_file, {**embeddings, "seconds": seconds})
+            embeddings = load_arrays(embeddings_file) if missing else None
+            for name in missing:
+                self.say(f"{label}: {name}")
+                experiment, steps = EXPERIMENTS[name]
+                raw = experiment(dataset, embeddings, self.xp, self.settings[steps], self.progress)
+                raw["embed_seconds"] = embeddings["seconds"]
+                save_arrays(files[name], {key: np.asarray(value) for key, value in raw.items()})
+        embeddings_file.unlink(missing_ok=True)
+        answers.prediction.append(load_arrays(files["prediction"]))
+        answers.composers.append(load_arrays(files["composers"]))
         answers.pieces.append(dataset.target_pieces())
 
     def _commands(self, name, music_words):
         """The commands that compute one model's results on their own, by what they do."""
 
         def options(*names):
-            pairs = [(f"--{n.replace('_', '-')}", str(self.settings[n])) for n in names]
-            return [word for pair in pairs for word in pair]
+            given = {f"--{name.replace('_', '-')}": str(self.settings[name]) for name in names}
+            return itertools.chain(*given.items())
 
         commands = {}
         for seed in self._seeds():
@@ -182,6 +206,6 @@ class Experiments:
 
 
 def encoder_of(model, xp):
-    """`encode` of a trained model on a device: rolls (N, 60, 96) -> (N, 100)."""
+    """`encode` of a trained model, for arrays of xp: rolls (N, 60, 96) -> (N, 100)."""
     model.to(xp)
     return lambda rolls: model.encode(xp.asarray(rolls))

@@ -4,6 +4,7 @@ import platform
 from datetime import date
 
 import numpy as np
+from scipy.stats import contingency
 
 from tinyembed import __version__
 from tinyembed.backends.arrays import device_name
@@ -12,7 +13,6 @@ from tinyembed.evaluation.classification import classification_scores, interval_
 from tinyembed.evaluation.leakage import check_split
 from tinyembed.evaluation.passages import SEQUENCE
 from tinyembed.evaluation.significance import compare, compare_pairs, levene
-from tinyembed.evaluation.stages import seconds_of
 from tinyembed.evaluation.statistics import box, describe
 from tinyembed.models.table import MODELS
 from tinyembed.music.roll import BEATS_PER_UNIT
@@ -21,6 +21,7 @@ from tinyembed.music.sources import as_typed
 SHORTEST = BEATS_PER_UNIT * SEQUENCE  # beats
 FEW_PIECES = 10  # 21 * 2 ** (1 - 9) > 0.05: the smallest corrected p of Wilcoxon's test for nine
 KINDS = ("rank", "rank_same_piece")
+STAGES = ("embed", "lstm", "rank", "classifier")
 
 
 class Answers:
@@ -38,7 +39,7 @@ class Answers:
 
         baseline: "repetition_" or "mean_" for the ranks of that baseline instead.
         """
-        values = np.concatenate([np.asarray(p[baseline + kind]) for p in self.prediction])
+        values = np.concatenate([p[baseline + kind] for p in self.prediction])
         pieces = np.concatenate(self.pieces)
         ranked = ~np.isnan(values)
         return values[ranked], pieces[ranked]
@@ -53,18 +54,14 @@ class Answers:
                 entry[kind.replace("rank", "box")] = box(values)
         return entry
 
-    def composer_entry(self, names):
-        """The scores of Table 3, of units and of whole pieces."""
-        return composer_scores(self.composers, names)
-
 
 def composer_scores(answers, names):
-    """The scores of several seeds' answers, pooled.
+    """The scores of Table 3, of units and of whole pieces, with several seeds' answers pooled.
 
     answers: list of what `run_composers` returns; names: of the composers.
     """
     truth, predicted, unit_piece, piece_truth, piece_predicted = (
-        np.concatenate([np.asarray(a[key]) for a in answers])
+        np.concatenate([a[key] for a in answers])
         for key in ("truth", "predicted", "unit_piece", "piece_truth", "piece_predicted")
     )
     return {
@@ -95,15 +92,12 @@ def significance(answers_by_model):
 def corpus_entry(dataset, data):
     """What the report says about the music. data: what --data named, or None."""
     corpus = dataset.test.corpus
-    n = len(corpus.composers)
-    train = np.bincount(corpus.piece_composer[~corpus.piece_is_test], minlength=n)
-    test = np.bincount(corpus.piece_composer[corpus.piece_is_test], minlength=n)
-    rows = zip(corpus.composers, train, test, strict=True)
+    rows = zip(corpus.composers, *pieces_by_composer(corpus).tolist(), strict=True)
     is_test = corpus.piece_is_test[corpus.beat_piece[corpus.unit_beats()]]
     sounds = corpus.has_onset(corpus.unit_beats())
     return {
         "data": as_typed(data) if data else "the default corpus",
-        "table": [{"composer": c, "train": int(a), "test": int(b)} for c, a, b in rows],
+        "table": [{"composer": c, "train": a, "test": b} for c, a, b in rows],
         "train_units": int((sounds & ~is_test).sum()),
         "test_units": int((sounds & is_test).sum()),
         "test_sequences": len(dataset.test.sequences()),
@@ -114,21 +108,23 @@ def corpus_entry(dataset, data):
     }
 
 
-def warnings_of(dataset):
-    """What a reader of the results must know: a list of sentences."""
+def pieces_by_composer(corpus):
+    """The number of pieces for training and for testing: (2, C)."""
+    levels = ((False, True), range(len(corpus.composers)))
+    return contingency.crosstab(corpus.piece_is_test, corpus.piece_composer, levels=levels).count
+
+
+def warnings_of(dataset, answers):
+    """What a reader of the results must know: a list of sentences. answers: list of `Answers`."""
     found, corpus = [], dataset.test.corpus
     if dataset.candidates < 1000:
         found.append(
             f"The test pieces hold {dataset.candidates - 1} units with an onset, so a target is "
             f"ranked among {dataset.candidates} and not among 1,000."
         )
-    trained, tested = (
-        np.bincount(corpus.piece_composer[split], minlength=len(corpus.composers)) > 0
-        for split in (~corpus.piece_is_test, corpus.piece_is_test)
-    )
+    trained, tested = pieces_by_composer(corpus) > 0
     for lacking, split in ((tested & ~trained, "testing"), (trained & ~tested, "training")):
-        names = [corpus.composers[c] for c in np.flatnonzero(lacking)]
-        if names:
+        if names := [corpus.composers[c] for c in np.flatnonzero(lacking)]:
             found.append(
                 f"Of these composers there are only pieces for {split}: {', '.join(names)}."
             )
@@ -138,10 +134,9 @@ def warnings_of(dataset):
             f"There are sequences of {pieces} test pieces only. Tests on means by piece cannot "
             f"become significant with fewer than {FEW_PIECES}, whatever the ranks."
         )
-    if not dataset.has_same_piece_candidates():
+    if not any(len(a.ranks("rank_same_piece")[0]) for a in answers):
         found.append("No test piece is long enough to rank among units of the same piece.")
-    short = int((np.diff(corpus.piece_beats) < SHORTEST).sum())
-    if short:
+    if short := int((np.diff(corpus.piece_beats) < SHORTEST).sum()):
         found.append(
             f"{short} pieces are shorter than eight units ({SHORTEST} beats) and have no sequence "
             "to predict."
@@ -151,15 +146,13 @@ def warnings_of(dataset):
 
 def entry_of(answers, title, names):
     """The results of one embedding: ranks, scores, seconds. names: of the composers."""
-    seconds = [
-        seconds_of(*pair) for pair in zip(answers.prediction, answers.composers, strict=True)
-    ]
+    both = [p | c for p, c in zip(answers.prediction, answers.composers, strict=True)]
     return {
         "title": title,
         **answers.rank_entry(),
         "last_unit_weights": [float(p["last_unit_weight"]) for p in answers.prediction],
-        "composers": answers.composer_entry(names),
-        "seconds": {key: sum(s[key] for s in seconds) for key in seconds[0]},
+        "composers": composer_scores(answers.composers, names),
+        "seconds": {stage: float(sum(a[f"{stage}_seconds"] for a in both)) for stage in STAGES},
     }
 
 
@@ -172,7 +165,7 @@ def results_of(dataset, answers, majority, settings, xp):
     return {
         **about(xp, settings),
         "corpus": corpus_entry(dataset, settings["data"]),
-        "warnings": warnings_of(dataset),
+        "warnings": warnings_of(dataset, answers.values()),
         "models": {name: entry_of(a, MODELS[name].title, names) for name, a in answers.items()},
         "baselines": {
             "mean": {name: a.rank_entry("mean_") for name, a in answers.items()},
@@ -185,7 +178,6 @@ def results_of(dataset, answers, majority, settings, xp):
 
 def about(xp, settings):
     """When, on what machine and with what settings the results were made."""
-    seeds = list(range(settings["seed"], settings["seed"] + settings["seeds"]))
     return {
         "created": date.today().isoformat(),
         "version": __version__,
@@ -194,7 +186,7 @@ def about(xp, settings):
         f"{np.__version__}",
         "settings": {
             **{key: settings[key] for key in ("width", "examples", "batch_size", "keys")},
-            "seeds": seeds,
+            "seeds": list(range(settings["seed"], settings["seed"] + settings["seeds"])),
             "lstm_steps": settings["lstm_steps"],
             "lstm_batch": prediction.BATCH,
             "predictor": prediction.RECIPE.describe(),

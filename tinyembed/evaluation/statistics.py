@@ -8,6 +8,7 @@ with replacement and measures how much a statistic varies between resamples.
 
 import numpy as np
 from scipy import stats
+from scipy.stats import contingency
 
 RESAMPLES = 2000
 TOP = 10  # recall_at_10
@@ -25,7 +26,6 @@ def describe(ranks, pieces, seed=0):
     ranks = _checked(ranks)
     q1, median, q3 = np.percentile(ranks, [25, 50, 75])
     std = ranks.std()
-    medians = resampled_medians(ranks, pieces, seed)
     return {
         "median": float(median),
         "iqr": float(q3 - q1),
@@ -33,7 +33,7 @@ def describe(ranks, pieces, seed=0):
         "skew": float(stats.skew(ranks)) if std > 0 else 0.0,  # equal ranks have no skew
         "mrr": float(np.mean(1 / (ranks + 1))),
         "recall_at_10": float(np.mean(ranks < TOP)),
-        "interval": interval(medians),
+        "interval": interval(resampled_medians(ranks, pieces, seed)),
         "n": len(ranks),
     }
 
@@ -71,12 +71,9 @@ def resampled_medians(ranks, pieces, seed=0, resamples=RESAMPLES):
     A rank has one of at most 1,999 values, so each piece is a histogram, a resample is a weighted
     sum of histograms (one matrix product for all), and its median is found in the cumulative sum.
     """
-    values, value = np.unique(ranks, return_inverse=True)  # (V,), (n,)
-    names, piece = np.unique(pieces, return_inverse=True)  # (P,), (n,)
-    shape = len(names), len(values)
-    counts = np.bincount(piece * shape[1] + value, minlength=shape[0] * shape[1])
-    counts = counts.reshape(shape).astype(float)  # integers far below 2**53: sums are exact
-    weights = piece_weights(len(names), seed, resamples)
+    (_, values), counts = contingency.crosstab(pieces, ranks)  # (V,), (P, V)
+    counts = counts.astype(float)  # integers far below 2**53: sums are exact
+    weights = piece_weights(len(counts), seed, resamples)
     return np.concatenate(
         [
             weighted_medians(values, weights[start : start + _BLOCK] @ counts)
@@ -102,8 +99,7 @@ def weighted_medians(values, counts):
 
 def interval(samples):
     """The central 95% of bootstrap samples, [low, high]."""
-    low, high = np.percentile(samples, [2.5, 97.5])
-    return [float(low), float(high)]
+    return np.percentile(samples, [2.5, 97.5]).tolist()
 
 
 def _checked(ranks):

@@ -84,7 +84,6 @@ def _markdown(block):
             cells += [[_markdown_cell(cell) for cell in row] for row in rows]
             table = "\n".join(f"| {' | '.join(row)} |" for row in cells)
             return f"{_plain(caption)}\n\n{table}" if caption else table
-    raise TypeError(f"not a block: {block!r}")
 
 
 def _markdown_cell(cell):
@@ -99,12 +98,12 @@ def _plain(text):
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def to_html(blocks, sources):
-    """The report as the body of an HTML page. sources: {picture file: value of <img src>}."""
-    return "\n".join(_html(block, sources) for block in blocks)
+def to_html(blocks, source):
+    """The report as the body of an HTML page. source: picture file -> value of <img src>."""
+    return "\n".join(_html(block, source) for block in blocks)
 
 
-def _html(block, sources):
+def _html(block, source):
     match block:
         case Heading(text, level):
             return f"<h{level}>{_safe(text)}</h{level}>"
@@ -115,30 +114,24 @@ def _html(block, sources):
         case Code(text):
             return f"<pre>{_safe(text)}</pre>"
         case Picture(file, alt, caption):
-            image = f'<img src="{sources[file]}" alt="{_safe(alt)}">'
+            image = f'<img src="{source(file)}" alt="{_safe(alt)}">'
             return f"<figure>{image}<figcaption>{_safe(caption)}</figcaption></figure>"
         case Table(header, rows, caption):
             classes = [' class="number"' if numeric else "" for numeric in block.numeric()]
-            head = "".join(
-                f'<th scope="col"{c}>{_safe(cell)}</th>'
-                for c, cell in zip(classes, header, strict=True)
-            )
-            body = "".join(
-                "<tr>"
-                + "".join(f"<td{c}>{_html_cell(x)}</td>" for c, x in zip(classes, row, strict=True))
-                + "</tr>\n"
-                for row in rows
-            )
+            head = _html_row("th", [f' scope="col"{c}' for c in classes], header)
+            body = "".join(_html_row("td", classes, row) + "\n" for row in rows)
             caption = f"<caption>{_safe(caption)}</caption>" if caption else ""
             return (
-                f'<div class="wide" tabindex="0"><table>{caption}<thead><tr>{head}</tr></thead>\n'
+                f'<div class="wide" tabindex="0"><table>{caption}<thead>{head}</thead>\n'
                 f"<tbody>{body}</tbody></table></div>"
             )
-    raise TypeError(f"not a block: {block!r}")
 
 
-def _html_cell(cell):
-    return f"<strong>{_safe(cell)}</strong>" if isinstance(cell, Strong) else _safe(cell)
+def _html_row(tag, attributes, row):
+    """A row of a table. tag: of its cells; attributes: those of each cell."""
+    cells = [f"<strong>{_safe(x)}</strong>" if isinstance(x, Strong) else _safe(x) for x in row]
+    pairs = zip(attributes, cells, strict=True)
+    return f"<tr>{''.join(f'<{tag}{a}>{cell}</{tag}>' for a, cell in pairs)}</tr>"
 
 
 def _safe(text):

@@ -4,7 +4,7 @@ import base64
 import html
 from pathlib import Path
 
-from tinyembed.report.blocks import Picture, to_html
+from tinyembed.report.blocks import to_html
 
 # The policy makes a browser refuse scripts, and anything loaded from elsewhere.
 PAGE = """<!doctype html>
@@ -57,12 +57,8 @@ pre { background: var(--band); padding: .7rem .9rem; overflow-x: auto; font-size
 
 def html_page(title, blocks, folder):
     """The whole page as text. folder: where the pictures are."""
-    sources = {
-        block.file: _data_uri(Path(folder) / block.file)
-        for block in blocks
-        if isinstance(block, Picture)
-    }
-    return PAGE.format(title=html.escape(title), style=STYLE, body=to_html(blocks, sources))
+    body = to_html(blocks, lambda file: _data_uri(Path(folder) / file))
+    return PAGE.format(title=html.escape(title), style=STYLE, body=body)
 
 
 def _data_uri(path):

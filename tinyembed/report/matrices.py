@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from tinyembed.report.access import KINDS, by_accuracy, dig, title
 from tinyembed.report.training_pictures import INK
-from tinyembed.report.words import KINDS, by_accuracy, dig, title
 
 _SIDES = ("first", "second")
 _LONGEST_LABEL = 40
@@ -27,15 +27,12 @@ def draw_confusion(results):
     image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     for row, column in np.argwhere(percent >= 9.5):
         value = percent[row, column]
-        axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7,
-                  color="white" if value > 55 else INK)  # fmt: skip
+        _write(axes, row, column, f"{value:.0f}", value > 55, 7)
     names = [literal(name) for name in names]
-    axes.set_xticks(range(size), names, rotation=90, fontsize=8)
     labels = [f"{name} ({n:,.0f})" for name, n in zip(names, units, strict=True)]
-    axes.set_yticks(range(size), labels, fontsize=8)
+    heading = f"{literal(title(results, best))}: percent of each composer's units"
+    _name(axes, labels, names, heading, rotation=90)
     axes.set(xlabel="composer named", ylabel="true composer (test units)")
-    axes.set_title(f"{literal(title(results, best))}: percent of each composer's units",
-                   fontsize=10, color=INK)  # fmt: skip
     figure.colorbar(image, ax=axes, shrink=0.6, label="percent of the row")
     return figure
 
@@ -60,17 +57,25 @@ def draw_significance(results):
             marks += "*" * bool(dig(pair, "pieces", "wilcoxon", "significant"))
             for row, column in (i, j), (j, i):
                 effect = effects[row, column]
-                axes.text(column, row, f"{effect:+.2f}\n{marks}", ha="center", va="center",
-                          fontsize=8, color="white" if abs(effect) > 0.6 else INK)  # fmt: skip
+                _write(axes, row, column, f"{effect:+.2f}\n{marks}", abs(effect) > 0.6, 8)
         image = axes.imshow(effects, cmap="RdBu_r", vmin=-1, vmax=1)
         titles = [literal(title(results, name)) for name in names]
-        axes.set_xticks(range(len(names)), titles, rotation=35, ha="right", fontsize=8)
-        axes.set_yticks(range(len(names)), titles, fontsize=8)
-        axes.set_title(f"among {KINDS[kind]}", fontsize=10, color=INK)
+        _name(axes, titles, titles, f"among {KINDS[kind]}", rotation=35, ha="right")
         axes.spines[:].set_visible(False)
     figure.colorbar(image, ax=grid, shrink=0.7, label="rank-biserial correlation\n"
                     "(negative: the row's model ranks better)")  # fmt: skip
     return figure
+
+
+def _name(axes, rows, columns, heading, **turned):
+    axes.set_xticks(range(len(columns)), columns, fontsize=8, **turned)
+    axes.set_yticks(range(len(rows)), rows, fontsize=8)
+    axes.set_title(heading, fontsize=10, color=INK)
+
+
+def _write(axes, row, column, text, on_dark, size):
+    color = "white" if on_dark else INK
+    axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
 
 
 def literal(text):

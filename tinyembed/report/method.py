@@ -3,9 +3,10 @@
 Each takes the results and returns a list of blocks, as in sections.py.
 """
 
-from tinyembed.report import tables
-from tinyembed.report.blocks import Bullets, Code, Heading, Paragraph
-from tinyembed.report.words import dig, duration, entries, models_of, setting_text
+from tinyembed.report import paper, tables
+from tinyembed.report.access import dig, entries, models_of
+from tinyembed.report.blocks import Bullets, Code, Heading, Paragraph, Table
+from tinyembed.report.words import duration, setting_text
 
 
 def trust_section(results):
@@ -42,7 +43,12 @@ def trust_section(results):
 
 def cannot_hold_section(_):
     """Contradictions among the paper's own numbers."""
-    return [Heading("What in the paper cannot hold"), tables.cannot_hold_table()]
+    rows = [
+        [entry["claim"], entry["finding"], "cannot hold" if entry["certain"] else "unexplained"]
+        for entry in paper.impossibilities()
+    ]
+    table = Table(["The paper", "By computation", ""], rows)
+    return [Heading("What in the paper cannot hold"), table]
 
 
 def making_section(results):
@@ -66,11 +72,9 @@ def making_section(results):
         for command in (dig(entry, "commands") or {}).values()
     }
     blocks = [Heading("How it was made")]
-    if results.get("command"):
-        blocks += [Paragraph("All numbers of this report, by one command:")]
-        blocks += [Code(results["command"])]
-    if facts:
-        blocks += [Bullets(facts)]
+    if command := results.get("command"):
+        blocks += [Paragraph("All numbers of this report, by one command:"), Code(command)]
+    blocks.append(Bullets(facts))
     if commands:
         blocks += [Paragraph("One by one, by the commands:"), Code("\n".join(commands))]
     return [*blocks, tables.time_table(results)]

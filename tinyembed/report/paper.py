@@ -102,10 +102,9 @@ def _table3(name, row):
 
 
 def _threshold():
-    corrected = 0.05 / COMPARISONS
     return {
         "claim": f"section 5.1: {COMPARISONS} comparisons, so significance is p < {THRESHOLD}",
-        "finding": f"0.05 / {COMPARISONS} = {corrected:.4f} and 0.01 / {COMPARISONS} = "
+        "finding": f"0.05 / {COMPARISONS} = {0.05 / COMPARISONS:.4f} and 0.01 / {COMPARISONS} = "
         f"{0.01 / COMPARISONS:.5f}; {THRESHOLD} is 0.05 / {0.05 / THRESHOLD:.0f} or 0.01 / "
         f"{0.01 / THRESHOLD:.0f}. It is the stricter threshold, so what passes it passes the "
         "right one",
@@ -134,10 +133,9 @@ def _pitches():
 
 
 def _keys(what, count, section):
-    rest = count % KEYS
     return {
         "claim": f"section {section}: {count:,} {what}, each piece in all {KEYS} keys",
         "finding": f"a piece has as many in every key, so the count should divide by {KEYS}; it "
-        f"leaves {rest}. Something unsaid was left out, or was not transposed",
+        f"leaves {count % KEYS}. Something unsaid was left out, or was not transposed",
         "certain": False,
     }

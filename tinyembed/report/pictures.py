@@ -10,11 +10,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tinyembed.report import paper
+from tinyembed.report.access import KINDS, dig, models_of, title
 from tinyembed.report.matrices import draw_confusion, draw_significance, literal
 from tinyembed.report.training_pictures import GREY, INK, save
-from tinyembed.report.words import KINDS, dig, models_of, title
 
 BLUE, VERMILION, PALE = "#0072B2", "#D55E00", "#A9CCE3"
+PAPER = {"marker": "D", "ls": "", "mfc": "white", "mec": VERMILION, "ms": 6}  # the paper's numbers
 
 
 def draw_all(folder, results):
@@ -37,16 +38,15 @@ def draw_all(folder, results):
 def draw_ranks(results):
     """Figure 3: one box per model, one panel per kind of candidates; with repetition's medians."""
     models = models_of(results)
-    panels = [
-        (kind, boxes)
-        for kind, key in zip(KINDS, ("box", "box_same_piece"), strict=True)
-        if (boxes := {name: model[key] for name, model in models.items() if model.get(key)})
-    ]
+    panels = {}
+    for kind, key in zip(KINDS, ("box", "box_same_piece"), strict=True):
+        if boxes := {name: model[key] for name, model in models.items() if model.get(key)}:
+            panels[kind] = boxes
     if not panels:
         return None
-    names = [name for name in models if any(name in boxes for _, boxes in panels)]
+    names = [name for name in models if any(name in boxes for boxes in panels.values())]
     figure, grid = _panels(len(panels), len(names), width=5.0)
-    for axes, (kind, boxes) in zip(grid, panels, strict=True):
+    for axes, (kind, boxes) in zip(grid, panels.items(), strict=True):
         for y, name in enumerate(names):
             if name in boxes:
                 _draw_box(axes, y, boxes[name])
@@ -55,14 +55,12 @@ def draw_ranks(results):
                 axes.plot(repeated, y, "x", color=INK, ms=6, mew=1.6, zorder=4,
                           label="median: last unit repeated")  # fmt: skip
             if kind == "rank" and name in paper.MODELS:
-                axes.plot(paper.MODELS[name].median, y, "D", mfc="white", mec=VERMILION, ms=6,
-                          zorder=4, label="median: paper (its own corpus)")  # fmt: skip
+                label = "median: paper (its own corpus)"
+                axes.plot(paper.MODELS[name].median, y, **PAPER, zorder=4, label=label)
         axes.set_title(f"among {KINDS[kind]}", fontsize=10, color=INK)
         axes.set_xlabel("rank of the true unit (0 is best)")
         axes.set_xlim(left=0)
-    _name_rows(grid, [title(results, name) for name in names])
-    _legend(figure, grid)
-    return figure
+    return _labelled(figure, [title(results, name) for name in names])
 
 
 def draw_beside_paper(results):
@@ -72,59 +70,45 @@ def draw_beside_paper(results):
     if not names:
         return None
     figure, grid = _panels(3, len(names), width=3.4)
-    for axes, ours, theirs, label in zip(
-        grid,
-        ("median", "iqr", "skew"),
-        ("median", "spread", "skew"),
-        ("median rank", "spread: interquartile range (ranks)", "skew"),
-        strict=True,
-    ):
+    labels = {  # (its name here, its name in the paper): its name in the picture
+        ("median", "median"): "median rank",
+        ("iqr", "spread"): "spread: interquartile range (ranks)",
+        ("skew", "skew"): "skew",
+    }
+    for axes, ((ours, theirs), label) in zip(grid, labels.items(), strict=True):
         for y, name in enumerate(names):
             here, there = models[name]["rank"][ours], getattr(paper.MODELS[name], theirs)
             axes.plot([here, there], [y, y], color="#cccccc", lw=2, zorder=1)
             axes.plot(here, y, "o", color=BLUE, ms=7, label="this run", zorder=3)
-            axes.plot(there, y, "D", mfc="white", mec=VERMILION, ms=6, label="paper", zorder=2)
+            axes.plot(there, y, **PAPER, label="paper", zorder=2)
         axes.set_xlabel(label)
-        if "skew" not in label:  # only the skew may be negative
+        if label != "skew":  # the only one that may be negative
             axes.set_xlim(left=0)
-    _name_rows(grid, [title(results, name) for name in names])
-    _legend(figure, grid)
-    return figure
+    return _labelled(figure, [title(results, name) for name in names])
 
 
 def draw_accuracy(results):
     """Table 3: the share of units and of whole pieces that are correctly classified."""
-    models = {
-        name: model
-        for name, model in models_of(results).items()
-        if dig(model, "composers", "accuracy") is not None
-    }
-    if not models:
+    models = models_of(results)
+    names = [name for name in models if dig(models[name], "composers", "accuracy") is not None]
+    if not names:
         return None
-    figure, (axes,) = _panels(1, len(models), width=7)
-    for y, (name, model) in enumerate(models.items()):
-        scores = model["composers"]
-        for level, mark, color, up in (
-            (scores, "o", BLUE, -0.12),
-            (scores.get("pieces") or {}, "s", INK, 0.12),
-        ):
-            if level.get("accuracy") is None:
-                continue
-            label = "units" if level is scores else "whole pieces"
-            axes.plot(100 * level["accuracy"], y + up, mark, color=color, ms=6, label=label)
-            if level.get("interval"):
-                axes.plot(100 * np.array(level["interval"]), [y + up] * 2, color=color, lw=1.5)
+    figure, (axes,) = _panels(1, len(names), width=7)
+    for y, name in enumerate(names):
+        units = models[name]["composers"]
+        _draw_accuracy(axes, y - 0.12, units, marker="o", color=BLUE, label="units")
+        pieces = units.get("pieces") or {}
+        if pieces.get("accuracy") is not None:
+            _draw_accuracy(axes, y + 0.12, pieces, marker="s", color=INK, label="whole pieces")
         if name in paper.MODELS:
-            axes.plot(100 * paper.MODELS[name].micro_f1, y - 0.12, "D", mfc="white", ms=6,
-                      mec=VERMILION, label="units: paper (27 composers)")  # fmt: skip
+            label = "units: paper (27 composers)"
+            axes.plot(100 * paper.MODELS[name].micro_f1, y - 0.12, **PAPER, label=label)
     majority = dig(results, "baselines", "majority", "composers", "accuracy")
     if majority is not None:
         axes.axvline(100 * majority, color=GREY, ls="--", lw=1, label="units: commonest composer")
     axes.set_xlabel("composer named rightly (percent; lines: 95% interval, resampled by piece)")
     axes.set_xlim(left=0)
-    _name_rows([axes], [title(results, name) for name in models])
-    _legend(figure, [axes])
-    return figure
+    return _labelled(figure, [title(results, name) for name in names])
 
 
 def _panels(columns, rows, width):
@@ -149,22 +133,29 @@ def _draw_box(axes, y, numbers):
               solid_capstyle="butt", label="median: this run")  # fmt: skip
 
 
-def _name_rows(grid, titles):
-    """Label the rows from top to bottom, as in the tables (panels share their y axis)."""
-    grid[0].set_yticks(range(len(titles)), [literal(text) for text in titles])
-    grid[0].set_ylim(len(titles) - 0.4, -0.6)
+def _draw_accuracy(axes, y, scores, color, **more):
+    """The accuracy and its interval, in percent."""
+    axes.plot(100 * scores["accuracy"], y, ls="", color=color, ms=6, **more)
+    if scores.get("interval"):
+        axes.plot(100 * np.array(scores["interval"]), [y, y], color=color, lw=1.5)
 
 
-def _legend(figure, grid):
-    """A legend above all panels, with each label once."""
+def _labelled(figure, titles):
+    """The figure with its rows named from top to bottom, as in the tables, and with a legend.
+
+    Panels share their y axis. The legend is above all of them and has each label once.
+    """
+    figure.axes[0].set_yticks(range(len(titles)), [literal(text) for text in titles])
+    figure.axes[0].set_ylim(len(titles) - 0.4, -0.6)
     entries = {}
-    for axes in grid:
+    for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
         entries.update(zip(labels, handles, strict=True))
     figure.legend(
         entries.values(), entries.keys(), loc="outside upper center", ncols=4, frameon=False,
         fontsize=9,
     )  # fmt: skip
+    return figure
 
 
 PICTURES = {

@@ -6,20 +6,9 @@ defined by a heading and a function that fills a cell.
 
 from tinyembed.evaluation.significance import p_text
 from tinyembed.report import paper
+from tinyembed.report.access import BASELINES, KINDS, by_rank, dig, entries, label
 from tinyembed.report.blocks import Strong, Table
-from tinyembed.report.words import (
-    BASELINES,
-    KINDS,
-    by_rank,
-    dig,
-    entries,
-    interval_text,
-    label,
-    number,
-    p_or_dash,
-    rank_text,
-    share,
-)
+from tinyembed.report.words import interval_text, number, p_or_dash, rank_text, share
 
 DETAILS = {
     "median": lambda rank: _median(rank),
@@ -52,6 +41,7 @@ REPETITION = {
     "worse": lambda pair: share(pair["worse"]),
     **{key: PAIR[key] for key in ("mean difference", "rank-biserial", "Wilcoxon p", *BY_PIECE)},
 }
+COMPARED = ("median", "spread", "skew")  # with the paper
 
 
 def table_2(results):
@@ -59,26 +49,23 @@ def table_2(results):
     best = {kind: (by_rank(results, kind) or [None])[0] for kind in KINDS}
     rows = []
     for name, entry in entries(results):
-        if not (entry.get("rank") or entry.get("rank_same_piece")):
+        if not any(entry.get(kind) for kind in KINDS):
             continue
         theirs = paper.MODELS.get(name)
         row = [label(results, name)]
         for kind in KINDS:
             rank = entry.get(kind) or {}
             repeated = dig(results, "baselines", "repetition", name, kind, "median")
-            median = Strong(_median(rank)) if name == best[kind] else _median(rank)
-            numbers = [median, rank_text(rank.get("iqr")), number(rank.get("skew"))]
-            if kind == "rank":  # the only kind in the paper, whose numbers go beside ours
-                printed = [theirs and getattr(theirs, k) for k in ("median", "spread", "skew")]
-                pairs = zip(numbers, map(rank_text, printed), strict=True)
-                numbers = [text for pair in pairs for text in pair]
-            row += [*numbers, rank_text(repeated)]
+            for what in COMPARED:
+                text = DETAILS[what](rank)
+                row.append(Strong(text) if what == "median" and name == best[kind] else text)
+                if kind == "rank":  # the only kind in the paper, whose numbers go beside ours
+                    row.append(rank_text(theirs and getattr(theirs, what)))
+            row.append(rank_text(repeated))
         rows.append(row)
-    header = ["Model"]
-    for what in "median", "spread", "skew":
-        header += [f"random: {what}", f"paper: {what}"]
-    header += ["random: repetition"]
-    header += [f"same piece: {what}" for what in ("median", "spread", "skew", "repetition")]
+    header = ["Model", *(f"{who}: {what}" for what in COMPARED for who in ("random", "paper"))]
+    header += ["random: repetition", *(f"same piece: {what}" for what in COMPARED)]
+    header += ["same piece: repetition"]
     return Table(
         header,
         rows,

@@ -1,24 +1,15 @@
 """The report's sections, in order. Each takes the results and returns a list of blocks.
 
-A block without results is None, or a table without rows; write.py leaves it out, and the headings
-of empty sections too.
+A block without results is None, a table without rows or a list without items; write.py leaves it
+out, and the headings of empty sections too.
 """
 
 from tinyembed.report import paper, rank_tables, tables
+from tinyembed.report.access import KINDS, dig, entries, label
 from tinyembed.report.blocks import Bullets, Heading, Paragraph, Picture, Table
+from tinyembed.report.findings import expectations, summary
 from tinyembed.report.method import cannot_hold_section, making_section, trust_section
-from tinyembed.report.words import (
-    KINDS,
-    dig,
-    entries,
-    expectations,
-    label,
-    number,
-    rank_text,
-    setting_text,
-    share,
-    summary,
-)
+from tinyembed.report.words import number, rank_text, setting_text, share
 
 TITLE = "Musical features by deep autoencoders: prediction and composers"
 MOST_LISTED = 10  # files left out; results.json lists all of them
@@ -32,7 +23,7 @@ def summary_section(results):
     about += [f"width {settings['width']}"] if settings.get("width") else []
     if seeds := settings.get("seeds"):
         about.append(f"{'seeds' if len(seeds) > 1 else 'seed'} {setting_text(seeds)}")
-    blocks = [
+    return [
         Heading(TITLE, 1),
         Paragraph(
             "The experiments of Bretan, Oore, Eck and Heck, Learning and Evaluating Musical "
@@ -42,14 +33,14 @@ def summary_section(results):
         ),
         Heading("Summary"),
         Bullets(summary(results) or ["No model has been evaluated yet."]),
+        Table(
+            ["What the paper found", "holds here"],
+            [[finding, "yes" if holds else "no"] for finding, holds in expectations(results)],
+            "By the order of medians and accuracies alone, sure or not.",
+        ),
+        Heading("Warnings"),
+        Bullets(results.get("warnings") or []),
     ]
-    if found := expectations(results):
-        rows = [[finding, "yes" if holds else "no"] for finding, holds in found]
-        caption = "By the order of medians and accuracies alone, sure or not."
-        blocks.append(Table(["What the paper found", "holds here"], rows, caption))
-    if results.get("warnings"):
-        blocks += [Heading("Warnings"), Bullets(results["warnings"])]
-    return blocks
 
 
 def corpus_section(results):
@@ -68,45 +59,47 @@ def corpus_section(results):
         if corpus.get(key) is not None
     ]
     sizes_text = f"{', '.join(sizes)}. " if sizes else ""
-    blocks = [
+    candidates, left_out = corpus.get("candidates"), corpus.get("left_out") or []
+    rest = len(left_out) - MOST_LISTED
+    return [
         Heading("The corpus"),
         Paragraph(
             f"{sizes_text}The paper: {paper.UNITS:,} training units in all keys, "
             f"{paper.UNIQUE_UNITS:,} of them different, and {paper.TEST_SEQUENCES:,} test "
             "sequences."
         ),
-        Paragraph(_leakage(corpus)) if corpus.get("pieces_in_both") is not None else None,
-    ]
-    if (candidates := corpus.get("candidates")) and candidates < 1000:
-        blocks.append(
-            Paragraph(
-                f"There are fewer than 1,000 test units, so a target is ranked among {candidates} "
-                "candidates: such ranks are lower than the paper's for that reason alone."
-            )
+        _leakage(corpus),
+        Paragraph(
+            f"There are fewer than 1,000 test units, so a target is ranked among {candidates} "
+            "candidates: such ranks are lower than the paper's for that reason alone."
         )
-    blocks += [Bullets(corpus["notes"]) if corpus.get("notes") else None, tables.table_1(results)]
-    if left_out := corpus.get("left_out"):
-        rest = len(left_out) - MOST_LISTED
-        items = [f"{entry['file']}: {entry['reason']}" for entry in left_out[:MOST_LISTED]]
-        items += [f"and {rest} more, in results.json"] if rest > 0 else []
-        blocks += [Heading("Files left out", 3), Bullets(items)]
-    return blocks
+        if candidates and candidates < 1000
+        else None,
+        Bullets(corpus.get("notes") or []),
+        tables.table_1(results),
+        Heading("Files left out", 3),
+        Bullets(
+            [f"{entry['file']}: {entry['reason']}" for entry in left_out[:MOST_LISTED]]
+            + ([f"and {rest} more, in results.json"] if rest > 0 else [])
+        ),
+    ]
 
 
 def _leakage(corpus):
-    shared = corpus["pieces_in_both"]
-    text = (
-        "Leakage: no piece stands in both splits."
-        if shared == 0
-        else f"Leakage: {shared} pieces stand in both splits, so the numbers below flatter."
-    )
+    """What is in both splits, or None if that is not known."""
+    shared = corpus.get("pieces_in_both")
+    if shared is None:
+        return None
+    text = "Leakage: no piece stands in both splits."
+    if shared:
+        text = f"Leakage: {shared} pieces stand in both splits, so the numbers below flatter."
     if corpus.get("test_units_in_training") is not None:
         text += (
             f" {number(corpus['test_units_in_training'], 0)} test units "
             f"({share(corpus.get('test_units_in_training_share'))}) also occur, note for note, in "
             "training pieces."
         )
-    return text
+    return Paragraph(text)
 
 
 def last_unit_added(results):

@@ -1,21 +1,13 @@
-"""The report's other tables: the corpus, composer classification, times and contradictions.
+"""The report's other tables: the corpus, composer classification and times.
 
 Each function returns a `Table`, without rows where the results have no numbers for it. A dash
 stands for a number that the paper does not give; the best model's number is in bold.
 """
 
 from tinyembed.report import paper
+from tinyembed.report.access import by_accuracy, dig, entries, label, title
 from tinyembed.report.blocks import Strong, Table
-from tinyembed.report.words import (
-    by_accuracy,
-    dig,
-    duration,
-    entries,
-    interval_text,
-    label,
-    number,
-    title,
-)
+from tinyembed.report.words import duration, interval_text, number
 
 
 def table_1(results):
@@ -43,17 +35,11 @@ def table_3(results):
     rows = []
     for name, entry in entries(results):
         if scores := entry.get("composers"):
-            pieces = scores.get("pieces") or {}
-            accuracy = _accuracy(scores)
+            accuracy, *f1 = _scores(scores)
+            row = [label(results, name), Strong(accuracy) if name == best else accuracy, *f1]
             theirs = paper.MODELS.get(name)
-            rows.append(
-                [label(results, name)]
-                + [Strong(accuracy) if name == best else accuracy]
-                + [number(scores.get(key), 3) for key in ("macro_f1", "weighted_f1")]
-                + [_accuracy(pieces)]
-                + [number(pieces.get(key), 3) for key in ("macro_f1", "weighted_f1")]
-                + [number(theirs and getattr(theirs, key)) for key in ("micro_f1", "macro_f1")]
-            )
+            printed = [number(theirs and getattr(theirs, k)) for k in ("micro_f1", "macro_f1")]
+            rows.append([*row, *_scores(scores.get("pieces") or {}), *printed])
     header = ["Model", "units: accuracy", "macro-F1", "weighted F1"]
     header += ["pieces: accuracy", "macro-F1", "weighted F1", "paper: Micro-F1", "paper: Macro-F1"]
     return Table(
@@ -69,49 +55,37 @@ def composer_table(results):
     """Precision, recall and F1 for each composer, of the model with the best accuracy."""
     best = (by_accuracy(results) or [None])[0]
     scores = dig(results, "models", best, "composers") or {}
-    header = ["Composer", "test units", "precision", "recall", "F1"]
-    header += ["test pieces", "recall of pieces"]
-    per_composer = scores.get("per_composer")
-    if not per_composer:
-        return Table(header, [])
+    per_composer = scores.get("per_composer") or []
     names = scores.get("composers") or [str(i) for i in range(len(per_composer))]
-    by_piece = dig(scores, "pieces", "per_composer") or [{}] * len(names)
+    by_piece = dig(scores, "pieces", "per_composer") or [{}] * len(per_composer)
     rows = [
         [name, number(unit["support"], 0)]
         + [number(unit[key], 3) for key in ("precision", "recall", "f1")]
         + [number(piece.get("support"), 0), number(piece.get("recall"), 3)]
-        for name, unit, piece in zip(names, per_composer, by_piece, strict=True)
+        for name, unit, piece in zip(names, per_composer, by_piece, strict=False)
     ]
+    header = ["Composer", "test units", "precision", "recall", "F1"]
+    header += ["test pieces", "recall of pieces"]
     return Table(header, rows, f"By composer: {title(results, best)}.")
 
 
 def time_table(results):
     """The validation loss of each model, and the seconds of each stage."""
-    rows = []
     stages = ("train", "embed", "lstm", "rank", "classifier")
-    for name, entry in entries(results):
-        if entry.get("seconds"):
-            row = [
-                label(results, name),
-                number(entry.get("examples"), 0),
-                number(entry.get("validation_loss"), 4),
-            ]
-            rows.append([*row, *(duration(dig(entry, "seconds", stage)) for stage in stages)])
+    rows = [
+        [label(results, name), number(entry.get("examples"), 0)]
+        + [number(entry.get("validation_loss"), 4)]
+        + [duration(entry["seconds"].get(stage)) for stage in stages]
+        for name, entry in entries(results)
+        if entry.get("seconds")
+    ]
     header = ["Model", "examples", "validation loss", "training", "embedding"]
     header += ["LSTM", "ranking", "classifier"]
     return Table(header, rows, "Sizes and times.")
 
 
-def cannot_hold_table():
-    """Contradictions among the paper's own numbers."""
-    rows = [
-        [entry["claim"], entry["finding"], "cannot hold" if entry["certain"] else "unexplained"]
-        for entry in paper.impossibilities()
-    ]
-    return Table(["The paper", "By computation", ""], rows)
-
-
-def _accuracy(scores):
-    return number(scores.get("accuracy"), 3) + interval_text(
-        scores.get("interval"), lambda x: number(x, 3)
-    )
+def _scores(scores):
+    """Three cells: the accuracy and its interval, the macro-F1 and the weighted F1."""
+    cells = [number(scores.get(key), 3) for key in ("accuracy", "macro_f1", "weighted_f1")]
+    cells[0] += interval_text(scores.get("interval"), lambda x: number(x, 3))
+    return cells

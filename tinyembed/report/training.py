@@ -82,15 +82,14 @@ def describe(summary, training_run):
 
 def draw_pictures(trainer, summary):
     """loss.png, and for a model with a decoder reconstruction.png."""
-    levels = []
+    model, levels = trainer.model, []
     if "reconstruction" in summary and "composer" not in summary:
         scores = summary["reconstruction"]
         levels = [("chance", CHANCE), *[(w, s["loss"]) for w, s in list(scores.items())[2:]]]
     draw_losses(trainer.run.read_log(), trainer.run.loss_picture, levels)
-    if not trainer.model.decoder:
+    if not model.decoder:
         return
     batch, _ = next(trainer.validation.batches())
-    model = trainer.model
     made = model.forward(batch.input)[0].reconstruction
     clean, *shown = (to_host(rolls) for rolls in (batch.clean, batch.input, batch.target, made))
     busiest = np.argsort(-clean.sum(axis=(1, 2)), kind="stable")[:30:10]

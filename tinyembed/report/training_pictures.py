@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.ndimage import maximum_filter1d
 
 from tinyembed.music.roll import BEATS_PER_UNIT, LOWEST_PITCH, PITCHES
 from tinyembed.storage.files import write_atomically
@@ -28,22 +29,12 @@ def draw_losses(log, path, levels=()):
     validated = [entry for entry in log if "validation_loss" in entry]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot(
-        [entry["examples"] for entry in trained],
-        [entry["loss"] for entry in trained],
-        color=BLUE,
-        lw=1,
-        alpha=0.7,
-        label="training",
-    )
-    axes.plot(
-        [entry["step"] * batch_size for entry in validated],
-        [entry["validation_loss"] for entry in validated],
-        color=ORANGE,
-        marker="o",
-        ms=3,
-        label="validation",
-    )
+    examples = [entry["examples"] for entry in trained]
+    losses = [entry["loss"] for entry in trained]
+    axes.plot(examples, losses, color=BLUE, lw=1, alpha=0.7, label="training")
+    examples = [entry["step"] * batch_size for entry in validated]
+    losses = [entry["validation_loss"] for entry in validated]
+    axes.plot(examples, losses, color=ORANGE, marker="o", ms=3, label="validation")
     for name, loss in levels:
         axes.axhline(loss, color=GREY, lw=0.8, ls="--")
         axes.annotate(
@@ -76,9 +67,7 @@ def draw_reconstructions(rows, titles, path):
 def draw_roll(axes, roll):
     """One roll, low notes at the bottom; an onset is drawn four ticks long, to be seen at all."""
     shown = np.clip(roll, 0, None) / max(roll.max(), 1e-9)  # (60, 96), negative counts as nothing
-    wide = shown.copy()
-    for tick in range(1, 4):
-        wide[:, tick:] = np.maximum(wide[:, tick:], shown[:, :-tick])
+    wide = maximum_filter1d(shown, 4, axis=1, mode="constant", origin=1)
     axes.imshow(
         wide, origin="lower", aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest",
         extent=(0, BEATS_PER_UNIT, 0, PITCHES),
@@ -88,5 +77,4 @@ def draw_roll(axes, roll):
     axes.set_xticks(range(BEATS_PER_UNIT + 1), range(1, BEATS_PER_UNIT + 2), fontsize=7)
     axes.grid(color="#dddddd", lw=0.5)
     axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_color("#bbbbbb")
+    axes.spines[:].set_color("#bbbbbb")

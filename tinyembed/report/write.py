@@ -5,7 +5,7 @@ It is made from the contents of results.json alone. Parts without results are le
 
 from pathlib import Path
 
-from tinyembed.report.blocks import Heading, Picture, Table, to_markdown
+from tinyembed.report.blocks import Bullets, Heading, Picture, Table, to_markdown
 from tinyembed.report.html import html_page
 from tinyembed.report.pictures import draw_all
 from tinyembed.report.sections import SECTIONS, TITLE
@@ -19,15 +19,14 @@ def write_report(folder, results):
     """
     folder = Path(folder)
     drawn = draw_all(folder, results)
-    blocks = [block for section in SECTIONS for block in section(results)]
-    blocks = without_gaps(blocks, drawn)
+    blocks = without_gaps([b for section in SECTIONS for b in section(results)], drawn)
     markdown, page = to_markdown(blocks), html_page(TITLE, blocks, folder)
     for name, text in ("report.md", markdown), ("report.html", page):
         write_atomically(folder / name, lambda file, text=text: file.write(text.encode()))
 
 
 def without_gaps(blocks, drawn):
-    """The blocks that show something: pictures that were drawn, tables with rows, and so on.
+    """The blocks that show something: pictures that were drawn, tables with rows, lists with items.
 
     drawn: the files of the pictures. Headings of sections that become empty are left out too.
     """
@@ -35,7 +34,7 @@ def without_gaps(blocks, drawn):
     for block in reversed(blocks):
         below = kept[-1] if kept else Heading("the end", 1)
         match block:
-            case None | Table(rows=[]):
+            case None | Table(rows=[]) | Bullets(items=[]):
                 continue
             case Picture(file=file) if file not in drawn:
                 continue

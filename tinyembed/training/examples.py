@@ -104,7 +104,7 @@ class Examples:
         return Cutter(self.corpus, xp)
 
     def batch(self, step, size):
-        """The batch of one training step: every unique input once per pass, in a new order each time."""
+        """The batch of one training step: every unique input once per pass, in a new order."""
         return self.make(self.choose(step, size), step)
 
     def choose(self, step, size):

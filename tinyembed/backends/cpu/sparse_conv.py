@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyembed.backends.arrays import add_matmul, matmul
 from tinyembed.backends.cpu.im2col import tiles
 
 SPARSE = 0.1  # the share of values that are not 0, up to which silent patches are looked for
@@ -30,7 +31,7 @@ def convolve_rolls(plain, x, weight, kernel_size, stride, padding):
         found = sounding_patches(x, kernel_size)
     if found is None:
         return plain(x, weight, kernel_size, stride, padding)
-    products = np.matmul(found.patches, weight)[: len(found.index)]  # (P, M)
+    products = matmul(found.patches, weight)[: len(found.index)]  # (P, M)
     y = np.zeros((n, h // kh, w // kw, weight.shape[1]), products.dtype)
     y.reshape(-1, weight.shape[1])[found.index] = products
     return y, found
@@ -41,7 +42,7 @@ def add_weight_gradient(plain, grad, dy, found):
         plain(grad, dy, found)
         return
     dy = dy.reshape(-1, dy.shape[-1])[found.index]
-    grad += np.matmul(found.patches[: len(found.index)].T, dy)
+    add_matmul(grad, found.patches[: len(found.index)].T, dy)
 
 
 def sounding_patches(x, kernel_size):
