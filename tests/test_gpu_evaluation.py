@@ -249,11 +249,10 @@ def test_a_search_on_the_gpu_keeps_its_index_there(piano_folder, gpu):
     model = Model("context", "small", [], np.random.default_rng(0)).to(gpu)
     options = search.build_parser().parse_args(["x.mid", "--in", str(piano_folder)])
     for _ in range(2):
-        said = []
-        collection = search.open_collection(options, model, gpu, said.append)
+        collection, notes = search.open_collection(options, model, gpu)
         assert isinstance(collection.index.embeddings, gpu.ndarray)
         assert isinstance(collection.index.shortlist.table, gpu.ndarray)
-    assert not any("is kept" in note for note in said)
+    assert not any("is kept" in note for note in notes)
 
 
 @pytest.mark.parametrize("width", ["small", "paper"])

@@ -4,10 +4,9 @@ Or download one of the public corpora: python -m tinyembed.corpus fetch NAME
 """
 
 import json
-import shlex
 import sys
 
-from tinyembed.cli.options import Parser, add_data, add_json, add_seed, music, music_words
+from tinyembed.cli.options import Parser, command, music, music_words
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.music.census import as_object, as_text, count_units
@@ -23,18 +22,16 @@ def main(argv=None):
     options = build_parser().parse_args(words)
     if options.folder is not None and options.data is not None:
         raise InputError("the folder is given twice: DIR and --data DIR are the same")
-    data = options.data if options.folder is None else options.folder
-    corpus = open_corpus(
-        data, seed=options.seed, any_meter=options.any_meter, splits=options.splits
-    )
+    if options.folder is not None:
+        options.data = options.folder
+    corpus = open_corpus(options.data, options.seed, options.any_meter, options.splits)
     counts = count_units(corpus)
     if options.json:
         print(json.dumps(as_object(corpus, counts)))
     else:
-        following = music_words(data, options.any_meter, options.splits)
-        following += ["--seed", str(options.seed)] if options.seed else []
+        seed = ["--seed", str(options.seed)] if options.seed else []
         print(as_text(corpus, counts))
-        print(f"\nNext: python -m tinyembed.train {shlex.join(following)}".rstrip())
+        print("\nNext: " + command("train", *music_words(vars(options)), *seed))
 
 
 def build_parser():
@@ -44,10 +41,8 @@ def build_parser():
         epilog="python -m tinyembed.corpus fetch [NAME] lists the public corpora or downloads one",
     )
     words = "folder of MIDI files; the same as --data DIR"
-    parser.add_argument("folder", nargs="?", type=music, metavar="DIR", help=words)
-    add_data(parser)
-    add_seed(parser)
-    add_json(parser)
+    parser.add("folder", words, music, nargs="?", metavar="DIR")
+    parser.share("--data", "--any-meter", "--splits", "--seed", "--json")
     return parser
 
 
@@ -55,8 +50,8 @@ def fetch(argv):
     """The subcommand `fetch`: download a corpus, or list those available if no name is given."""
     parser = Parser("corpus fetch", "Download a corpus of piano music, or list those available.")
     words = f"{' or '.join(CORPORA)}; without it, a list of them"
-    parser.add_argument("name", nargs="?", choices=list(CORPORA), metavar="NAME", help=words)
-    add_json(parser)
+    parser.add("name", words, CORPORA, nargs="?", metavar="NAME")
+    parser.share("--json")
     options = parser.parse_args(argv)
     if options.name:
         fetch_corpus(options.name, progress=not options.json)
@@ -66,7 +61,7 @@ def fetch(argv):
     else:
         print("\n\n".join(facts_text(name, facts) for name, facts in found.items()))
         following = [options.name] if options.name else ["fetch", next(iter(CORPORA))]
-        print(f"\nNext: python -m tinyembed.corpus {' '.join(following)}")
+        print("\nNext: " + command("corpus", *following))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import inspect
 import json
 import os
-import shlex
 import sys
 import types
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from tinyembed.backends.arrays import device_module, device_name
 from tinyembed.backends.memory import suggest_less
-from tinyembed.cli.options import Parser, add_inference, folder, model_words
+from tinyembed.cli.options import Parser, command, folder, model_words
 from tinyembed.cli.running import run
 from tinyembed.embedding.embed import embed
 from tinyembed.embedding.exports import check_out, write_table
@@ -31,23 +30,16 @@ class _Callable(types.ModuleType):
 
 sys.modules[__name__].__class__ = _Callable
 __signature__ = inspect.signature(embed)
+__annotations__ = embed.__annotations__
 
 
 def build_parser():
     """All options of the command."""
     parser = Parser("embed", "Write the embedding of every beat of MIDI files and scores.")
-    parser.add_argument(
-        "paths", nargs="+", type=folder, metavar="PATH", help="a file, or a folder of files"
-    )
-    parser.add_argument(
-        "-o",
-        "--out",
-        type=folder,
-        metavar="FILE",
-        default="embeddings.npz",
-        help="file to write: .npz, .csv, or .tsv for the TensorBoard projector",
-    )
-    add_inference(parser)
+    parser.add("paths", "a file, or a folder of files", folder, nargs="+", metavar="PATH")
+    words = "file to write: .npz, .csv, or .tsv for the TensorBoard projector"
+    parser.add("-o --out", words, folder, "embeddings.npz", metavar="FILE")
+    parser.share("--model", "--any-meter", "--device", "--json")
     return parser
 
 
@@ -97,9 +89,9 @@ def next_command(options, path, table):
     folders = [p for p in options.paths if os.path.isdir(p)]
     corpus = folders[0] if folders else os.path.dirname(path) or os.curdir
     beat = int(table.beat[table.sounds][0])
-    words = ["python", "-m", "tinyembed.search", path, "--beat", str(beat)]
-    words += ["--in", corpus] if path.lower().endswith(SUFFIXES) else []  # only MIDI, no scores
-    return printable(shlex.join(words + model_words(options)))
+    within = ["--in", corpus] if path.lower().endswith(SUFFIXES) else []  # only MIDI, no scores
+    words = [path, "--beat", str(beat), *within, *model_words(options)]
+    return printable(command("search", *words))
 
 
 if __name__ == "__main__":

@@ -25,12 +25,10 @@ def build_parser():
     """All options of the command."""
     parser = Parser("evaluate", "Run the paper's two experiments on a trained model.")
     parser.add_argument("run", metavar="RUN", help="folder that tinyembed.train wrote")
-    parser.add_argument("--data", type=music, metavar="DIR", help="where the music of RUN is now")
+    parser.add("--data", "where the music of RUN is now", music, metavar="DIR")
     parser.share("--device")
     add_experiments(parser)
-    parser.add_argument(
-        "--out", type=folder, metavar="DIR", help="folder to write (default: RUN/evaluation)"
-    )
+    parser.add("--out", "folder to write (default: RUN/evaluation)", folder, metavar="DIR")
     parser.share("--json")
     return parser
 
@@ -52,24 +50,14 @@ def main(argv=None):
             "trained on, or it is split differently, so a test piece might be one of its training "
             "pieces; --data says where that music is now"
         )
-    settings = {
-        **{name: config[name] for name in ("width", "examples", "batch_size", "seed")},
-        "seeds": 1,
-        **{name: getattr(options, name) for name in ("keys", "lstm_steps", "classifier_steps")},
-    }
+    settings = {name: config[name] for name in ("width", "examples", "batch_size", "seed")}
+    settings |= {key: getattr(options, key) for key in ("keys", "lstm_steps", "classifier_steps")}
+    settings["seeds"] = 1
     out = Path(options.out or Path(options.run) / "evaluation")
-    experiments = Experiments(
-        out, corpus, {**settings, "data": data}, xp,
-        say=(lambda *words: None) if options.json else print,
-        progress=False if options.json else None,
-    )  # fmt: skip
+    experiments = Experiments(out, corpus, {**settings, "data": data}, xp, options.json)
     dataset = experiments.dataset(config["seed"])  # raises before anything is written
-    identity = {
-        "corpus": fingerprint(corpus),
-        "weights": digest(training_run.weights_file),
-        "predictor": prediction.RECIPE.describe(),
-    }
-    open_or_create(out, {**settings, **identity})
+    identity = {"corpus": config["corpus"], "weights": digest(training_run.weights_file)}
+    open_or_create(out, {**settings, **identity, "predictor": prediction.RECIPE.describe()})
     results = experiments.evaluate(model, trained, dataset)
     present(out, results, parser, argv, options.json)
     if not options.json:

@@ -3,10 +3,9 @@
 import json
 
 from tinyembed.backends.arrays import device_module, device_name
-from tinyembed.cli.options import Parser, add_inference, add_music, add_seed, count, folder
+from tinyembed.cli.options import Parser, check_counts, count, folder
 from tinyembed.cli.running import run
 from tinyembed.embedding.trained import load_cached
-from tinyembed.errors import InputError
 from tinyembed.explorer.contents import Contents
 from tinyembed.explorer.maps import MAPS, check_map
 from tinyembed.explorer.page import html_page, is_page
@@ -18,37 +17,20 @@ from tinyembed.storage.files import check_replaceable, write_atomically
 def build_parser():
     """All options of the command."""
     parser = Parser("explore", "Write a page to see and hear the units of a corpus.")
-    add_music(parser)
-    parser.add_argument(
-        "-o",
-        "--out",
-        type=folder,
-        metavar="FILE",
-        default="explorer.html",
-        help="HTML file to write; it needs no other file and no network",
-    )
-    parser.add_argument(
-        "--units",
-        type=count,
-        default=20_000,
-        help="how many to show; from a larger corpus they are drawn at random",
-    )
-    parser.add_argument(
-        "--map",
-        choices=list(MAPS),
-        default="pca",
-        help="how units are laid out; umap is an extra, and takes minutes",
-    )
-    add_seed(parser)
-    add_inference(parser)
+    parser.share("--data")
+    words = "HTML file to write; it needs no other file and no network"
+    parser.add("-o --out", words, folder, "explorer.html", metavar="FILE")
+    words = "how many to show; from a larger corpus they are drawn at random"
+    parser.add("--units", words, count, 20_000)
+    parser.add("--map", "how units are laid out; umap is an extra, and takes minutes", MAPS, "pca")
+    parser.share("--seed", "--model", "--any-meter", "--device", "--json")
     return parser
 
 
 def main(argv=None):
     """Write the page and print what is in it. Returns the exit status."""
     options = build_parser().parse_args(argv)
-    if options.units < 1:
-        raise InputError("--units 0: at least 1 is needed")
+    check_counts(options, "units")
     check_map(options.map)
     check_replaceable(f"--out {options.out}", options.out, is_page)
     progress = False if options.json else None

@@ -26,14 +26,12 @@ def build_parser():
     """All options of the command."""
     parser = Parser("reproduce", "Train the seven models, run both experiments, write the report.")
     parser.share("--data", "--any-meter", "--splits", "--width", "--device")
-    parser.add_argument("--examples", type=count, default=EXAMPLES, help="for each model")
-    parser.add_argument("--batch-size", type=count, default=100, help="examples per step")
-    parser.add_argument("--seeds", type=count, default=1, metavar="N", help="trainings per model")
+    parser.add("--examples", "for each model", count, EXAMPLES)
+    parser.add("--batch-size", "examples per step", count, 100)
+    parser.add("--seeds", "trainings per model", count, 1, metavar="N")
     add_experiments(parser)
     parser.share("--seed")
-    parser.add_argument(
-        "--out", type=folder, metavar="DIR", default="report", help="folder to write"
-    )
+    parser.add("--out", "folder to write", folder, "report", metavar="DIR")
     parser.share("--json")
     return parser
 
@@ -51,12 +49,8 @@ def main(argv=None):
     corpus = open_corpus(options.data, options.seed, **source)
     identity = {"corpus": fingerprint(corpus), "predictor": prediction.RECIPE.describe()}
     home = open_or_create(options.out, {**settings, **identity}).folder
-    experiments = Experiments(
-        home, corpus, settings, xp,
-        say=(lambda *words: None) if options.json else print,
-        progress=False if options.json else None,
-    )  # fmt: skip
     try:
+        experiments = Experiments(home, corpus, settings, xp, options.json)
         results = experiments.reproduce(music_words(settings))
     except Interrupted as stop:
         print(

@@ -2,11 +2,10 @@
 
 import json
 import os
-import shlex
 
 from tinyembed.backends.arrays import device_module, device_name, to_host
 from tinyembed.backends.memory import suggest_less
-from tinyembed.cli.options import Parser, add_inference, count, folder, model_words, music
+from tinyembed.cli.options import Parser, command, count, folder, model_words, music
 from tinyembed.cli.running import run
 from tinyembed.embedding.embed import embed_rolls
 from tinyembed.embedding.trained import load_cached
@@ -24,30 +23,19 @@ from tinyembed.storage.files import check_replaceable, write_atomically
 def build_parser():
     """All options of the command."""
     parser = Parser("search", "Find the units of a corpus that are nearest to a unit of a piece.")
-    parser.add_argument("query", metavar="QUERY", type=folder, help="a MIDI file or a score")
-    parser.add_argument(
-        "--beat", type=count, default=0, help="the unit's first of four beats, counted from 0"
+    parser.add("query", "a MIDI file or a score", folder, metavar="QUERY")
+    parser.add("--beat", "the unit's first of four beats, counted from 0", count, 0)
+    words = (
+        "where to search: an argument of --data, that is, a folder or a name; or a file that "
+        "--save wrote (default: scores from music21)"
     )
-    parser.add_argument(
-        "--in",
-        dest="data",
-        type=music,
-        metavar="CORPUS",
-        help="where to search: an argument of --data, that is, a folder or a name; or a file that "
-        "--save wrote (default: scores from music21)",
-    )
-    parser.add_argument("-k", type=count, default=10, help="the number of neighbours")
-    parser.add_argument("--other-piece", action="store_true", help="exclude the query's own piece")
-    parser.add_argument(
-        "--other-composer", action="store_true", help="exclude the query's own composer"
-    )
-    parser.add_argument(
-        "--out", type=folder, metavar="FILE", help="MIDI file to write: the query, the neighbours"
-    )
-    parser.add_argument(
-        "--save", type=folder, metavar="FILE", help="file to write: music and index, for --in"
-    )
-    add_inference(parser)
+    parser.add("--in", words, music, dest="data", metavar="CORPUS")
+    parser.add("-k", "the number of neighbours", count, 10)
+    parser.add("--other-piece", "exclude the query's own piece")
+    parser.add("--other-composer", "exclude the query's own composer")
+    parser.add("--out", "MIDI file to write: the query, the neighbours", folder, metavar="FILE")
+    parser.add("--save", "file to write: music and index, for --in", folder, metavar="FILE")
+    parser.share("--model", "--any-meter", "--device", "--json")
     return parser
 
 
@@ -68,11 +56,13 @@ def main(argv=None):
         piece, roll = read_unit(options.query, beat, options.any_meter)
         if piece.n_beats < BEATS_PER_UNIT:
             say(f"note: {name}: fewer than four beats, padded with silence to one unit")
-        collection = open_collection(options, model, xp, say)
+        collection, notes = open_collection(options, model, xp)
         exclude = options.other_piece, options.other_composer
-        where, notes = others(collection, piece, options.query, *exclude)
-        for note in notes:
+        where, more_notes = others(collection, piece, options.query, *exclude)
+        for note in notes + more_notes:
             say(f"note: {note}")
+        if options.save:
+            collection.save(options.save)
         index = collection.index
         found = index.search(embed_rolls(roll, model)[0], options.k, where)
     rows = result_rows(index.labels, found)
@@ -110,31 +100,25 @@ def main(argv=None):
     return 0
 
 
-def open_collection(options, model, xp, say):
-    """The `Collection` to search, on the device; also saved to a file if --save names one."""
+def open_collection(options, model, xp):
+    """The `Collection` to search, on the device, and a list of notes to print."""
     if options.data and options.data not in CORPORA and os.path.isfile(options.data):
-        collection, notes = Collection.load(options.data, model, xp), []
-    else:
-        progress = False if options.json else None
-        collection, notes = Collection.open(options.data, model, options.any_meter, progress, xp)
-    for note in notes:
-        say(f"note: {note}")
-    if options.save:
-        collection.save(options.save)
-    return collection
+        return Collection.load(options.data, model, xp), []
+    progress = False if options.json else None
+    return Collection.open(options.data, model, options.any_meter, progress, xp)
 
 
 def next_step(options):
     """What to do next: listen to --out, or else run the command again with --out."""
     if options.out:
         return f"listen to {options.out}: the query first, then the neighbours, a beat between"
-    words = ["python", "-m", "tinyembed.search", options.query, "--beat", str(options.beat)]
+    words = [options.query, "--beat", str(options.beat)]
     words += ["--in", as_typed(options.data)] if options.data else []
     words += ["-k", str(options.k)] if options.k != 10 else []
     words += ["--other-piece"] if options.other_piece else []
     words += ["--other-composer"] if options.other_composer else []
     words += [*model_words(options), "--out", "neighbours.mid"]
-    return shlex.join(words) + ", to listen to them"
+    return command("search", *words) + ", to listen to them"
 
 
 if __name__ == "__main__":

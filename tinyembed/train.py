@@ -1,26 +1,13 @@
 """python -m tinyembed.train: from music to a trained embedding, in one command."""
 
 import json
-import shlex
 import sys
 
-from tinyembed.backends import choice
 from tinyembed.backends.arrays import device_name
-from tinyembed.backends.choice import engine_for
+from tinyembed.backends.choice import engine_for, in_use
 from tinyembed.backends.memory import suggest_smaller
 from tinyembed.cli.devices import choose_device
-from tinyembed.cli.options import (
-    Parser,
-    add_data,
-    add_device,
-    add_json,
-    add_seed,
-    add_width,
-    count,
-    folder,
-    music_words,
-    positive,
-)
+from tinyembed.cli.options import Parser, command, count, folder, music_words, positive
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.models.table import MODELS, check_intervals
@@ -46,51 +33,28 @@ LATER = {"negatives": None, "intervals": 0}  # the settings of runs whose config
 def build_parser():
     """All options of the command."""
     parser = Parser("train", "Train one of the eight models and keep its best weights.")
-    parser.add_argument("--model", choices=list(MODELS), default="context", help="which model")
-    add_data(parser)
-    add_width(parser)
-    add_device(parser)
-    parser.add_argument("--examples", type=count, default=EXAMPLES, help="how many to train on")
-    parser.add_argument(
-        "--batch-size", type=count, help="examples per step (default: 100; contrastive: 512)"
+    parser.add("--model", "which model", MODELS, "context")
+    parser.share("--data", "--any-meter", "--splits", "--width", "--device")
+    parser.add("--examples", "how many to train on", count, EXAMPLES)
+    parser.add("--batch-size", "examples per step (default: 100; contrastive: 512)", count)
+    parser.add("--learning-rate", "Adam's, before it decays", positive, 1e-3)
+    words = "of the softmax over cosines (default: 1, as in equation 2; contrastive: 0.1)"
+    parser.add("--temperature", words, positive)
+    words = "contrastive: units that each prediction is compared with (default: the whole batch)"
+    parser.add("--negatives", words, count, metavar="N")
+    words = (
+        "composer, contrastive: features learned from counts of intervals, beside the "
+        "convolutions; 0 is the paper's encoder (default: 0; contrastive: 64)"
     )
-    parser.add_argument(
-        "--learning-rate", type=positive, default=1e-3, help="Adam's, before it decays"
-    )
-    parser.add_argument(
-        "--temperature",
-        type=positive,
-        help="of the softmax over cosines (default: 1, as in equation 2; contrastive: 0.1)",
-    )
-    parser.add_argument(
-        "--negatives",
-        type=count,
-        metavar="N",
-        help="contrastive: units that each prediction is compared with (default: the whole batch)",
-    )
-    parser.add_argument(
-        "--intervals",
-        type=count,
-        metavar="N",
-        help="composer, contrastive: features learned from counts of intervals, beside the "
-        "convolutions; 0 is the paper's encoder (default: 0; contrastive: 64)",
-    )
-    add_seed(parser)
-    parser.add_argument(
-        "--split-seed",
-        type=count,
-        metavar="SEED",
-        help="of the split into training and test pieces, without a splits.tsv (default: --seed)",
-    )
-    parser.add_argument(
-        "--out", type=folder, metavar="DIR", help="folder to write (default: runs/MODEL)"
-    )
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
-    parser.add_argument("--tf32", action="store_true", help="on a GPU: faster, less exact products")
-    parser.add_argument(
-        "--no-graph", action="store_true", help="on a GPU: launch each kernel by itself"
-    )
-    add_json(parser)
+    parser.add("--intervals", words, count, metavar="N")
+    parser.share("--seed")
+    words = "of the split into training and test pieces, without a splits.tsv (default: --seed)"
+    parser.add("--split-seed", words, count, metavar="SEED")
+    parser.add("--out", "folder to write (default: runs/MODEL)", folder, metavar="DIR")
+    parser.add("--resume", "continue the run in --out")
+    parser.add("--tf32", "on a GPU: faster, less exact products")
+    parser.add("--no-graph", "on a GPU: launch each kernel by itself")
+    parser.share("--json")
     return parser
 
 
@@ -100,8 +64,7 @@ def main(argv=None):
     xp = choose_device(options.device, options.tf32)
     settings, out = read_settings(options), options.out or f"runs/{options.model}"
     if options.resume:
-        needs = [name for name in SETTINGS if name not in LATER]
-        training_run, config = Run.open(out, needs=[*needs, "corpus"])
+        training_run, config = Run.open(out, needs={*SETTINGS, "corpus"} - LATER.keys())
         config = {**LATER, **config}
         refuse_other_settings(settings, config, argv)
         settings = {name: config[name] for name in SETTINGS}
@@ -113,7 +76,7 @@ def main(argv=None):
     trainer = start(training_run, settings, config, corpus, engine_for(xp, not options.no_graph))
     say(
         f"{settings['model']}, {settings['width']} width, on the {device_name(xp)}"
-        f"{' in TF32' * options.tf32}{' with numba' * (choice.in_use() == 'numba')}: "
+        f"{' in TF32' * options.tf32}{' with numba' * (in_use() == 'numba')}: "
         f"{len(trainer.examples):,} different examples in {len(trainer.pieces)} pieces; "
         f"{len(trainer.validation_pieces)} more for validation, "
         f"{int(corpus.piece_is_test.sum())} held out for testing"
@@ -125,7 +88,7 @@ def main(argv=None):
     except Interrupted as stop:
         print(
             f"tinyembed: stopped at step {stop.step:,} of {trainer.steps:,}, all saved; continue "
-            f"with: python -m tinyembed.train --resume --out {shlex.quote(str(out))}",
+            f"with: {command('train', '--resume', '--out', out)}",
             file=sys.stderr,
         )
         return stop.exit_status
@@ -177,48 +140,38 @@ def refuse_other_settings(settings, config, argv):
 
 def read_corpus(settings, say):
     """The music of a run, with a note about what was left out."""
-    corpus = open_corpus(
-        settings["data"],
-        seed=settings["split_seed"],
-        any_meter=settings["any_meter"],
-        splits=settings["splits"],
-    )
+    source = (settings[name] for name in ("data", "split_seed", "any_meter", "splits"))
+    corpus = open_corpus(*source)
     for note in corpus.notes:
         say(f"note: {note}")
     if corpus.left_out:
-        names = shlex.join(["python", "-m", "tinyembed.corpus", *music_of(settings)])
+        names = command("corpus", *music_words(settings))
         say(f"note: {len(corpus.left_out)} files left out; {names} says which, and why")
     return corpus
 
 
 def start(training_run, settings, config, corpus, engine):
     """A `Trainer`: at the last checkpoint of a run that has a config, else at the beginning."""
-    if config is None:
-        trainer = Trainer(training_run, settings, corpus, engine)  # raises before it writes
-        Run.create(training_run.folder, {**settings, "corpus": fingerprint(corpus)})
-        return trainer
-    if config["corpus"] != fingerprint(corpus):
+    if config is not None and config["corpus"] != fingerprint(corpus):
         raise InputError(
             f"--resume: the music in {settings['data'] or 'the default corpus'} is not what the "
             f"run in {training_run.folder} began with; start a new one in another --out"
         )
-    trainer = Trainer(training_run, settings, corpus, engine)
-    load_checkpoint(trainer)
+    trainer = Trainer(training_run, settings, corpus, engine)  # raises before anything is written
+    if config is None:
+        Run.create(training_run.folder, {**settings, "corpus": fingerprint(corpus)})
+    else:
+        load_checkpoint(trainer)
     return trainer
-
-
-def music_of(settings):
-    """The words of a command that name the music of a run."""
-    return music_words(settings["data"], settings["any_meter"], settings["splits"])
 
 
 def next_command(settings, out, has_test_pieces):
     """What to try after a training: its evaluation, or another model where nothing is held out."""
     if has_test_pieces:
-        return shlex.join(["python", "-m", "tinyembed.evaluate", str(out)])
+        return command("evaluate", out)
     other = "note_drop" if settings["model"] != "note_drop" else "context"
-    words = ["--model", other, *music_of(settings), "--width", settings["width"]]
-    return shlex.join(["python", "-m", "tinyembed.train", *words])
+    words = ["--model", other, *music_words(settings), "--width", settings["width"]]
+    return command("train", *words)
 
 
 if __name__ == "__main__":

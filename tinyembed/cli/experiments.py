@@ -5,7 +5,6 @@ import shlex
 import sys
 
 from tinyembed.cli.options import count
-from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.report.write import write_report
 from tinyembed.storage.files import write_json
@@ -13,22 +12,11 @@ from tinyembed.storage.files import write_json
 
 def add_experiments(parser):
     """--keys, --lstm-steps and --classifier-steps: how both experiments are run."""
-    parser.add_argument(
-        "--keys", type=int, choices=[1, 12], default=1, help="test as written, or in all keys"
-    )
-    for option, experiment, what in (
-        ("--lstm-steps", prediction, "LSTM"),
-        ("--classifier-steps", composers, "classifier"),
-    ):
-        text = f"training steps of the {what}, on batches of {experiment.BATCH}"
-        parser.add_argument(option, type=count, default=experiment.STEPS, metavar="N", help=text)
-
-
-def check_counts(options, *names):
-    """Raise InputError unless each of these options is at least 1."""
-    for name in names:
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} 0: at least 1 is needed")
+    parser.add("--keys", "test as written, or in all keys", [1, 12], 1, type=int)
+    words = f"training steps of the LSTM, on batches of {prediction.BATCH}"
+    parser.add("--lstm-steps", words, count, prediction.STEPS, "N")
+    words = f"training steps of the classifier, on batches of {composers.BATCH}"
+    parser.add("--classifier-steps", words, count, composers.STEPS, "N")
 
 
 def present(folder, results, parser, argv, as_json):

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 
 from tinyembed.embedding.trained import DEFAULT
 from tinyembed.errors import InputError
@@ -22,75 +23,26 @@ class Parser(argparse.ArgumentParser):
             **options,
         )
 
+    def add(self, names, help, kind=None, default=None, metavar=None, **more):
+        """Add an option or an argument.
+
+        names: such as "-o --out"; kind: a function of the text, a collection of choices, or None
+        for an option without a value; more: as for `add_argument`.
+        """
+        if kind is None:
+            more["action"] = "store_true"
+        else:
+            more |= {"type": kind} if callable(kind) else {"choices": list(kind)}
+            more |= {"default": default, "metavar": metavar}
+        self.add_argument(*names.split(), help=help, **more)
+
+    def share(self, *names):
+        """Add options of `SHARED`."""
+        for name in names:
+            self.add(name, *SHARED[name])
+
     def error(self, message):
         raise InputError(f"{message} ({self.prog} --help lists the options)")
-
-
-def add_data(parser):
-    """--data, --any-meter and --splits: the music, and which pieces of it are for testing."""
-    add_music(parser)
-    add_any_meter(parser)
-    parser.add_argument(
-        "--splits",
-        type=path,
-        metavar="FILE",
-        help="table of composer, file and train or test (default: splits.tsv in or beside DIR)",
-    )
-
-
-def add_music(parser):
-    """--data: the music."""
-    parser.add_argument(
-        "--data",
-        type=music,
-        metavar="DIR",
-        help="folder of MIDI files, one subfolder per composer; or the name of a corpus to "
-        f"download, {' or '.join(CORPORA)} (default: scores from music21)",
-    )
-
-
-def add_any_meter(parser):
-    """--any-meter: accept meters that the models were not trained on (section 3.1)."""
-    parser.add_argument(
-        "--any-meter",
-        action="store_true",
-        help="also take pieces whose time signature does not count in quarter notes",
-    )
-
-
-def add_inference(parser):
-    """--model, --any-meter, --device and --json: the options to apply a trained model."""
-    parser.add_argument(
-        "--model",
-        type=folder,
-        default=DEFAULT,
-        help="a model of the package, the folder of a run, or a weight file",
-    )
-    add_any_meter(parser)
-    add_device(parser)
-    add_json(parser)
-
-
-def add_width(parser, default="small"):
-    """--width: the size of the network."""
-    parser.add_argument("--width", choices=list(WIDTHS), default=default, help="network size")
-
-
-def add_device(parser):
-    """--device: CPU or GPU."""
-    parser.add_argument(
-        "--device", choices=["auto", "cpu", "gpu"], default="auto", help="auto: a GPU if usable"
-    )
-
-
-def add_seed(parser):
-    """--seed: of all random numbers."""
-    parser.add_argument("--seed", type=count, default=0, help="seed of all random numbers")
-
-
-def add_json(parser):
-    """--json: results for a program to read."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
 
 
 def count(text):
@@ -135,11 +87,43 @@ def music(text):
     return as_absolute(folder(text))
 
 
-def music_words(data, any_meter=False, splits=None):
-    """The options of a command that name its music, to print: ["--data", ...]."""
-    words = ["--data", as_typed(data)] if data else []
-    words += ["--any-meter"] if any_meter else []
-    return words + (["--splits", as_typed(splits)] if splits else [])
+DATA = (
+    "folder of MIDI files, one subfolder per composer; or the name of a corpus to download, "
+    f"{' or '.join(CORPORA)} (default: scores from music21)"
+)
+SPLITS = "table of composer, file and train or test (default: splits.tsv in or beside DIR)"
+SHARED = {  # the options that several commands have: the arguments of `Parser.add`
+    "--data": (DATA, music, None, "DIR"),
+    "--splits": (SPLITS, path, None, "FILE"),
+    "--any-meter": ("also take pieces whose time signature does not count in quarter notes",),
+    "--model": ("a model of the package, the folder of a run, or a weight file", folder, DEFAULT),
+    "--width": ("network size", WIDTHS, "small"),
+    "--device": ("auto: a GPU if usable", ["auto", "cpu", "gpu"], "auto"),
+    "--seed": ("seed of all random numbers", count, 0),
+    "--json": ("print one JSON object, nothing else",),
+}
+
+
+def check_counts(options, *names):
+    """Raise InputError unless each of these options is at least 1."""
+    for name in names:
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} 0: at least 1 is needed")
+
+
+def command(verb, *words):
+    """A command to print, as it is typed in a shell."""
+    return shlex.join(["python", "-m", f"tinyembed.{verb}", *words])
+
+
+def music_words(settings):
+    """The options of a command that name its music, to print: ["--data", ...].
+
+    settings: a dict of data, any_meter and splits.
+    """
+    words = ["--data", as_typed(settings["data"])] if settings["data"] else []
+    words += ["--any-meter"] if settings["any_meter"] else []
+    return words + (["--splits", as_typed(settings["splits"])] if settings["splits"] else [])
 
 
 def model_words(options):

@@ -18,13 +18,7 @@ from tinyembed.models.table import EMBEDDING
 from tinyembed.music.cutting import Cutter
 from tinyembed.music.inputs import find_music, printable, read_files, read_music
 from tinyembed.music.midi import Piece
-from tinyembed.music.roll import (
-    BEATS_PER_UNIT,
-    PITCHES,
-    TICKS,
-    beat_starts,
-    n_units,
-)
+from tinyembed.music.roll import BEATS_PER_UNIT, PITCHES, TICKS, beat_starts, n_units
 
 # Every block has the same size; silence fills the last one. BLAS sums in another order for a
 # product of another size, so the last bit of a row would otherwise depend on the other rows.

@@ -14,6 +14,7 @@ Each file is written atomically.
 
 import csv
 import io
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -49,10 +50,9 @@ def write_table(out, table, progress=None):
 
 
 def _write_npz(path, table, progress):
-    names = ("embeddings", "files", "file_index", "beat", "time", "sounds")
-    arrays = {name: np.asarray(getattr(table, name)) for name in names}
-    about = {"model": table.model, "weights": table.weights, "version": __version__}
-    save_arrays(path, arrays, about=about)
+    values = dict(vars(table))
+    about = {"model": values.pop("model"), "weights": values.pop("weights"), "version": __version__}
+    save_arrays(path, {name: np.asarray(value) for name, value in values.items()}, about=about)
 
 
 def _write_csv(path, table, progress):
@@ -97,11 +97,10 @@ def _counted(table, progress):
 
 def _is_table(path):
     """Whether the file at a path is a table from an earlier call."""
-    try:
+    with suppress(InputError, OSError, ValueError):
         if path.suffix == ".npz":
             return {"embeddings", "beat", "about"} <= load_arrays(path).keys()
         header, delimiter = (_metadata(path), "\t") if path.suffix == ".tsv" else (path, ",")
         with open(header, encoding="utf-8") as file:
             return file.readline().split(delimiter)[:2] == LABELS[:2]
-    except (InputError, OSError, ValueError):
-        return False
+    return False

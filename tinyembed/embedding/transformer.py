@@ -6,7 +6,6 @@ A scikit-learn transformer follows a convention and needs no base class: `__init
 parameters unchanged under their own names, and `fit` returns the estimator.
 """
 
-import inspect
 from typing import Any, Self
 
 import numpy as np
@@ -72,13 +71,13 @@ class Embedder:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """{name: value} of all parameters."""
-        return {name: getattr(self, name) for name in _parameters()}
+        return dict(vars(self))
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name. Returns the estimator. Raises InputError for other names."""
         for name, value in params.items():
-            if name not in _parameters():
-                raise InputError(f"{name}: an Embedder has {', '.join(_parameters())}")
+            if name not in vars(self):
+                raise InputError(f"{name}: an Embedder has {', '.join(vars(self))}")
             setattr(self, name, value)
         return self
 
@@ -119,7 +118,3 @@ class Embedder:
             input_tags=InputTags(two_d_array=False, three_d_array=True, string=True),
             requires_fit=False,
         )
-
-
-def _parameters():
-    return list(inspect.signature(Embedder).parameters)

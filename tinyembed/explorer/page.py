@@ -18,7 +18,6 @@ from tinyembed.explorer.contents import NEIGHBOURS, cut_notes
 from tinyembed.music.midi import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT, LOWEST_PITCH, PITCHES
 
-HERE = Path(__file__).parent
 SCRIPTS = (
     *("data", "theme", "state", "roll", "sound", "camera", "grid", "paint", "map"),
     *("gestures", "panel", "find", "legend", "main"),
@@ -141,4 +140,4 @@ def fingerprint(text):
 
 def read(name):
     """A part of the page."""
-    return (HERE / name).read_text(encoding="utf-8")
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -34,39 +34,32 @@ def as_object(corpus, counts):
 
 def as_text(corpus, counts):
     """The corpus and the result of `count_units` as text."""
-    left_out = [f"  {name}: {reason}" for name, reason in corpus.left_out]
-    lines = [
-        *_table_1(corpus),
-        "",
-        *_table_of_units(counts),
-        "",
-        *_grid(corpus),
-        *([f"left out: {len(left_out)}", *left_out] if left_out else []),
-        *(f"note: {note}" for note in corpus.notes),
+    pieces = [
+        (name, [np.sum(corpus.piece_is_test[corpus.piece_composer == n] == t) for t in (0, 1)])
+        for n, name in enumerate(corpus.composers)
     ]
-    return "\n".join(lines)
-
-
-def _table_1(corpus):
-    counts = np.zeros((len(corpus.composers), 2), int)
-    np.add.at(counts, (corpus.piece_composer, corpus.piece_is_test.astype(int)), 1)
-    rows = zip([*corpus.composers, "all"], [*counts, counts.sum(axis=0)], strict=True)
-    return _table("Composer", "training pieces", "test pieces", rows)
-
-
-def _table_of_units(counts):
     units = counts["units"].values()
     rows = [
         ("in one key, with an onset", units),
         (f"in {len(KEYS)} keys", [n * len(KEYS) for n in units]),
         (f"in {len(KEYS)} keys, without duplicates", counts["unique_12_keys"].values()),
     ]
-    return _table("Units", "  training", "      test", rows)
+    all_pieces = ("all", counts["pieces"].values())
+    lines = [
+        *_table("Composer", "training pieces", "test pieces", [*pieces, all_pieces]),
+        "",
+        *_table("Units", "  training", "      test", rows),
+        "",
+        *_grid(corpus),
+        *([f"left out: {len(corpus.left_out)}"] if corpus.left_out else []),
+        *(f"  {name}: {reason}" for name, reason in corpus.left_out),
+        *(f"note: {note}" for note in corpus.notes),
+    ]
+    return "\n".join(lines)
 
 
 def _table(title, training, test, rows):
     """The lines of a table. training, test: headings, as wide as their columns."""
-    rows = list(rows)
     width = max(len(title), *(len(name) for name, _ in rows))
     yield f"{title:{width}}  {training}  {test}"
     for name, (n_train, n_test) in rows:

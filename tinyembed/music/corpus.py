@@ -108,8 +108,7 @@ class Corpus:
             corpus = cls.from_pieces(*read_pieces(items, reader, workers, progress))
             # A file that could not be opened may open next time with the same size and time.
             if cache and not any("cannot be read" in reason for _, reason in corpus.left_out):
-                problem = storage.save(path, key, corpus._to_arrays())
-                if problem:
+                if problem := storage.save(path, key, corpus._to_arrays()):
                     corpus.notes.append(f"will be read again next time: no cache in {problem}")
         corpus.left_out = sorted([*corpus.left_out, *left_out])
         return corpus
@@ -152,8 +151,8 @@ class Corpus:
         """Hold pieces out for testing, as `splits.split_pieces` decides. Returns the corpus."""
         composers = [self.composers[c] for c in self.piece_composer]
         known = [name for name, _ in self.left_out]
-        is_test, notes = split_pieces(self.names, composers, folder, splits, seed, known)
-        self.piece_is_test = is_test
+        split = split_pieces(self.names, composers, folder, splits, seed, known)
+        self.piece_is_test, notes = split
         self.notes += notes
         return self
 

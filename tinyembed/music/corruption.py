@@ -19,16 +19,15 @@ LOWER_ROWS = 24  # two octaves, roughly a left hand; the upper three are roughly
 def note_drop(rolls, rng):
     """Zero half of each unit's onsets, chosen at random. Half an odd count rounds at random."""
     n = len(rolls)
-    cells = rolls.shape[1] * rolls.shape[2]
-    owner, cell = np.divmod(np.flatnonzero(rolls != 0), cells)  # sorted by unit
+    onsets = np.flatnonzero(rolls != 0)  # sorted by unit
+    owner = onsets // (rolls.shape[1] * rolls.shape[2])
     count = np.bincount(owner, minlength=n)
     dropped = (count + rng.integers(2, size=n)) // 2
     # Shuffle the onsets within each unit by sorting random numbers, and drop the first ones.
     shuffled = np.lexsort((rng.random(len(owner)), owner))
     rank = np.arange(len(owner)) - (np.cumsum(count) - count)[owner]  # 0, 1, ... in each unit
-    chosen = shuffled[rank < dropped[owner]]
     corrupted = rolls.copy()
-    corrupted.reshape(n, -1)[owner[chosen], cell[chosen]] = 0
+    corrupted.reshape(-1)[onsets[shuffled[rank < dropped[owner]]]] = 0
     return corrupted
 
 
@@ -43,11 +42,9 @@ def beat_drop(rolls, rng):
 
 def octave_split(rolls, rng):
     """Zero the two lower octaves (24 x 96) or the three upper ones (36 x 96), equally likely."""
-    lower = rng.integers(2, size=len(rolls)).astype(bool)
-    corrupted = rolls.copy()
-    corrupted[lower, :LOWER_ROWS] = 0
-    corrupted[~lower, LOWER_ROWS:] = 0
-    return corrupted
+    zero_lower = rng.integers(2, size=(len(rolls), 1)) == 1
+    is_zero = zero_lower == (np.arange(PITCHES) < LOWER_ROWS)  # (N, 60)
+    return np.where(is_zero[..., None], rolls.dtype.type(0), rolls)
 
 
 CORRUPTIONS = {"note_drop": note_drop, "beat_drop": beat_drop, "octave_split": octave_split}

@@ -9,10 +9,9 @@ import numpy as np
 from tinyembed.backends.arrays import to_device
 from tinyembed.music.corruption import kept
 from tinyembed.music.midi import TICKS_PER_BEAT
-from tinyembed.music.roll import BEATS_PER_UNIT, KEYS, PITCHES, TICKS, fold
+from tinyembed.music.roll import BEATS_PER_UNIT, FIRST_PITCH, PITCHES, ROWS, TICKS
 
 CELLS = PITCHES * TICKS
-LOWEST = KEYS[0]  # a pitch: note 0, transposed down
 
 
 class Cutter:
@@ -32,7 +31,7 @@ class Cutter:
             ticks=corpus.ticks,
             pitches=corpus.pitches,
             start=corpus.beat_start,
-            rows=fold(np.arange(LOWEST, 128 + KEYS[-1])),  # of every pitch in every key
+            rows=ROWS,
         )
         self.ticks, self.pitches = moved["ticks"], moved["pitches"]
         self.start, self.rows = moved["start"], moved["rows"]
@@ -53,7 +52,7 @@ class Cutter:
         places = xp.arange(total)
         owner = xp.searchsorted(ends, places, side="right")
         onset = places + (last - ends)[owner]
-        rows = self.rows[self.pitches[onset] + (keys - LOWEST)[owner]]
+        rows = self.rows[self.pitches[onset] + (keys - FIRST_PITCH)[owner]]
         columns = self.ticks[onset] - beats[owner] * TICKS_PER_BEAT
         return owner * CELLS + rows * TICKS + columns, owner
 

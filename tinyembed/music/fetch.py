@@ -46,14 +46,8 @@ class File:
 
 def missing_files(files, folder):
     """The files that are not in the folder, or are there with another content."""
-    return [file for file in files if not _has_sha256(Path(folder, file.path), file.sha256)]
-
-
-def _has_sha256(path, sha256):
-    try:
-        return digest(path) == sha256
-    except OSError:
-        return False
+    paths = [(file, Path(folder, file.path)) for file in files]
+    return [file for file, path in paths if not path.is_file() or digest(path) != file.sha256]
 
 
 def fetch_files(base_url, files, folder, name="Fetching", progress=True, licence=""):
@@ -108,8 +102,9 @@ class _Download:
 
     def __init__(self, base_url, files, folder, name):
         import pooch
-        import requests  # noqa: F401 -- here: in a thread, a failing import would go unnoticed
+        import requests  # here: in a thread, a failing import would go unnoticed
 
+        self.requests = requests
         self.base_url = base_url.rstrip("/") + "/"
         self.name = name
         registry = {file.path: file.sha256 for file in files}
@@ -126,11 +121,10 @@ class _Download:
         present = total - sum(file.size for file in self.files)
         level = self.log.level
         self.log.setLevel("WARNING")  # the progress bar replaces pooch's line per file
-        disable = None if progress else True
         try:
             with tqdm(
                 total=total, initial=present, unit="B", unit_scale=True, desc=self.name,
-                disable=disable,
+                disable=None if progress else True,
             ) as bar:  # fmt: skip
                 for _ in range(min(PARALLEL, len(self.files))):
                     threading.Thread(target=self._work, name="fetch", daemon=True).start()
@@ -145,9 +139,7 @@ class _Download:
 
     def _work(self):
         """One thread: one file after the other, over one connection."""
-        import requests
-
-        with requests.Session() as session:
+        with self.requests.Session() as session:
             for file in self.pending:
                 if self.stop.is_set():
                     return
@@ -159,16 +151,16 @@ class _Download:
                     self.finished.put((file, error))
 
     def _fetch(self, session, file):
-        """Download one file, with retries if they may help."""
-        import requests
-
+        """Download one file, with retries if they may help: not after an answer such as 404."""
         for delay in (*RETRY_DELAYS, None):
             try:
                 self.pooch.fetch(file.path, downloader=partial(self._receive, session, file.size))
                 return
-            except requests.RequestException as error:
+            except self.requests.RequestException as error:
+                status = 500 if error.response is None else error.response.status_code
                 offline = _is_offline(error) and not self.answered.is_set()
-                if delay is None or offline or not _is_transient(error) or self.stop.wait(delay):
+                may_help = (status >= 500 or status == 429) and not offline
+                if delay is None or not may_help or self.stop.wait(delay):
                     raise WorkError(f"{self.name}: {self._failure(file, error)}") from error
             except ValueError as error:  # pooch's exception for a wrong hash
                 raise WorkError(
@@ -198,12 +190,6 @@ class _Download:
         else:
             why = f"the connection fails ({_root_cause(error)})"
         return f"{file.path}: {self.base_url}{file.path}: {why}; {RESUME}"
-
-
-def _is_transient(error):
-    """Whether a retry may succeed: not if the server answers with a client error such as 404."""
-    status = 500 if error.response is None else error.response.status_code
-    return status >= 500 or status == 429
 
 
 def _is_offline(error):

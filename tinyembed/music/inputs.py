@@ -14,7 +14,7 @@ import mido
 
 from tinyembed.errors import InputError, MusicError
 from tinyembed.music.midi import Piece, read_midi
-from tinyembed.music.reading import SUFFIXES, read_pieces
+from tinyembed.music.reading import SUFFIXES, files_below, read_pieces
 from tinyembed.music.scores import read_score
 
 SCORES = (".musicxml", ".mxl", ".xml", ".krn", ".abc")
@@ -33,11 +33,18 @@ def read_music(source, any_meter=False):
         return source
     read = read_midi
     if isinstance(source, (str, os.PathLike)):
-        _check_exists(source)
+        if not os.path.exists(source):
+            raise InputError("no such file")
+        if os.path.isdir(source):
+            raise InputError("a folder, not a file")
         if Path(source).suffix.lower() in SCORES:
             read = read_score
+    elif isinstance(source, io.TextIOBase):
+        raise InputError('the file is open as text; use open(path, "rb")')
     elif not isinstance(source, (bytes, bytearray, memoryview, mido.MidiFile)):
-        source = _read_open_file(source)
+        if not hasattr(source, "read"):
+            what = "a path, bytes, an open file, a mido.MidiFile or rolls"
+            raise InputError(f"music is {what}, not {type(source).__name__}")
     try:
         return read(source, any_meter)
     except MusicError as error:
@@ -52,19 +59,12 @@ def read_files(paths, any_meter=False, progress=None):
     A file that cannot be read does not stop the others: its element is the exception that
     `read_music` raises. progress: False for no progress bar, None for one on a terminal.
     """
-    found = {}
-    for n, path in enumerate(paths):
-        try:
-            _check_exists(path)
-        except InputError as error:
-            found[str(n)] = error
-    items = [("", str(n), path) for n, path in enumerate(paths) if str(n) not in found]
+    items = [("", n, path) for n, path in enumerate(paths)]
     reader = partial(_read_file, any_meter=any_meter)
-    shown = progress is not False and len(items) > 1
-    pieces, failed = read_pieces(items, reader, progress=shown)
+    pieces, failed = read_pieces(items, reader, progress=progress is not False and len(items) > 1)
+    found = {n: MusicError(reason) for n, reason in failed}
     found |= {n: piece for _, n, piece in pieces}
-    found |= {n: MusicError(reason) for n, reason in failed}
-    return [found[str(n)] for n in range(len(paths))]
+    return [found[n] for n in range(len(items))]
 
 
 def find_music(folder):
@@ -72,15 +72,11 @@ def find_music(folder):
 
     Hidden files and folders are ignored. Raises InputError if none is found.
     """
-    found, suffixes = [], (*SUFFIXES, *SCORES)
-    for here, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
-        for name in files:
-            if name.lower().endswith(suffixes) and not name.startswith("."):
-                found.append(os.path.join(here, name))
+    suffixes = (*SUFFIXES, *SCORES)
+    found = sorted(str(path) for path in files_below(Path(folder), suffixes, []))
     if not found:
         raise InputError(f"{folder}: no MIDI file and no score in it ({', '.join(suffixes)})")
-    return sorted(found)
+    return found
 
 
 def printable(path):
@@ -89,31 +85,9 @@ def printable(path):
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _check_exists(path):
-    if not os.path.exists(path):
-        raise InputError("no such file")
-    if os.path.isdir(path):
-        raise InputError("a folder, not a file")
-
-
-def _read_open_file(source):
-    """The bytes of an open file."""
-    if not hasattr(source, "read"):
-        raise InputError(
-            f"music is a path, bytes, an open file, a mido.MidiFile or rolls, not "
-            f"{type(source).__name__}"
-        )
-    if isinstance(source, io.TextIOBase):
-        raise InputError('the file is open as text; use open(path, "rb")')
-    try:
-        return source.read()
-    except (OSError, ValueError) as error:  # ValueError: a closed file
-        raise MusicError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
 def _read_file(path, any_meter):
-    """`read_music` for `read_pieces`, which an InputError (music21 missing, say) would end."""
+    """The `Piece`, or the InputError that `read_music` raises: it would end `read_pieces`."""
     try:
         return read_music(path, any_meter)
     except InputError as error:
-        raise MusicError(str(error)) from error
+        return error

@@ -119,8 +119,7 @@ def read_midi(source: MidiSource, any_meter: bool = False) -> Piece:
 
 def check_meter(denominators):
     """Raise MusicError unless all time signatures count in quarter notes (section 3.1)."""
-    other = sorted(set(denominators) - {4})
-    if other:
+    if other := sorted(set(denominators) - {4}):
         beats = ", ".join(f"1/{d}" for d in other)
         raise MusicError(f"a time signature counts in {beats}, not in quarter notes")
 
@@ -134,8 +133,8 @@ def _parse(source):
             source = Path(source).read_bytes()
         elif not isinstance(source, (bytes, bytearray, memoryview)):
             source = source.read()
-    except OSError as error:
-        raise MusicError(f"cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a closed file
+        raise MusicError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     data = bytes(source)
     if not data:
         raise MusicError("empty file")

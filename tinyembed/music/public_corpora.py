@@ -24,23 +24,18 @@ from tinyembed.storage.cache import cache_folder
 TABLES = Path(__file__).with_name("tables")
 MIRROR = "TINYEMBED_MIRROR"  # a URL that serves NAME/PATH, laid out as downloads/ of the cache
 
-# One name per composer, however a corpus spells it: as in the paper's Table 1, if listed there.
-SPELLINGS = {
-    "Albéniz": "Albeniz",
-    "Bartók": "Bartok",
-    "Bürgmüller": "Burgmueller",
-    "Burgmüller": "Burgmueller",
-    "Haendel": "Handel",
-    "Händel": "Handel",
-    "Moussorgsky": "Mussorgsky",
-    "Musorgsky": "Mussorgsky",
-    "Rachmaninoff": "Rachmaninov",
-    "Rakhmaninov": "Rachmaninov",
-    "Skrjabin": "Scriabin",
-    "Skryabin": "Scriabin",
-    "Tchaikovsky": "Tschaikovsky",
-    "Tschaikowsky": "Tschaikovsky",
+# One name per composer, as in the paper's Table 1 if listed there, and how corpora spell it.
+NAMES = {
+    "Albeniz": ["Albéniz"],
+    "Bartok": ["Bartók"],
+    "Burgmueller": ["Bürgmüller", "Burgmüller"],
+    "Handel": ["Haendel", "Händel"],
+    "Mussorgsky": ["Moussorgsky", "Musorgsky"],
+    "Rachmaninov": ["Rachmaninoff", "Rakhmaninov"],
+    "Scriabin": ["Skrjabin", "Skryabin"],
+    "Tschaikovsky": ["Tchaikovsky", "Tschaikowsky"],
 }
+SPELLINGS = {spelling: name for name, spellings in NAMES.items() for spelling in spellings}
 NOT_COMPOSERS = ("Christmas",)  # a folder of carols by several composers
 
 

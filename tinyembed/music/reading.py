@@ -37,29 +37,25 @@ def find_pieces(folder):
     if not folder.is_dir():
         raise InputError(f"{folder}: a file, not a folder; pass the folder that contains it")
 
+    items, left_out, problems = [], [], []
+    paths = list(files_below(folder, SUFFIXES, problems))
     title = _printable(folder.resolve().name) or "music"
-    problems, notes = [], []
-    direct, subfolders = _entries(folder, problems)
-    by_composer = {}
-    for subfolder in subfolders:
-        files = list(_files_below(subfolder, (os.path.realpath(folder),), problems))
-        if files:
-            by_composer[_printable(subfolder.name)] = (subfolder, files)
+    is_flat = all(path.parent == folder for path in paths)
+    for path in paths:
+        below = _printable(path.relative_to(folder).as_posix())
+        composer, _, work = (f"{title}/{below}" if is_flat else below).partition("/")
+        name = f"{composer}/{work}"
+        if not work:
+            left_out.append((composer, "not in a composer's folder"))
+        elif path.is_file():  # reading a pipe or a device could block for ever
+            items.append((composer, name, str(path)))
         else:
-            notes.append(f"no MIDI file in the folder {_printable(subfolder.name)}")
-    if not by_composer:
-        by_composer, direct = {title: (folder, direct)} if direct else {}, []
-
-    items, left_out = [], []
-    for composer, (start, files) in by_composer.items():
-        for path in files:
-            name = f"{composer}/{_printable(path.relative_to(start).as_posix())}"
-            if path.is_file():  # reading a pipe or a device could block for ever
-                items.append((composer, name, str(path)))
-            else:
-                left_out.append((name, "a broken link, or not a regular file"))
-    left_out += [(_printable(path.name), "not in a composer's folder") for path in direct]
+            left_out.append((name, "a broken link, or not a regular file"))
     left_out += [(_printable(str(path.relative_to(folder))), why) for path, why in problems]
+    used = {path.relative_to(folder).parts[0] for path in paths}
+    subfolders = sorted(_visible(next(os.walk(folder), ("", [], []))[1]))
+    empty = [_printable(name) for name in subfolders if name not in used]
+    notes = [f"no MIDI file in the folder {name}" for name in empty]
     if not items and not left_out:
         raise InputError(
             f"{folder}: no MIDI file in it; put *.mid files there, in one subfolder per composer"
@@ -67,29 +63,26 @@ def find_pieces(folder):
     return sorted(items, key=lambda item: item[1]), sorted(left_out), notes
 
 
-def _entries(folder, problems):
-    """The MIDI files and the subfolders of one folder, each sorted, without hidden ones."""
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        problems.append((folder, f"cannot be read: {error.strerror or error}"))
-        return [], []
+def files_below(folder, suffixes, problems):
+    """The files with some suffixes at any depth, in any order. Yields paths; links are followed.
+
+    problems: a list that receives (folder, reason) for each folder that cannot be read.
+    """
+
+    def failed(error):
+        problems.append((Path(error.filename), f"cannot be read: {error.strerror or error}"))
+
+    for name, folders, files in os.walk(folder, onerror=failed, followlinks=True):
+        here = Path(name)
+        # A link to a folder that contains it is ignored: it would never end.
+        above = {os.path.realpath(path) for path in (here, *here.parents)}
+        folders[:] = [f for f in _visible(folders) if os.path.realpath(here / f) not in above]
+        yield from (here / file for file in _visible(files) if file.lower().endswith(suffixes))
+
+
+def _visible(names):
     # On foreign disks macOS writes a hidden "._x.mid", not a MIDI file, beside every x.mid.
-    paths = [p for p in paths if not p.name.startswith(".") and p.name != "__MACOSX"]
-    folders = [p for p in paths if p.is_dir()]
-    files = [p for p in paths if p.suffix.lower() in SUFFIXES and not p.is_dir()]
-    return files, folders
-
-
-def _files_below(folder, ancestors, problems):
-    """All MIDI files at any depth. A link to an ancestor is ignored: it would never end."""
-    real = os.path.realpath(folder)
-    if real in ancestors:
-        return
-    files, folders = _entries(folder, problems)
-    yield from files
-    for subfolder in folders:
-        yield from _files_below(subfolder, (*ancestors, real), problems)
+    return [name for name in names if not name.startswith(".") and name != "__MACOSX"]
 
 
 def _printable(name):
@@ -122,13 +115,9 @@ def read_pieces(items, reader, workers=None, progress=True, desc="Reading"):
                 results.append(_read_one(reader, path))
                 bar.update()
 
-    pieces, left_out = [], []
-    for (composer, name, _), result in zip(items, results, strict=True):
-        if isinstance(result, str):
-            left_out.append((name, result))
-        else:
-            pieces.append((composer, name, result))
-    return pieces, left_out
+    read = [(*item[:2], result) for item, result in zip(items, results, strict=True)]
+    pieces = [one for one in read if not isinstance(one[2], str)]
+    return pieces, [(name, reason) for _, name, reason in read if isinstance(reason, str)]
 
 
 def _read_one(reader, path):

@@ -23,10 +23,10 @@ TICKS = BEATS_PER_UNIT * TICKS_PER_BEAT  # 96 columns
 KEYS = tuple(range(-5, 7))  # "all keys": twelve transpositions, in semitones
 
 
-_LOWEST = KEYS[0]  # note 0, transposed down: the first pitch in the table of rows
-_UNFOLDED = np.arange(_LOWEST, 128 + KEYS[-1], dtype=np.int32) - LOWEST_PITCH
+FIRST_PITCH = KEYS[0]  # of ROWS, the row of every pitch in every key: note 0, transposed down
+_UNFOLDED = np.arange(FIRST_PITCH, 128 + KEYS[-1], dtype=np.int32) - LOWEST_PITCH
 _CLASS = _UNFOLDED % 12  # a pitch outside moves by octaves to the nearest octave inside
-_ROWS = np.clip(_UNFOLDED, _CLASS, PITCHES - 12 + _CLASS)
+ROWS = np.clip(_UNFOLDED, _CLASS, PITCHES - 12 + _CLASS)
 
 
 def fold(pitches, keys=0):
@@ -34,7 +34,7 @@ def fold(pitches, keys=0):
 
     pitches: (n,) MIDI note numbers; keys: one integer or (n,); returns (n,) int32.
     """
-    return _ROWS[np.asarray(pitches, np.int32) + (keys - _LOWEST)]
+    return ROWS[np.asarray(pitches, np.int32) + (keys - FIRST_PITCH)]
 
 
 def beat_starts(ticks, n_beats):
@@ -147,8 +147,7 @@ def roll_to_midi(
         events += [(int(tick), False, pitch) for tick in ends]
 
     midi = mido.MidiFile(type=0, ticks_per_beat=TICKS_PER_BEAT)
-    track = mido.MidiTrack()
-    midi.tracks.append(track)
+    track = midi.add_track()
     track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(beats_per_minute)))
     now = 0
     for tick, is_on, pitch in sorted(events):

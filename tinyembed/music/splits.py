@@ -6,6 +6,7 @@ unit a model would be tested on music that it was trained on.
 
 import csv
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -37,11 +38,9 @@ def split_pieces(names, composers, folder=None, splits=None, seed=0, known=()):
     is_inside = folder is not None and path.parent == Path(folder).resolve()
     where = "" if splits else " in the folder" if is_inside else " beside the folder"
     notes = [f"the split is that of {path if splits else path.name}{where}"]
-    unnamed = [name for name in names if name not in table]
-    if unnamed:
+    if unnamed := [name for name in names if name not in table]:
         notes.append(f"not in {path.name}, so for training: {_listed(unnamed)}")
-    missing = len(table.keys() - set(names) - set(known))
-    if missing:
+    if missing := len(table.keys() - set(names) - set(known)):
         notes.append(f"{path.name} names {missing} files that are not there")
     return is_test, notes
 
@@ -56,14 +55,10 @@ def _find_table(names, folder, splits):
     if inside.is_file():
         return inside, read_splits(inside)
     beside = inside.parent.parent / "splits.tsv"
-    if beside.is_file():  # it may describe some other folder
-        try:
-            known = {name for _, name, _ in _rows(beside)}
-        except InputError:
-            return None, None
-        if not known.isdisjoint(names):
-            return beside, read_splits(beside)
-    return None, None
+    known = set()
+    with suppress(InputError):  # there may be none, or it may describe some other folder
+        known = {name for _, name, _ in _rows(beside)}
+    return (None, None) if known.isdisjoint(names) else (beside, read_splits(beside))
 
 
 def read_splits(path):
@@ -141,9 +136,8 @@ def validation_pieces(corpus, seed=0):
             "validate with"
         )
     pieces = np.random.default_rng(seed).permutation(train)
+    pieces = pieces[np.argsort(corpus.piece_composer[pieces], kind="stable")]  # by composer
     composer = corpus.piece_composer[pieces]
-    order = np.argsort(composer, kind="stable")  # one composer after the other
-    pieces, composer = pieces[order], composer[order]
     has_others = np.bincount(composer)[composer] > 1
     if has_others.any():
         pieces = pieces[has_others]

@@ -1,6 +1,7 @@
 """A `Collection`: a corpus that can be searched, that is, its music and an `Index` of its units."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -57,10 +58,8 @@ class Collection:
                 f"{len(corpus.left_out)} files hold no usable piece; python -m tinyembed.corpus "
                 "says which, and why"
             )
-        try:
+        with suppress(InputError, OSError):  # missing, or damaged: the units are embedded again
             return cls.load(path, weights, xp), notes
-        except (InputError, OSError):  # missing, or damaged: then the units are embedded again
-            pass
         seconds = unit_seconds(corpus, data, progress is not False)
         collection = cls.of(corpus, model, seconds, progress, xp)
         try:
@@ -113,11 +112,9 @@ def piece_of(corpus, n):
 
 def is_index(path):
     """Whether a file is a saved index."""
-    try:
-        load_mapped(path)
-    except InputError:
-        return False
-    return True
+    with suppress(InputError):
+        return bool(load_mapped(path))
+    return False
 
 
 def _same(one, other):

@@ -96,12 +96,7 @@ class Index:
 
         arrays, about: arrays and JSON values by name, to keep in the same file.
         """
-        parts = {
-            "embeddings": self.embeddings,
-            "table": self.shortlist.table,
-            "scale": self.shortlist.scale,
-            "basis": self.shortlist.basis,
-        }
+        parts = {"embeddings": self.embeddings, **vars(self.shortlist)}
         about = {"model": self.model, "labelled": self.labels is not None, **about}
         if self.labels is not None:
             parts |= self.labels.arrays()
@@ -125,8 +120,7 @@ class Index:
         model: Model | str | None = None, xp: Any = np,
     ) -> Self:  # fmt: skip
         """The index in the result of `load_mapped(path)`: see `load`."""
-        digest = _digest(model)
-        if digest is not None and about.get("model") != digest:
+        if model is not None and about.get("model") != _digest(model):
             raise InputError(
                 f"{path}: an index of another model's embeddings, so cosines would mean nothing; "
                 "make it again, or search with the model that made it"

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyembed.backends.arrays import to_host
 from tinyembed.errors import InputError
-from tinyembed.storage.files import write_atomically
+from tinyembed.storage.files import reading, write_atomically
 
 KIND = "tinyembed index"
 VERSION = 1
@@ -38,24 +38,13 @@ def load_mapped(path):
 
     Raises InputError if the file is missing, damaged or not an index.
     """
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            head = json.loads(_map_next(file, path, size).tobytes())
-            if head["kind"] != KIND:
-                raise ValueError("another kind of file")
-            if head["version"] == VERSION:
-                names = head["arrays"]
-                return {name: _map_next(file, path, size) for name in names}, head["about"]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: a folder, not a saved index") from None
-    except PermissionError:
-        raise
-    except Exception as error:  # damaged bytes raise a dozen unrelated types
-        why = " ".join(f"{error}".split())[:120] or type(error).__name__
-        raise InputError(f"{path}: not a readable index of tinyembed ({why})") from None
+    with reading(path, "index of tinyembed"), open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        head = json.loads(_map_next(file, path, size).tobytes())
+        if head["kind"] != KIND:
+            raise ValueError("another kind of file")
+        if head["version"] == VERSION:
+            return {n: _map_next(file, path, size) for n in head["arrays"]}, head["about"]
     raise InputError(
         f"{path}: written by another version of tinyembed (format {head['version']}, this one "
         f"reads {VERSION}); make the index again"

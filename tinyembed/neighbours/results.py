@@ -3,7 +3,7 @@
 import mido
 import numpy as np
 
-from tinyembed.music.roll import PITCHES, roll_to_midi
+from tinyembed.music.roll import roll_to_midi
 
 PAUSE = 24  # ticks of silence, one beat, after each unit
 MARK = "neighbours, found by tinyembed.search"  # text in the MIDI files that `medley` makes
@@ -44,8 +44,7 @@ def medley(rolls, titles):
 
     rolls: list of (60, 96); titles: the texts of the markers.
     """
-    pause = np.zeros((PITCHES, PAUSE), np.float32)
-    midi = roll_to_midi(np.concatenate([part for roll in rolls for part in (roll, pause)], axis=1))
+    midi = roll_to_midi(np.concatenate([np.pad(r, ((0, 0), (0, PAUSE))) for r in rolls], axis=1))
     midi.charset = "utf-8"
     apart = rolls[0].shape[1] + PAUSE
     markers = [

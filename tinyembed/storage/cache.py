@@ -1,16 +1,17 @@
 """A cache of results that take seconds to compute: plain .npz files in the user's cache folder.
 
 A cache only saves time; it never causes an error. A missing, damaged or outdated file is treated as
-no file, and a folder that cannot be written to is only reported. A file is written under a
-temporary name and then renamed, so that no reader sees a partial one.
+no file, and a folder that cannot be written to is only reported. A file is written atomically, so
+that no reader sees a partial one.
 """
 
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import platformdirs
+
+from tinyembed.storage.files import write_atomically
 
 
 def cache_folder():
@@ -32,16 +33,9 @@ def load(path, key):
 
 def save(path, key, arrays):
     """Save a dict of arrays for `load`. Returns None, or one line that says why it failed."""
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            temporary = file.name
-            np.savez(file, key=np.array(key), **arrays)
-        os.replace(temporary, path)
+        write_atomically(path, lambda file: np.savez(file, key=np.array(key), **arrays))
     except OSError as error:
         return f"{path.parent}: {error.strerror or error}"
-    finally:
-        if temporary is not None and os.path.exists(temporary):  # a full disk, or Ctrl-C
-            os.unlink(temporary)
     return None

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -58,19 +59,25 @@ def save_arrays(path, arrays, compressed=False, **extra):
     write_atomically(path, lambda file: save(file, **arrays, **encoded))
 
 
-def load_arrays(path):
-    """The arrays of an .npz, by name. Raises InputError for a missing, damaged or other file."""
+@contextmanager
+def reading(path, kind):
+    """Turn every error while a file is read into InputError. kind: what the file should be."""
     try:
-        with open(path, "rb") as file, zipfile.ZipFile(file):  # NumPy also loads other formats
-            with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
+        yield
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
-        raise InputError(f"{path}: a folder, not a weight file") from None
+        raise InputError(f"{path}: a folder, not a file") from None
     except Exception as error:  # damaged bytes raise a dozen unrelated types
         why = " ".join(f"{error}".split())[:120] or type(error).__name__
-        raise InputError(f"{path}: not a readable weight file ({why})") from None
+        raise InputError(f"{path}: not a readable {kind} ({why})") from None
+
+
+def load_arrays(path):
+    """The arrays of an .npz, by name. Raises InputError for a missing, damaged or other file."""
+    with reading(path, "weight file"), open(path, "rb") as file:
+        with zipfile.ZipFile(file), np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)  # the first with is there because NumPy also loads other formats
 
 
 def digest(path):
