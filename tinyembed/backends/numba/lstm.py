@@ -3,30 +3,22 @@
 import numpy as np
 
 from tinyembed.backends.numba.compiling import kernel, takes
-from tinyembed.backends.numba.scalars import f32, tanh
-
-HALF = f32(0.5)
-
+from tinyembed.backends.numba.scalars import f32, sigmoid, tanh
 
 @kernel
 def _step(from_x, from_h, bias, c_before, gates, c, tanh_c, h):
     rows, units = c.shape
     for n in range(rows):
+        x, recurrent, z = from_x[n], from_h[n], gates[n]
         for k in range(4 * units):
-            gates[n, k] = from_x[n, k] + from_h[n, k] + bias[k]
-        for part in range(4):
-            if part == 2:  # g is a tanh
-                for k in range(2 * units, 3 * units):
-                    gates[n, k] = tanh(gates[n, k])
-            else:  # a sigmoid is (1 + tanh(z / 2)) / 2
-                for k in range(part * units, (part + 1) * units):
-                    gates[n, k] = tanh(gates[n, k] * HALF) * HALF + HALF
+            z[k] = x[k] + recurrent[k] + bias[k]
+        # Parts of the row, so that no index needs a check whether it counts from the end.
+        i, f, g, o = z[:units], z[units : 2 * units], z[2 * units : 3 * units], z[3 * units :]
         for k in range(units):
-            i, f = gates[n, k], gates[n, units + k]
-            g, o = gates[n, 2 * units + k], gates[n, 3 * units + k]
-            c[n, k] = f * c_before[n, k] + i * g
+            i[k], f[k], g[k], o[k] = sigmoid(i[k]), sigmoid(f[k]), tanh(g[k]), sigmoid(o[k])
+            c[n, k] = f[k] * c_before[n, k] + i[k] * g[k]
             tanh_c[n, k] = tanh(c[n, k])
-            h[n, k] = o * tanh_c[n, k]
+            h[n, k] = o[k] * tanh_c[n, k]
 
 
 @kernel

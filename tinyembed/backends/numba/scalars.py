@@ -46,6 +46,11 @@ def tanh(x):
 
 
 @inlined
+def sigmoid(x):
+    return tanh(x * f32(0.5)) * f32(0.5) + f32(0.5)
+
+
+@inlined
 def elu(z):
     return maximum(z, exp(minimum(z, f32(0))) - f32(1))
 
