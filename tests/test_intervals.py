@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyembed.backends.arrays import to_host
-from tinyembed.backends.cpu.interval_pairs import MANY
+from tinyembed.backends.cpu.intervals import MANY
 from tinyembed.layers.conv import Conv2d
 from tinyembed.layers.dense import Dense
 from tinyembed.layers.gradcheck import cast, layer_errors

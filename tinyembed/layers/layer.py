@@ -59,6 +59,11 @@ class Layer:
             found.update(layer.named_buffers(f"{prefix}{name}."))
         return found
 
+    def named_arrays(self):
+        """{name: array} of all parameters' values and all buffers."""
+        values = {name: p.value for name, p in self.named_parameters().items()}
+        return values | {name: getattr(*where) for name, where in self.named_buffers().items()}
+
     def to(self, xp):
         """Turn all parameters and buffers into arrays of xp (numpy or cupy). Returns self."""
         for parameter in self.parameters():

@@ -159,20 +159,15 @@ class Model(Layer):
         return made.reshape(rolls.shape)
 
     def state(self):
-        """{name: array on the host} of all parameters and buffers: what a weight file holds."""
-        state = {name: to_host(p.value) for name, p in self.named_parameters().items()}
-        for name, (owner, attribute) in self.named_buffers().items():
-            state[name] = to_host(getattr(owner, attribute))
-        return state
+        """{name: NumPy array} of all parameters and buffers: what a weight file holds."""
+        return {name: to_host(array) for name, array in self.named_arrays().items()}
 
     def load_state(self, state):
-        """Put arrays from `state` back in place, on whatever device the model is.
+        """Put arrays from `state` back in place, wherever the model is.
 
         Raises InputError where a name is missing or a shape differs.
         """
-        buffers = {name: getattr(*where) for name, where in self.named_buffers().items()}
-        parameters = {name: p.value for name, p in self.named_parameters().items()}
-        for name, own in {**parameters, **buffers}.items():
+        for name, own in self.named_arrays().items():
             if name not in state:
                 raise InputError(f"these weights are not of a {self.name} model: no {name}")
             if state[name].shape != own.shape:

@@ -41,14 +41,12 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[Model, dict[str, Any]]:
     state = load_arrays(path)
     try:
         config = json.loads(str(state.pop("config")))
-        model = Model(
-            config["model"],
-            config["width"],
-            config["composers"],
+        names, rng = (
+            (config[key] for key in ("model", "width", "composers")),
             np.random.default_rng(0),
-            config["temperature"],
-            intervals=config.get("intervals", 0),  # older files have none
         )
+        intervals = config.get("intervals", 0)  # older files have none
+        model = Model(*names, rng, config["temperature"], intervals=intervals)
     except (KeyError, ValueError, TypeError):
         raise InputError(f"{path}: not a weight file of tinyembed") from None
     try:

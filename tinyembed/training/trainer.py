@@ -132,6 +132,11 @@ class Trainer:
                 self._sums[name] = loss * 0
             self._sums[name] += loss
 
+    @property
+    def examples_seen(self):
+        """How many examples the model was trained on so far."""
+        return self.step * self.config["batch_size"]
+
     def _factors(self, step):
         rate = cosine_decay(step, self.steps, self.config["learning_rate"])
         return self.optimizer.factors(step + 1, rate)
@@ -140,25 +145,15 @@ class Trainer:
         return suggest_smaller("--batch-size", self.config["batch_size"], CANDIDATES)
 
     def write_log(self, rate):
-        """Log the mean losses since the last line; this is where they leave the device."""
+        """Log the mean losses since the last line. Returns the sum of them."""
         sums = to_host(self.engine.xp.stack(list(self._sums.values())))
-        losses = {
-            name: float(total) / self._summed for name, total in zip(self._sums, sums, strict=True)
-        }
+        losses = {name: float(s) / self._summed for name, s in zip(self._sums, sums, strict=True)}
         for name in self._sums:
             self._sums[name] *= 0
         self._summed = 0
         total = self.checked(sum(losses.values()), "loss")
-        self.run.append_log(
-            {
-                "step": self.step,
-                "examples": self.step * self.config["batch_size"],
-                "loss": total,
-                **losses,
-                "examples_per_s": round(rate, 1),
-                **self.engine.about,
-            }
-        )
+        entry = {"step": self.step, "examples": self.examples_seen, "loss": total, **losses}
+        self.run.append_log({**entry, "examples_per_s": round(rate, 1), **self.engine.about})
         return total
 
     def validate(self):
@@ -167,14 +162,8 @@ class Trainer:
         total = self.checked(sum(losses.values()), "validation loss")
         if total < self.best_loss:
             self.best_loss, self.best_step = total, self.step
-            save_weights(
-                self.run.weights_file,
-                self.model,
-                step=self.step,
-                examples=self.step * self.config["batch_size"],
-                seed=self.config["seed"],
-                validation_loss=total,
-            )
+            about = {"step": self.step, "examples": self.examples_seen, "validation_loss": total}
+            save_weights(self.run.weights_file, self.model, seed=self.config["seed"], **about)
         entry = {"step": self.step, "validation_loss": total}
         self.run.append_log({**entry, **{f"validation_{k}": v for k, v in losses.items()}})
 

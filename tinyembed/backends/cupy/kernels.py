@@ -181,6 +181,6 @@ FUSED = (
 )
 VARIANTS = {
     **dict.fromkeys(FUSED.split(), fused),
-    **{f.__name__: f for f in (batch_statistics, gradient_sums_elu, im2col, col2im)},
-    **{f.__name__: f for f in (lstm_step, lstm_step_backward)},
+    **{f.__name__: f for f in (batch_statistics, gradient_sums_elu, im2col, col2im, lstm_step)},
+    "lstm_step_backward": lstm_step_backward,
 }

@@ -5,6 +5,7 @@ import numpy as np
 from tinyembed.backends.numba.compiling import kernel, takes
 from tinyembed.backends.numba.scalars import f32, sigmoid, tanh
 
+
 @kernel
 def _step(from_x, from_h, bias, c_before, gates, c, tanh_c, h):
     rows, units = c.shape
