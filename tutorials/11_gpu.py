@@ -224,7 +224,7 @@ assert counts["launches"] == 1
 #
 # Now the real thing: the context model at `small` width, 100 units of real music, forward,
 # backward, Adam. Its elementwise formulas are marked in the layers as operations, and a GPU hands
-# each of them to `cupy.fuse` ([kernels.py](../tinyembed/backends/cupy/kernels.py)). To count both
+# each of them to `cupy.fuse` ([kernels.py](../tinyembed/backends/cupy)). To count both
 # ways we put a switch into `cupy.fuse`. Predict both numbers: 14 layers, forward and backward, and
 # Adam.
 

@@ -35,7 +35,7 @@ def as_object(corpus, counts):
 def as_text(corpus, counts):
     """The corpus and the result of `count_units` as text."""
     pieces = [
-        (name, [np.sum(corpus.piece_is_test[corpus.piece_composer == n] == t) for t in (0, 1)])
+        (name, np.bincount(corpus.piece_is_test[corpus.piece_composer == n], minlength=2))
         for n, name in enumerate(corpus.composers)
     ]
     units = counts["units"].values()
