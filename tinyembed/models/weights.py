@@ -41,11 +41,9 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[Model, dict[str, Any]]:
     state = load_arrays(path)
     try:
         config = json.loads(str(state.pop("config")))
-        names, rng = (
-            (config[key] for key in ("model", "width", "composers")),
-            np.random.default_rng(0),
-        )
+        names = [config[key] for key in ("model", "width", "composers")]
         intervals = config.get("intervals", 0)  # older files have none
+        rng = np.random.default_rng(0)
         model = Model(*names, rng, config["temperature"], intervals=intervals)
     except (KeyError, ValueError, TypeError):
         raise InputError(f"{path}: not a weight file of tinyembed") from None
