@@ -180,7 +180,10 @@ def test_filters(music, options, tmp_path, capsys):
 
     notes = [(480 * i, 400, 50 + 3 * i) for i in range(8)]
     stranger = write_midi(tmp_path / "stranger.mid", notes)
-    fails(capsys, 2, stranger, *options, "--other-composer", ["--other-composer", stranger])
+    saved = tmp_path / "a.index"  # is kept, though the search is refused: it took the time
+    words = *options, "--save", saved, "--other-composer"
+    fails(capsys, 2, stranger, *words, ["--other-composer", stranger])
+    assert saved.exists()
     status, out, _ = call(capsys, stranger, *options, "--other-piece")
     assert status == 0 and "is not among these pieces" in out
     namesake = write_midi(tmp_path / "Bolero" / "stranger.mid", notes)

@@ -57,12 +57,14 @@ def main(argv=None):
         if piece.n_beats < BEATS_PER_UNIT:
             say(f"note: {name}: fewer than four beats, padded with silence to one unit")
         collection, notes = open_collection(options, model, xp)
-        exclude = options.other_piece, options.other_composer
-        where, more_notes = others(collection, piece, options.query, *exclude)
-        for note in notes + more_notes:
+        for note in notes:
             say(f"note: {note}")
-        if options.save:
+        if options.save:  # before anything that can be refused: the embedding took the time
             collection.save(options.save)
+        exclude = options.other_piece, options.other_composer
+        where, notes = others(collection, piece, options.query, *exclude)
+        for note in notes:
+            say(f"note: {note}")
         index = collection.index
         found = index.search(embed_rolls(roll, model)[0], options.k, where)
     rows = result_rows(index.labels, found)

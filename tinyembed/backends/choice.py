@@ -72,14 +72,9 @@ def _from_environment():
     """The backend that the environment asks for, or None."""
     name = os.environ.get(VARIABLE, "").strip()
     if not name and os.environ.get("TINYEMBED_NUMBA") == "0":
-        _say_once(f"note: TINYEMBED_NUMBA=0 is now {VARIABLE}=cpu")
-        name = "cpu"
+        print(f"note: TINYEMBED_NUMBA=0 is now {VARIABLE}=cpu", file=sys.stderr)
+        name = os.environ[VARIABLE] = "cpu"  # said once: worker processes inherit the new name
     return name or None
-
-
-@functools.cache
-def _say_once(line):
-    print(line, file=sys.stderr)
 
 
 @functools.cache

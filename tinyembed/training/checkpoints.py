@@ -6,6 +6,8 @@ from tinyembed.backends.arrays import to_host
 from tinyembed.errors import InputError
 from tinyembed.storage.files import load_arrays, save_arrays
 
+STANDING = "step", "best_loss", "best_step", "seconds"  # what a `Trainer` has beside its arrays
+
 
 def save_checkpoint(trainer):
     """Write where a `Trainer` stands: weights, Adam's means, step, best loss, length of the log."""
@@ -14,9 +16,6 @@ def save_checkpoint(trainer):
     standing = {name: getattr(trainer, name) for name in STANDING}
     standing["log_size"] = trainer.run.log_size()
     save_arrays(trainer.run.checkpoint_file, state, standing=standing)
-
-
-STANDING = "step", "best_loss", "best_step", "seconds"
 
 
 def load_checkpoint(trainer):
