@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyembed.backends.choice import engine_for
 from tinyembed.music.corpus import Corpus
-from tinyembed.music.midi import TICKS_PER_BEAT, Piece
+from tinyembed.music.piece import TICKS_PER_BEAT, Piece
 from tinyembed.training.runs import Run
 from tinyembed.training.trainer import Trainer, fingerprint
 

@@ -20,7 +20,7 @@ from tinyembed.cli.running import run
 from tinyembed.models.model import Model
 from tinyembed.models.table import MODELS, WIDTHS
 from tinyembed.music.corpus import Corpus
-from tinyembed.music.midi import TICKS_PER_BEAT, Piece
+from tinyembed.music.piece import TICKS_PER_BEAT, Piece
 from tinyembed.training.examples import Examples
 
 BATCHES = (10, 30, 100, 300, 1000, 3000)

@@ -94,3 +94,11 @@ def shared_corpus():
     if not (SHARED / "corpus").is_dir():
         pytest.skip("no folder of real pieces beside this repository")
     return SHARED / "corpus"
+
+
+@pytest.fixture(scope="session")
+def shared_cases():
+    """The folder of small odd inputs from public reports, or skip."""
+    if not (SHARED / "cases").is_dir():
+        pytest.skip("no folder of odd inputs beside this repository")
+    return SHARED / "cases"

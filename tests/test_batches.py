@@ -5,7 +5,7 @@ import pytest
 
 from tinyembed.models.table import MODELS, PAPER_MODELS
 from tinyembed.music.corpus import Corpus
-from tinyembed.music.midi import Piece
+from tinyembed.music.piece import Piece
 from tinyembed.training.examples import Examples, random_stream
 
 

@@ -19,7 +19,8 @@ from tinyembed.errors import InputError, MusicError, WorkError
 from tinyembed.music import corpus as corpus_module
 from tinyembed.music import reading
 from tinyembed.music.corpus import Corpus
-from tinyembed.music.midi import Piece, read_midi
+from tinyembed.music.midi import read_midi
+from tinyembed.music.piece import Piece
 from tinyembed.music.reading import find_pieces, read_pieces
 from tinyembed.music.roll import piece_rolls
 from tinyembed.music.sources import as_typed

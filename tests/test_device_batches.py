@@ -9,7 +9,7 @@ from tinyembed.backends.cupy.batches import STEPS_AT_ONCE
 from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.cutting import Cutter
-from tinyembed.music.midi import Piece
+from tinyembed.music.piece import Piece
 from tinyembed.training.excerpts import examples_for
 
 SIZE = 20

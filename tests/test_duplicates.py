@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tinyembed.music import duplicates
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.duplicates import unique_units
-from tinyembed.music.midi import Piece, read_midi
+from tinyembed.music.midi import read_midi
+from tinyembed.music.piece import Piece
 from tinyembed.music.roll import KEYS
 
 

@@ -32,7 +32,7 @@ from tinyembed.layers.cosine import CosineLoss, normalized
 from tinyembed.layers.gradcheck import cast, directional_error
 from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
-from tinyembed.music.midi import Piece
+from tinyembed.music.piece import Piece
 from tinyembed.training.examples import Examples
 from tinyembed.training.ranks import ranks_among
 

@@ -24,7 +24,7 @@ from tinyembed.explorer.contents import cut_notes, draw_rows, find_neighbours
 from tinyembed.models.model import Model
 from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.music.corpus import Corpus
-from tinyembed.music.midi import Piece
+from tinyembed.music.piece import Piece
 from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.index import Index
 from tinyembed.neighbours.labels import Labels

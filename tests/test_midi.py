@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from music import midi_file, write_midi
 
 from tinyembed.errors import MusicError
-from tinyembed.music.midi import LONGEST_PIECE, Piece, read_midi
+from tinyembed.music.midi import read_midi
+from tinyembed.music.midi_tracks import LARGEST_FILE
+from tinyembed.music.piece import LONGEST_PIECE, Piece
 
 
 def saved(midi):
@@ -55,11 +57,33 @@ def test_length_is_the_last_release_in_whole_beats():
     assert read_midi(silence_at_the_end).n_beats == 1
 
 
-def test_an_onset_that_rounds_past_the_last_beat_is_dropped():
+def test_an_onset_that_rounds_past_the_last_beat_has_a_beat_of_its_own():
     midi = midi_file([(0, 470, 60)])
     midi.tracks[0].append(mido.Message("note_on", note=72, time=5))  # at 475, never released
     piece = read_midi(midi)
-    assert (onsets(piece), piece.n_beats) == ([(0, 60)], 1)
+    assert (onsets(piece), piece.n_beats) == ([(0, 60), (24, 72)], 2)
+
+
+def test_a_last_note_without_a_length_counts():
+    track = [mido.Message("note_on", note=60 + i, time=480 * (i > 0)) for i in range(4)]
+    midi = mido.MidiFile(ticks_per_beat=480, tracks=[mido.MidiTrack(track)])
+    piece = read_midi(midi)
+    assert (onsets(piece), piece.n_beats) == ([(0, 60), (24, 61), (48, 62), (72, 63)], 4)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "starts", "on_grid"),
+    [
+        (100, [0, 33, 67, 100, 133, 167], 1),  # triplets, rounded to the ticks of the file
+        (100, [0, 20, 40, 60, 80], 1 / 5),  # fifths of a beat
+        (480, [0, 160, 320, 19, 18], 4 / 5),
+        (5, [0, 1, 2], 1 / 3),  # fifths are exact in this file, and not on the grid
+        (7, [0, 1, 2], 1 / 3),
+    ],
+)
+def test_the_grid_allows_for_the_ticks_of_the_file(resolution, starts, on_grid):
+    notes = [(start, 5, 60 + i) for i, start in enumerate(starts)]
+    assert read_midi(midi_file(notes, resolution)).on_grid == pytest.approx(on_grid)
 
 
 def test_drums_are_ignored():
@@ -114,12 +138,14 @@ def header(midi_format=1, tracks=1, division=480):
     [
         (b"", "empty file"),
         (b"RIFF....", "not a MIDI file"),
+        (b"RIFF....RMIDdata....", "a RIFF file without a MIDI file"),
+        (bytes(LARGEST_FILE + 1), "absurdly large: more than 16 MB"),
         (b"\x89PNG\r\n\x1a\n" * 9, "not a MIDI file"),
         (header(), "truncated"),
         (header(tracks=0), "no notes"),
         (header(tracks=0, division=0), "zero ticks per beat"),
         (header(tracks=0, division=0xE728), "SMPTE"),
-        (header(midi_format=2, tracks=0), "format 2"),
+        (b"MThd\0\0\0\2\0\0" + header(), "a header of 2 bytes"),
         (saved(midi_file([])), "no notes"),
     ],
 )
@@ -174,6 +200,7 @@ def test_damaged_bytes_give_a_piece_or_a_reason(changes):
     try:
         piece = read_midi(data)
         assert np.all(np.diff(piece.ticks) >= 0) and piece.ticks[-1] < 24 * piece.n_beats
+        assert np.isfinite(piece.seconds(range(piece.n_beats))).all()
     except MusicError as error:
         assert str(error)
 
@@ -194,13 +221,14 @@ def test_equals_exact_arithmetic_with_fractions(tracks, resolution):
         midi.tracks += midi_file(notes).tracks
     pitched = [n for notes in tracks for n in notes if n[3] != 9]
     n_beats = max((math.ceil(Fraction(t + d, resolution)) for t, d, _, _ in pitched), default=0)
+    rounding = min(Fraction(12, resolution), Fraction(1, 8))
     expected, on_grid = set(), []
     for time, _, pitch, _ in pitched:
         exact = Fraction(24 * time, resolution)
         tick = math.floor(exact + Fraction(1, 2))
-        on_grid.append(abs(exact - tick) <= Fraction(1, 20))
-        if tick < 24 * n_beats:
-            expected.add((tick, pitch))
+        on_grid.append(abs(exact - tick) <= max(Fraction(1, 20), rounding))
+        expected.add((tick, pitch))
+        n_beats = max(n_beats, tick // 24 + 1)
     if not expected:
         with pytest.raises(MusicError, match="no notes"):
             read_midi(saved(midi))
@@ -217,7 +245,7 @@ def test_odd_files(shared_corpus):
         "krueger_59_timesigs_denoms_4_8_16_32.mid": "1/8, 1/16, 1/32",
         "miditok_empty.mid": "1/2",
         "synthetic_header_only.mid": "truncated",
-        "synthetic_truncated_half.mid": "truncated",
+        "synthetic_truncated_half.mid": "truncated: it ends in the middle of a track",
     }
     for name, path in odd.items():
         if name in rejected:

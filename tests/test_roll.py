@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from music import midi_file
 
-from tinyembed.music.midi import Piece, read_midi
+from tinyembed.music.midi import read_midi
+from tinyembed.music.piece import Piece
 from tinyembed.music.roll import (
     KEYS,
     beat_starts,

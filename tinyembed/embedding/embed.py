@@ -17,7 +17,7 @@ from tinyembed.models.model import Model
 from tinyembed.models.table import EMBEDDING
 from tinyembed.music.cutting import Cutter
 from tinyembed.music.inputs import find_music, printable, read_files, read_music
-from tinyembed.music.midi import Piece
+from tinyembed.music.piece import Piece
 from tinyembed.music.roll import BEATS_PER_UNIT, PITCHES, TICKS, beat_starts, n_units
 
 # Every block has the same size; silence fills the last one. BLAS sums in another order for a

@@ -17,7 +17,7 @@ from tinyembed.embedding.trained import ModelSource, load_cached
 from tinyembed.errors import InputError
 from tinyembed.models.model import Model
 from tinyembed.models.table import EMBEDDING
-from tinyembed.music.midi import Piece
+from tinyembed.music.piece import Piece
 from tinyembed.music.roll import units_have_onsets
 
 POOLS = {"mean": np.mean, "max": np.max}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinyembed.music.duplicates import unique_units
-from tinyembed.music.midi import TICKS_PER_BEAT
+from tinyembed.music.piece import TICKS_PER_BEAT
 
 
 def check_split(corpus):

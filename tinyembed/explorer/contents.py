@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
-from tinyembed.music.midi import TICKS_PER_BEAT
+from tinyembed.music.piece import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT, fold, ragged
 from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.index import Index

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinyembed import __version__
 from tinyembed.explorer.contents import NEIGHBOURS, cut_notes
-from tinyembed.music.midi import TICKS_PER_BEAT
+from tinyembed.music.piece import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT, LOWEST_PITCH, PITCHES
 
 SCRIPTS = (

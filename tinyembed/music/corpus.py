@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tinyembed.errors import WorkError
-from tinyembed.music.midi import TICKS_PER_BEAT, Piece, read_midi
+from tinyembed.music.midi import read_midi
+from tinyembed.music.piece import TICKS_PER_BEAT, Piece
 from tinyembed.music.reading import find_pieces, read_pieces, size_and_time
 from tinyembed.music.roll import BEATS_PER_UNIT, beat_starts, n_units, ragged, unit_rolls
 from tinyembed.music.splits import split_pieces
 from tinyembed.storage import cache as storage
 
-READER_VERSION = 1  # part of the cache's key: increase it when files would be read differently
+READER_VERSION = 2  # part of the cache's key: increase it when files would be read differently
 
 StrPath = str | os.PathLike[str]
 
@@ -42,6 +43,7 @@ class Corpus:
     names:           "composer/file.mid" of each piece
     composers:       their names, sorted
     left_out:        (file, reason) of each file without a usable piece
+    repaired:        (file, repair) of each repair that reading took: see `Piece.repairs`
     notes:           remarks for the user on how the corpus was read and split
     """
 
@@ -55,6 +57,7 @@ class Corpus:
     names: list[str]
     composers: list[str]
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    repaired: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @classmethod
@@ -143,6 +146,7 @@ class Corpus:
             names=[name for _, name, _ in pieces],
             composers=composers,
             left_out=left_out,
+            repaired=[(name, repair) for _, name, piece in pieces for repair in piece.repairs],
         )
 
     def split(
@@ -218,7 +222,7 @@ class Corpus:
 
     def _to_arrays(self):
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        text = {name: values[name] for name in ("names", "composers", "left_out")}
+        text = {name: values[name] for name in ("names", "composers", "left_out", "repaired")}
         arrays = {name: v for name, v in values.items() if isinstance(v, np.ndarray)}
         return {**arrays, "text": np.frombuffer(json.dumps(text).encode(), np.uint8)}
 
@@ -227,7 +231,8 @@ class Corpus:
         """The corpus, or None if `arrays` is None or does not hold one."""
         try:
             text = json.loads(arrays.pop("text").tobytes())
-            text["left_out"] = [tuple(pair) for pair in text["left_out"]]
+            for name in ("left_out", "repaired"):
+                text[name] = [tuple(pair) for pair in text[name]]
             return cls(**arrays, **text)
         except (AttributeError, KeyError, TypeError, ValueError):
             return None

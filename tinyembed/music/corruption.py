@@ -10,7 +10,7 @@ the host, and `kept` selects the onsets that remain, on the device.
 import numpy as np
 
 from tinyembed.backends.arrays import array_module
-from tinyembed.music.midi import TICKS_PER_BEAT
+from tinyembed.music.piece import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT, PITCHES, TICKS
 
 LOWER_ROWS = 24  # two octaves, roughly a left hand; the upper three are roughly a right hand

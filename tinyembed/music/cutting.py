@@ -8,7 +8,7 @@ import numpy as np
 
 from tinyembed.backends.arrays import to_device
 from tinyembed.music.corruption import kept
-from tinyembed.music.midi import TICKS_PER_BEAT
+from tinyembed.music.piece import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT, FIRST_PITCH, PITCHES, ROWS, TICKS
 
 CELLS = PITCHES * TICKS

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyembed.music.midi import TICKS_PER_BEAT
+from tinyembed.music.piece import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS, PITCHES, TICKS, fold, unit_cells
 
 PAIRS_AT_ONCE = 50_000  # bounds the memory of the comparison

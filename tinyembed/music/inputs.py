@@ -13,7 +13,8 @@ from pathlib import Path
 import mido
 
 from tinyembed.errors import InputError, MusicError
-from tinyembed.music.midi import Piece, read_midi
+from tinyembed.music.midi import read_midi
+from tinyembed.music.piece import Piece
 from tinyembed.music.reading import SUFFIXES, files_below, read_pieces
 from tinyembed.music.scores import read_score
 

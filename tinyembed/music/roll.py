@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from tinyembed.backends.arrays import to_host
 from tinyembed.errors import InputError
-from tinyembed.music.midi import TICKS_PER_BEAT, MidiSource, Piece, read_midi
+from tinyembed.music.midi import MidiSource, read_midi
+from tinyembed.music.piece import TICKS_PER_BEAT, Piece
 
 PITCHES = 60  # rows 0-59 are MIDI notes 36-95: five octaves
 LOWEST_PITCH = 36

@@ -18,7 +18,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from tinyembed.errors import InputError, MusicError
-from tinyembed.music.midi import GRID_TOLERANCE, TICKS_PER_BEAT, Piece, check_meter
+from tinyembed.music.piece import GRID_TOLERANCE, TICKS_PER_BEAT, Piece, check_meter
 
 NO_MUSIC21 = (
     'scores are read by music21, which is not installed: pip install "tinyembed[scores]", '

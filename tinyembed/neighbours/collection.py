@@ -9,7 +9,7 @@ import numpy as np
 from tinyembed.embedding.embed import embed_piece, units_bar
 from tinyembed.errors import InputError
 from tinyembed.music.corpus import Corpus
-from tinyembed.music.midi import TICKS_PER_BEAT, Piece
+from tinyembed.music.piece import TICKS_PER_BEAT, Piece
 from tinyembed.music.sources import open_corpus
 from tinyembed.neighbours.index import Index, weights_digest
 from tinyembed.neighbours.labels import Labels
