@@ -6,6 +6,8 @@ Most of these tests need music21 (extra `scores`) and are skipped without it.
 import os
 import subprocess
 import sys
+import warnings
+import zipfile
 from collections import Counter
 from importlib import util
 
@@ -24,6 +26,13 @@ from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import read_midi
 from tinyembed.music.scores import read_score
 from tinyembed.music.sources import open_corpus
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # about a module of Python's that it still uses
+    try:
+        import partitura
+    except ImportError:
+        partitura = None
 
 with_music21 = pytest.mark.skipif(not util.find_spec("music21"), reason="music21 not installed")
 
@@ -126,6 +135,16 @@ def test_a_tie_sounds_once(tmp_path):
 
 
 @with_music21
+def test_a_tie_that_begins_nowhere_is_a_note(tmp_path):
+    measures = [
+        meter() + note(60, QUARTER) + note(60, QUARTER, STOP) + note(62, 2 * QUARTER, STOP, START),
+        note(62, QUARTER, STOP) + note(62, QUARTER, STOP) + note(64, 2 * QUARTER),
+    ]
+    notes = [(0, 480, 60), (480, 480, 60), (960, 1440, 62), (2400, 480, 62), (2880, 960, 64)]
+    assert_same(read_score(musicxml(tmp_path, measures)), notes)
+
+
+@with_music21
 def test_symbols_grace_notes_and_drums_are_ignored(tmp_path):
     symbol = (
         "<harmony><root><root-step>G</root-step></root><kind>dominant</kind></harmony>"
@@ -187,6 +206,7 @@ def test_tempo_marks_determine_when_beats_are_heard(tmp_path):
     [
         ("tune.abc", "X:1\nM:4/4\nL:1/4\nQ:1/4=60\nK:C\nCDEF|\n", 3.0),
         ("tune.krn", "**kern\n*M4/4\n*MM90\n4c\n4d\n4e\n4f\n*-\n", 2.0),
+        ("zero.abc", "X:1\nM:4/4\nL:1/4\nQ:1/4=0\nK:C\nCDEF|\n", 1.5),
         ("slow.abc", "X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n", 1.5),  # the default, 120
     ],
 )
@@ -250,16 +270,211 @@ def test_abc(tmp_path):
     assert_same(read_score(path), expected)
 
 
+def bar(first, step=2):
+    """Four quarter notes in a row."""
+    return "".join(note(first + i * step, QUARTER) for i in range(4))
+
+
+REST, LONG_REST = note(None, 4 * QUARTER), note(None, 8 * QUARTER, "<type>breve</type>")
+SKIPS = f"<backup><duration>{4 * QUARTER}</duration></backup>" + "".join(
+    f"<forward><duration>{duration}</duration></forward>" for duration in (7 * EIGHTH, 0, EIGHTH)
+)
+LATE = (
+    "<direction><direction-type><words>cresc.</words></direction-type>"
+    f"<offset>{7 * QUARTER}</offset></direction>"
+)
+
+
 @with_music21
-def test_kern(tmp_path):
-    path = tmp_path / "two.krn"
-    rows = ["**kern **kern", "*M3/4 *M3/4", "=1 =1", "[2C 4c", ". gqq", ". 4e 4g", "4C] 4r"]
-    rows += ["=2 =2", "4D 12d", ". 12e", ". 12f", "2E 2g", "== ==", "*- *-"]
-    path.write_text("".join(row.replace(" ", "\t", 1) + "\n" for row in rows))
-    expected = [(0, 1440, 48), (1440, 480, 50), (1920, 960, 52)]
-    expected += [(0, 480, 60), (480, 480, 64), (480, 480, 67)]
-    expected += [(1440, 160, 62), (1600, 160, 64), (1760, 160, 65), (1920, 960, 67)]
-    assert_same(read_score(path), expected)
+@pytest.mark.parametrize(
+    ("first", "length"),
+    [
+        (note(72, 3 * QUARTER), 4),  # a note is missing
+        (bar(72) + REST, 4),
+        (LONG_REST, 4),
+        (note(None, 8 * QUARTER).replace("<rest/>", '<rest measure="yes"/>'), 4),
+        (bar(72) + SKIPS, 4),
+        (LATE + bar(72), 4),
+        (note(72, 17 * QUARTER), 17),  # a cadenza
+    ],
+    ids=("short", "long", "long-rest", "measure-rest", "skips", "direction", "cadenza"),
+)
+def test_bars_of_all_parts_begin_together(tmp_path, first, length):
+    upper = [meter() + bar(67), first, bar(90)]
+    lower = [meter() + bar(36), bar(43) if length == 4 else REST, bar(24)]
+    for parts in ((upper, lower), (lower, upper, lower)):
+        piece = read_score(musicxml(tmp_path, *parts))
+        for pitch in (90, 24):
+            assert piece.ticks[piece.pitches == pitch].tolist() == [24 * (4 + length)]
+        assert piece.n_beats == 8 + length
+    assert piece.repairs in ((), ("bars aligned across parts",))
+    twice = musicxml(tmp_path, [meter() + bar(67), bar(36), bar(90)], lower)
+    assert read_score(twice).repairs == ()
+
+
+@with_music21
+@pytest.mark.parametrize("gap", ["a missing note", "a mark that sticks out"])
+def test_a_tie_over_a_bar_that_was_moved(tmp_path, gap):
+    """The held note is not struck again, though in one of the two times there is a gap."""
+    tied = LATE + note(72, 4 * QUARTER, START)
+    if gap == "a missing note":
+        tied = note(72, 3 * QUARTER, START)
+    upper = [meter() + tied, note(72, QUARTER, STOP) + note(74, 3 * QUARTER)]
+    piece = read_score(musicxml(tmp_path, upper, [meter() + bar(36), bar(43)]))
+    assert piece.ticks[piece.pitches >= 72].tolist() == [0, 24 * 5]
+
+
+@with_music21
+def test_the_skips_of_finale(tmp_path):
+    """From its files, music21 makes rests of skips; of a skip of nothing, a quarter rest."""
+    path = musicxml(tmp_path, [meter() + bar(60) + SKIPS, bar(67)])
+    finale = "<identification><encoding><software>Finale</software></encoding></identification>"
+    path.write_text(path.read_text().replace("<part-list>", finale + "<part-list>"))
+    assert read_score(path).ticks.tolist() == list(range(0, 8 * 24, 24))
+
+
+@with_music21
+def test_a_bar_that_seems_too_long_in_the_only_part(tmp_path):
+    piece = read_score(musicxml(tmp_path, [meter() + LATE + bar(60), bar(67)]))
+    assert piece.ticks.tolist() == list(range(0, 8 * 24, 24))
+    assert piece.repairs == ("bars of a wrong length",)
+
+
+@with_music21
+def test_parts_in_different_meters_that_do_not_meet(tmp_path):
+    three = [meter(3) + note(60, 3 * QUARTER)] + [note(60, 3 * QUARTER)] * 3
+    two = [meter(2) + note(48, 2 * QUARTER)] + [note(48, 2 * QUARTER)] * 3
+    with pytest.raises(MusicError, match="measure 1 has different lengths in different parts"):
+        read_score(musicxml(tmp_path, three, two))
+    piece = read_score(musicxml(tmp_path, three, two + [note(48, 2 * QUARTER)] * 2))
+    assert piece.ticks[piece.pitches == 60].tolist() == [0, 72, 144, 216]
+    assert piece.ticks[piece.pitches == 48].tolist() == [0, 48, 96, 144, 192, 240]
+
+
+@with_music21
+def test_endings_in_capitals(tmp_path):
+    measures = [meter() + bar(60), bar(67)]
+    text = musicxml(tmp_path, measures).read_bytes()
+    (tmp_path / "A.XML").write_bytes(text)
+    with zipfile.ZipFile(tmp_path / "A.MXL", "w") as packed:
+        packed.writestr("META-INF/container.xml", "<container/>")
+        packed.writestr("score.xml", text)
+    (tmp_path / "A.ABC").write_text("X:1\nM:4/4\nL:1/4\nK:C\nCDE^F|GABc|\n")
+    pitches = [60, 62, 64, 66, 67, 69, 71, 73]
+    for name in ("A.XML", "A.MXL"):
+        assert read_score(tmp_path / name).pitches.tolist() == pitches
+    assert read_score(tmp_path / "A.ABC").pitches.tolist() == [*pitches[:7], 72]
+
+
+@with_music21
+@pytest.mark.parametrize("number", ["0", "1e-300", "-5", "1e300"])
+def test_a_tempo_that_cannot_be_costs_no_notes(tmp_path, number):
+    piece = read_score(musicxml(tmp_path, [meter() + metronome("quarter", number) + bar(60)]))
+    assert piece.pitches.tolist() == [60, 62, 64, 66]
+    assert piece.tempi == () and piece.repairs == ("a tempo that cannot be",)
+
+
+@with_music21
+def test_a_tempo_mark_before_the_beginning(tmp_path):
+    early = metronome("quarter", 60).replace(
+        "</direction>", f"<offset>-{QUARTER}</offset></direction>"
+    )
+    piece = read_score(musicxml(tmp_path, [meter() + early + bar(60)]))
+    assert piece.tempi == ((0.0, 1.0),)
+
+
+@with_music21
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.abc", "X:1\nM:999999999/4\nL:1/4\nK:C\nCDEF|\n"),
+        ("b.abc", "X:1\nM:4/4\nL:1/4\nK:C\nCD[M:999999999/4]EF|\n"),
+        ("c.xml", meter("999999999") + bar(60)),
+        ("d.mxl", meter("999999999") + bar(60)),
+        ("e.xml", (meter("3+999999999") + bar(60)).replace("<beats>", "<beats >\n")),
+    ],
+)
+def test_a_bar_of_a_billion_beats(tmp_path, name, text):
+    """Refused before music21 makes a list of them, which takes gigabytes."""
+    path = tmp_path / name
+    if path.suffix == ".abc":
+        path.write_text(text)
+    else:
+        musicxml(tmp_path, [text]).rename(path)
+    if path.suffix == ".mxl":
+        score = path.read_bytes()
+        with zipfile.ZipFile(path, "w") as packed:
+            packed.writestr("score.xml", score)
+    with pytest.raises(MusicError, match=r"^a time signature with (3\+)?999999999 beats in a bar$"):
+        read_score(path)
+
+
+@with_music21
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("a.krn", "**kern\n4%" + "9" * 4000 + "c\n*MM60\n4c\n*-\n", r"absurdly long: [\d,]+\.\.\."),
+        ("b.krn", "**kern\n" + "0" * 5000 + "c\n*-\n", r"line 2: .*"),
+        ("c.abc", "X:1\nM:4/" + "9" * 5000 + "\nL:1/4\nK:C\nC|\n", r"damaged: .*"),
+    ],
+)
+def test_huge_numbers_give_a_short_reason(tmp_path, name, text, reason):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(MusicError, match=f"^{reason}$") as caught:
+        read_score(tmp_path / name)
+    assert len(str(caught.value)) < 200
+
+
+@with_music21
+@pytest.mark.parametrize("number", ["-1", "0", "1e-300", "nan", "many"])
+def test_divisions_that_cannot_be(tmp_path, number):
+    text = meter().replace(f"<divisions>{DIVISIONS}<", f"<divisions>{number}<") + bar(60)
+    with pytest.raises(MusicError, match=r"^damaged: |^a note before the beginning$"):
+        read_score(musicxml(tmp_path, [text]))
+
+
+def onsets_of_partitura(path):
+    """(tick, pitch) pairs. partitura does not play repeats, and keeps grace notes apart."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        parts = partitura.load_musicxml(path).parts
+    onsets = set()
+    for part in parts:
+        for one in part.notes_tied:
+            if not isinstance(one, partitura.score.GraceNote):
+                quarters = part.quarter_map(one.start.t) - part.quarter_map(part.first_point.t)
+                onsets.add((int(np.floor(24 * quarters + 0.5 + 1e-6)), one.midi_pitch))
+    return sorted(onsets)
+
+
+def assert_as_partitura(path):
+    piece = read_score(path)
+    onsets = list(zip(piece.ticks.tolist(), piece.pitches.tolist(), strict=True))
+    assert onsets == onsets_of_partitura(path)
+
+
+@with_music21
+@pytest.mark.skipif(partitura is None, reason="partitura not installed")
+def test_partitura_reads_the_same(tmp_path):
+    repeat = '<barline location="right"><repeat direction="backward"/></barline>'
+    back = f"<backup><duration>{4 * QUARTER}</duration></backup>"
+    upper = [
+        meter() + note(62, 0) + note(60, QUARTER) + note(64, QUARTER, chord=True),
+        bar(60) + back + note(48, 4 * QUARTER, START) + repeat,
+        bar(67) + back + note(48, 4 * QUARTER, STOP),
+        note(None, 3 * QUARTER) + note(70, 160) + note(72, 160) + note(74, 160),
+    ]
+    assert_as_partitura(musicxml(tmp_path, upper))
+    lower = [meter() + note(36, QUARTER), bar(40), bar(41, 3), bar(30, 1)]
+    assert_as_partitura(musicxml(tmp_path, upper, lower))
+
+
+@with_music21
+@pytest.mark.skipif(partitura is None, reason="partitura not installed")
+@pytest.mark.parametrize("work", ["Bach/bwv277", "Clara Schumann/polonaise_op1n1", "Mozart/k155"])
+def test_partitura_reads_real_scores_the_same(work):
+    items = default_corpus.find_works(default_corpus.scores_folder())
+    assert_as_partitura(next(path for _, name, path in items if name.startswith(work)))
 
 
 @with_music21
@@ -305,11 +520,11 @@ def python(code, *arguments, **variables):
 
 @with_music21
 def test_reading_prints_nothing_and_leaves_no_files(tmp_path):
-    # music21 warns about an unknown type of chord and prints a message about a wrong note.
+    # music21 warns about an unknown type of chord and prints a message about a wrong beam.
     odd = "<harmony><root><root-step>G</root-step></root><kind>strange</kind></harmony>"
     score = musicxml(tmp_path, [meter() + odd + note(60, QUARTER)])
-    wrong = tmp_path / "wrong.krn"
-    wrong.write_text("**kern\n*M4/4\n4c\n4zz\n*-\n")
+    wrong = tmp_path / "wrong.abc"
+    wrong.write_text("X:1\nM:4/4\nL:1/8\nK:C\nCD(3EF|\n")
     home, scratch = tmp_path / "home", tmp_path / "scratch"
     home.mkdir()
     scratch.mkdir()
@@ -397,6 +612,37 @@ def test_the_first_prelude_of_bach():
     first = piece.ticks < 96
     assert piece.pitches[first].tolist() == bar
     assert piece.ticks[first].tolist() == list(range(0, 96, 6))
+
+
+def consonance(piece):
+    """The share of the pairs of notes struck together that are consonant, octaves apart or not."""
+    consonant = pairs = 0
+    for tick in np.unique(piece.ticks):
+        chord = piece.pitches[piece.ticks == tick].astype(int)
+        apart = np.abs(chord[:, None] - chord)[np.triu_indices(len(chord), 1)] % 12
+        consonant += np.isin(apart, [0, 3, 4, 5, 7, 8, 9]).sum()
+        pairs += len(apart)
+    return consonant / pairs
+
+
+@with_music21
+def test_scores_of_the_default_corpus_whose_parts_drifted():
+    folder = default_corpus.scores_folder()
+    piece = read_score(folder / "monteverdi" / "madrigal.4.2.mxl")
+    assert piece.repairs == ("bars aligned across parts",)
+    assert piece.n_beats == 240  # 60 bars of four
+    assert consonance(piece) > 0.95  # 0.72 with the parts adrift
+    finale = read_score(folder / "beethoven" / "opus18no1" / "movement4.mxl", any_meter=True)
+    assert finale.repairs == ("bars aligned across parts",)
+    assert 760 in finale.ticks // 24  # the last of 381 bars of two
+    assert finale.n_beats == 761
+
+
+@with_music21
+def test_a_tie_of_the_default_corpus_that_begins_nowhere():
+    piece = read_score(default_corpus.scores_folder() / "bach" / "bwv362.mxl")
+    assert 58 in piece.pitches[piece.ticks == 74 * 24]
+    assert piece.repairs == ()
 
 
 def test_music21_without_its_scores(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Read a score into a `Piece`: MusicXML, Humdrum or ABC, with music21 (extra `scores`).
+"""Read a score into a `Piece`: MusicXML or ABC with music21 (extra `scores`), or Humdrum.
 
 A score and a MIDI file of the same music give the same piece. For this:
 
@@ -7,63 +7,62 @@ A score and a MIDI file of the same music give the same piece. For this:
   that nobody wrote, so it is left out;
 - chord symbols over the staff and unpitched percussion are not notes;
 - transposing instruments are read at sounding pitch;
-- repeats are not played again: they would only add the same units twice.
+- repeats are not played again: they would only add the same units twice;
+- bar n begins at the same time in every part (measures.py).
 """
 
 import io
-import math
+import re
 import warnings
+import zipfile
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import replace
-from fractions import Fraction
+from importlib import util
+from pathlib import Path
 
 from tinyembed.errors import InputError, MusicError
-from tinyembed.music.piece import GRID_TOLERANCE, TICKS_PER_BEAT, Piece, check_meter
+from tinyembed.music.abc import denominators, readable_abc
+from tinyembed.music.kern import read_kern
+from tinyembed.music.streams import notes_of
 
 NO_MUSIC21 = (
     'scores are read by music21, which is not installed: pip install "tinyembed[scores]", '
     "or pass a folder of MIDI files with --data"
 )
+LONGEST_REASON = 150  # characters
+# The beats of a bar, such as "3" or "3+2".
+XML_BEATS = re.compile(r"<beats\b[^>]*>([^<]*)")
+ABC_BEATS = re.compile(r"^M:([^/\n]*)/", re.MULTILINE)
+MOST_BEATS = 1000
 
 
 def read_score(path, any_meter=False):
     """Read a score into a `Piece`, all its parts together.
 
-    path: a file that music21 can read: .xml, .musicxml, .mxl, .krn, .abc, ...
+    path: a Humdrum file (.krn), or one that music21 can read: .xml, .musicxml, .mxl, .abc, ...
     any_meter: also accept a piece with a time signature whose denominator is not 4 (section 3.1)
     Raises MusicError, whose text is the reason, if the file is not a usable piece, and InputError
-    if music21 is not installed.
+    if music21 is needed and not installed.
     """
-    load_music21()
-    from music21 import harmony, meter, note, tempo
+    reason = ""
+    with _quiet():
+        try:
+            return _notes(path).piece(any_meter)
+        except MusicError as error:
+            reason = str(error)
+        except (InputError, MemoryError):  # these say nothing about the file
+            raise
+        except Exception as error:  # music21's parsers raise many unrelated types
+            reason = f"damaged: {type(error).__name__}: {error}".rstrip(": ")
+    reason = " ".join(reason.split())
+    if len(reason) > LONGEST_REASON:  # it quotes the file
+        reason = f"{reason[:LONGEST_REASON]}..."
+    raise MusicError(reason)  # here, outside: the caught exception would keep a file open
 
-    times, pitches, tempi, denominators, end = [], [], [], set(), Fraction(0)
-    for offset, element in _elements(_parse(path)):
-        if isinstance(element, meter.TimeSignature):
-            denominators.add(element.denominator)
-        elif isinstance(element, tempo.MetronomeMark):
-            tempi += [(float(offset), 60 / bpm) for bpm in _quarters_per_minute(element)]
-        elif isinstance(element, note.NotRest) and not isinstance(element, harmony.Harmony):
-            if element.duration.isGrace:
-                continue
-            for one in getattr(element, "notes", (element,)):  # the notes of a chord, or itself
-                if not isinstance(one, note.Note):
-                    continue  # unpitched
-                end = max(end, offset + Fraction(element.quarterLength))
-                if one.tie is None or one.tie.type not in ("continue", "stop"):
-                    times.append(offset)
-                    pitches.append(one.pitch.midi)
 
-    if not any_meter:
-        check_meter(denominators)
-    # Offsets are fractions with any denominator. They are rounded to ticks here, exactly.
-    scaled = [time * TICKS_PER_BEAT for time in times]
-    ticks = [math.floor(time + Fraction(1, 2)) for time in scaled]  # rounds half up
-    end = math.ceil(end * TICKS_PER_BEAT)
-    piece = Piece.from_notes(ticks, pitches, TICKS_PER_BEAT, end, tuple(sorted(tempi)))
-    off = [abs(time - tick) for time, tick in zip(scaled, ticks, strict=True)]
-    on_grid = sum(GRID_TOLERANCE * distance <= 1 for distance in off) / len(off)
-    return replace(piece, on_grid=on_grid)
+def require_music21(path):
+    """Raise InputError if this score needs music21, which is not installed. Does not import it."""
+    if Path(path).suffix.lower() != ".krn" and util.find_spec("music21") is None:
+        raise InputError(NO_MUSIC21)
 
 
 def load_music21():
@@ -81,54 +80,66 @@ def load_music21():
     return music21
 
 
-def _elements(stream, start=Fraction(0)):
-    """All elements of a music21 stream and its nested streams, each with its offset in quarters.
-
-    Offsets are floats, or fractions where no float is exact. Their sum would be a float, so they
-    are converted and added as fractions.
-    """
-    for element in stream:
-        offset = start + Fraction(stream.elementOffset(element))
-        if element.isStream:
-            yield from _elements(element, offset)
-        else:
-            yield offset, element
-
-
-def _quarters_per_minute(mark):
-    """[the tempo that a mark states], or [] for a word alone, such as "Allegro"."""
-    if mark.numberImplicit and mark.numberSounding is None:
-        return []  # music21 would guess a number from the word
-    bpm = mark.getQuarterBPM()
-    return [bpm] if bpm and bpm > 0 else []
-
-
-def _parse(path):
-    """A music21 stream at sounding pitch. Raises MusicError if the file is damaged in any way."""
+def _notes(path):
+    """Raises MusicError, InputError as `load_music21` does, or whatever music21 raises."""
+    suffix = Path(path).suffix.lower()
+    data = _bytes_of(path)
+    if suffix == ".krn":
+        return read_kern(_text(data))
+    load_music21()
     from music21 import converter, stream
 
+    reader = converter.Converter()
     try:
-        with open(path, "rb") as file:
-            if not file.read(1):
-                raise MusicError("empty file")
-    except OSError as error:
-        raise MusicError(f"cannot be read: {error.strerror or error}") from error
-    with _quiet():
-        try:
+        if suffix == ".abc":
+            text = readable_abc(_text(data))
+            _check_beats(ABC_BEATS.findall(text))
+            reader.parseData(text, format="abc")
+        elif suffix == ".mxl" and zipfile.is_zipfile(path):
+            text = converter.ArchiveManager(path).getData()
+            _check_beats(XML_BEATS.findall(text))
+            reader.parseData(text, format="musicxml")
+        else:
+            _check_beats(XML_BEATS.findall(data.decode("latin-1")))
             # `converter.parse` would write a pickle of every score to a folder of music21's, and
             # read that pickle next time.
-            reader = converter.Converter()
             reader.parseFileNoPickle(path)
-            if not isinstance(reader.stream, stream.Opus):
-                reader.stream.toSoundingPitch(inPlace=True)
-                return reader.stream
-            reason = f"holds {len(reader.stream.scores)} separate pieces"
-        except converter.ConverterFileException:
-            reason = "not a kind of score that music21 reads"
-        except Exception as error:  # music21's parsers raise many unrelated types
-            text = " ".join(f"{type(error).__name__}: {error}".split())
-            reason = f"damaged: {text[:120]}".rstrip(": ")
-    raise MusicError(reason)  # here, outside: the caught exception would keep a file open
+    except converter.ConverterFileException:
+        raise MusicError("not a kind of score that music21 reads") from None
+    if isinstance(reader.stream, stream.Opus):
+        raise MusicError(f"holds {len(reader.stream.scores)} separate pieces")
+    reader.stream.toSoundingPitch(inPlace=True)
+    notes = notes_of(reader.stream)
+    if suffix == ".abc":
+        notes.denominators |= denominators(text)
+    return notes
+
+
+def _bytes_of(path):
+    """The bytes of a file. Raises MusicError if it cannot be read or is empty."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise MusicError(f"cannot be read: {error.strerror or error}") from error
+    if not data:
+        raise MusicError("empty file")
+    return data
+
+
+def _text(data):
+    """Text in UTF-8 or, as in many older files, in Latin-1."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _check_beats(meters):
+    """Raise MusicError if a bar claims more beats than any has: music21 would list them all."""
+    for meter in meters:
+        if any(int(beats) > MOST_BEATS for beats in re.findall(r"\d+", meter)):
+            raise MusicError(f"a time signature with {meter.strip()} beats in a bar")
 
 
 @contextmanager
