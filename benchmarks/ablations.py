@@ -32,7 +32,8 @@ from tinyembed.models.table import MODELS
 from tinyembed.models.weights import load_weights
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.sources import as_typed, open_corpus
-from tinyembed.storage.files import load_arrays, save_arrays, write_json
+from tinyembed.storage.arrays import load_arrays, save_arrays
+from tinyembed.storage.files import write_json
 from tinyembed.training.checkpoints import load_checkpoint
 from tinyembed.training.runs import Run
 from tinyembed.training.trainer import Trainer, fingerprint

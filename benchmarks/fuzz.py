@@ -22,8 +22,8 @@ from benchmarks.machine import finish
 from tinyembed.cli.options import Parser, check_counts, count, folder
 from tinyembed.cli.running import run
 from tinyembed.errors import MusicError, WorkError
+from tinyembed.music.folders import find_pieces
 from tinyembed.music.midi import read_midi
-from tinyembed.music.reading import find_pieces
 
 MOST_SECONDS, MOST_BYTES = 5, 200_000_000
 LARGEST_SEED = 50_000  # bytes: of a larger file, most mutations would fall on ordinary notes

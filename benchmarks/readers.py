@@ -18,10 +18,10 @@ from benchmarks.machine import finish
 from tinyembed.cli.options import Parser, folder
 from tinyembed.cli.running import run
 from tinyembed.errors import MusicError, WorkError
+from tinyembed.music.folders import find_pieces
 from tinyembed.music.midi import read_midi
 from tinyembed.music.midi_events import END_OF_TRACK, META, TEMPO, TIME_SIGNATURE, read_number
 from tinyembed.music.midi_tracks import read_tracks
-from tinyembed.music.reading import find_pieces
 
 
 def events(data):

@@ -24,9 +24,9 @@ from tinyembed.evaluation.baselines import untrained_encoder
 from tinyembed.evaluation.passages import Passages
 from tinyembed.music.corpus import Corpus
 from tinyembed.neighbours.approximate import ApproximateIndex
+from tinyembed.neighbours.files import load_index
 from tinyembed.neighbours.index import Index, weights_digest
 from tinyembed.neighbours.labels import Labels
-from tinyembed.neighbours.mapped import load_mapped
 
 ROOT = Path(__file__).resolve().parents[1]
 MUSIC = ROOT.parent / "shared" / "corpus" / "piano"
@@ -95,7 +95,7 @@ def real_rows(options, say):
     key = hashlib.sha256(rows.beats.tobytes() + rows.keys.tobytes() + digest.encode())
     path = ROOT / "build" / f"search-{key.hexdigest()[:16]}.index"
     try:
-        return Index.load(path, digest), np.array(load_mapped(path)[0]["queries"]), name
+        return Index.load(path, digest), np.array(load_index(path)[0]["queries"]), name
     except InputError:
         say(f"embedding {len(rows):,} units, once; kept in {path.relative_to(ROOT)}")
     progress = False if options.json else None

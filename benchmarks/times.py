@@ -19,8 +19,9 @@ from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.ranks import random_ranks, same_piece_ranks
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.duplicates import unique_units
+from tinyembed.music.folders import find_pieces
 from tinyembed.music.midi import read_midi
-from tinyembed.music.reading import find_pieces, read_pieces
+from tinyembed.music.reading import read_pieces
 from tinyembed.report.paper import TEST_SEQUENCES
 
 REPEATS = 3

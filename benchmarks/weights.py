@@ -29,9 +29,9 @@ from tinyembed.evaluation import composers, prediction
 from tinyembed.models.table import MODELS
 from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.music.corpus import Corpus
+from tinyembed.music.folders import find_pieces
 from tinyembed.music.inputs import read_files
 from tinyembed.music.public_corpora import CORPORA, fetch_corpus, files_of, find_works
-from tinyembed.music.reading import find_pieces
 from tinyembed.music.splits import split_pieces
 from tinyembed.storage.files import digest, write_atomically
 from tinyembed.training.runs import Run

@@ -19,9 +19,10 @@ from tinyembed.errors import InputError, MusicError, WorkError
 from tinyembed.music import corpus as corpus_module
 from tinyembed.music import reading
 from tinyembed.music.corpus import Corpus
+from tinyembed.music.folders import find_pieces
 from tinyembed.music.midi import read_midi
 from tinyembed.music.piece import Piece
-from tinyembed.music.reading import find_pieces, read_pieces
+from tinyembed.music.reading import read_pieces
 from tinyembed.music.roll import piece_rolls
 from tinyembed.music.sources import as_typed
 from tinyembed.music.splits import read_splits, seeded_split, validation_pieces
@@ -52,7 +53,7 @@ def test_one_subfolder_per_composer_at_any_depth(tmp_path):
     assert corpus.names == ["Alkan/x.midi", "Alkan/y.Mid", "Bach/b.mid", "Bach/suites/one/a.MID"]
     assert corpus.composers == ["Alkan", "Bach"]
     assert corpus.piece_composer.tolist() == [0, 0, 1, 1]
-    assert "no MIDI file in the folder Empty" in corpus.notes
+    assert "no MIDI file and no score in the folder Empty" in corpus.notes
 
 
 def test_a_flat_folder_is_one_class(tmp_path, monkeypatch):
@@ -68,34 +69,13 @@ def test_files_beside_the_composers_folders_are_left_out(tmp_path):
     assert open_folder(tmp_path).left_out == [("stray.mid", "not in a composer's folder")]
 
 
-def test_hidden_files_links_and_pipes(tmp_path):
-    tree(tmp_path / "data", "Bach/a.mid", ".git/b.mid", "Bach/.hidden/c.mid", "Bach/d.mid/e.mid")
-    bach = tmp_path / "data" / "Bach"
-    (bach / "._a.mid").write_bytes(b"\0\5\26\7")
-    tree(tmp_path / "elsewhere", "l.mid")
-    (tmp_path / "data" / "Linked").symlink_to(tmp_path / "elsewhere")
-    (bach / "round").symlink_to(tmp_path / "data")
-    (bach / "broken.mid").symlink_to("nowhere")
-    os.mkfifo(bach / "pipe.mid")
-    items, left_out, _ = find_pieces(tmp_path / "data")
-    assert [name for _, name, _ in items] == ["Bach/a.mid", "Bach/d.mid/e.mid", "Linked/l.mid"]
-    why = "a broken link, or not a regular file"
-    assert left_out == [("Bach/broken.mid", why), ("Bach/pipe.mid", why)]
-
-
-def test_unprintable_names_are_escaped(tmp_path):
-    tree(tmp_path, "Bach/a\nb.mid")
-    write_midi(os.fsdecode(os.fsencode(tmp_path) + b"/Bach/\xff.mid"), NOTES)
-    assert open_folder(tmp_path).names == ["Bach/\\udcff.mid", "Bach/a\\nb.mid"]
-
-
 def test_folders_with_nothing_to_read(tmp_path):
     (tmp_path / "file.mid").write_bytes(b"")
     (tmp_path / "empty" / "deeper").mkdir(parents=True)
     for name, words in {
         "nowhere": "no such folder",
         "file.mid": "a file, not a folder",
-        "empty": "no MIDI file in it",
+        "empty": "no MIDI file and no score in it",
     }.items():
         with pytest.raises(InputError, match=words) as failure:
             open_folder(tmp_path / name)
@@ -164,7 +144,6 @@ def test_reading_keeps_the_order_and_reports_failures(workers):
 
 def test_parallel_reading_equals_serial(piano_folder, capfd):
     items, _, _ = find_pieces(piano_folder)
-    assert len(items) > reading.SERIAL_FILES
     for serial, parallel in zip(
         read_pieces(items, read_midi, 1)[0], read_pieces(items, read_midi, 2)[0], strict=True
     ):
@@ -172,6 +151,18 @@ def test_parallel_reading_equals_serial(piano_folder, capfd):
         np.testing.assert_array_equal(serial[2].ticks, parallel[2].ticks)
         np.testing.assert_array_equal(serial[2].pitches, parallel[2].pitches)
     assert capfd.readouterr() == ("", "")  # no progress bar if the error stream is not a terminal
+
+
+def test_processes_are_started_where_they_save_time(monkeypatch):
+    monkeypatch.setattr(reading, "usable_cores", lambda: 8)
+    for n_midi, n_scores, workers in (
+        (200, 0, 1),
+        (201, 0, 8),
+        (0, 12, 1),
+        (0, 13, 8),
+        (20, 12, 8),
+    ):
+        assert reading._enough_workers(["a.mid"] * n_midi + ["b.MXL"] * n_scores) == workers
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -393,7 +384,7 @@ def test_unopened_files_are_not_cached(tmp_path, cache_here, counted, monkeypatc
     def locked(path, any_meter):
         raise MusicError("cannot be read: Permission denied") if "00" in path else MusicError("x")
 
-    monkeypatch.setattr(corpus_module, "read_midi", locked)
+    monkeypatch.setattr(corpus_module, "read_file", locked)
     with pytest.raises(WorkError):
         open_folder(folder)
     assert not cache_here.exists()
@@ -405,7 +396,7 @@ def test_a_full_disk_leaves_no_partial_file(tmp_path, monkeypatch):
 
     path = tmp_path / "a.npz"
     assert cache.save(path, "key", {"x": np.arange(3)}) is None
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(os, "fsync", full)
     assert "No space left" in cache.save(path, "key", {"x": np.arange(4)})
     assert os.listdir(tmp_path) == ["a.npz"]
     np.testing.assert_array_equal(cache.load(path, "key")["x"], [0, 1, 2])
@@ -416,7 +407,7 @@ def test_a_full_disk_leaves_no_partial_file(tmp_path, monkeypatch):
 
 
 def write_splits(path, *rows, header="composer\tfile\tsplit"):
-    path.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n")
+    path.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n", "utf-8")
     return path
 
 
@@ -428,11 +419,13 @@ def held_out(corpus):
 def test_a_table_of_splits(tmp_path, place):
     folder = tree(tmp_path / "data", "A/1.mid", "A/2.mid", "A/sub/3.mid", "B/1.mid")
     rows = [("A", "2.mid", "test"), ("A", "sub/3.mid", "test"), ("A", "1.mid", "train")]
-    path = write_splits(tmp_path / place, *rows, ("C", "9.mid", "test"), ("C", "8.mid", "train"))
+    gone = [("Čiurlionis", f"{n}.mid", "test") for n in range(11)]
+    path = write_splits(tmp_path / place, *rows, *gone)
     corpus = open_folder(folder, splits=path if "given" in place else None)
     assert held_out(corpus) == ["A/2.mid", "A/sub/3.mid"]
     notes = "\n".join(corpus.notes)
-    assert f"{Path(place).name} names 2 files that are not there" in notes
+    first = ", ".join(f"Čiurlionis/{n}.mid" for n in range(8))
+    assert f"{Path(place).name} names files that are not there: {first} and 3 more" in notes
     assert "not in " + Path(place).name + ", so for training: B/1.mid" in notes
 
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from tinyembed.music import duplicates
 from tinyembed.music.corpus import Corpus
-from tinyembed.music.duplicates import unique_units
+from tinyembed.music.duplicates import cells_of, unique_units, unit_hashes
 from tinyembed.music.midi import read_midi
 from tinyembed.music.piece import Piece
-from tinyembed.music.roll import KEYS
+from tinyembed.music.roll import KEYS, fold
 
 
 def slow_groups(corpus, beats, keys=KEYS):
@@ -91,7 +91,8 @@ def test_a_hash_is_the_sum_over_the_cells_of_a_roll():
     for key in (-5, 0, 6):
         rolls = corpus.rolls(corpus.unit_beats(), key, np.uint64)
         expected = (rolls * table.T).sum((1, 2), dtype=np.uint64)
-        assert duplicates._unit_hashes(corpus, key, table).tolist() == expected.tolist()
+        cells = cells_of(corpus, fold(corpus.pitches, key), 60)
+        assert unit_hashes(cells, table).tolist() == expected.tolist()
 
 
 def test_comparing_in_chunks(monkeypatch):

@@ -20,7 +20,8 @@ from tinyembed.models.model import Model
 from tinyembed.models.weights import save_weights
 from tinyembed.music.midi import read_midi
 from tinyembed.music.roll import piece_rolls, units_have_onsets
-from tinyembed.storage.files import digest, load_arrays
+from tinyembed.storage.arrays import load_arrays
+from tinyembed.storage.files import digest
 
 with_sklearn = pytest.mark.skipif(not util.find_spec("sklearn"), reason="no scikit-learn")
 
@@ -146,6 +147,8 @@ def test_json(music, weights, capsys):
             {"file": "waltz.mid", "rows": 9},
         ],
         "padded": [short],
+        "repaired": [],
+        "notes": [],
         "left_out": [err.strip().removeprefix("tinyembed: ")],
     }
 
@@ -199,8 +202,42 @@ def test_a_table_is_replaced_and_other_files_are_not(music, weights, capsys):
 def test_file_names_that_are_not_text(music, weights):
     os.rename(b"more/b.mid", b"more/\xff\n.mid")
     done = process(b"more/\xff\n.mid", "-o", "out.csv", "--model", weights)
-    assert (done.returncode, done.stderr) == (0, "") and "more/\\xff" in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "tinyembed.search $'more/\\377\\012.mid' --beat 0 --in more" in done.stdout
     assert "more/\\xff\\n.mid,0,0.000,1," in (music / "out.csv").read_text()
+
+
+def repaired_files(folder, *names):
+    """Files that declare nine tracks and have one, which costs no note."""
+    for name in names:
+        file = write_midi(folder / name, [(480 * b, 480, 60 + b) for b in range(8)])
+        data = file.read_bytes()
+        file.write_bytes(data[:10] + b"\0\x09" + data[12:])
+
+
+def test_repairs_are_said_once_per_kind(tmp_path, weights, capsys):
+    repaired_files(tmp_path / "one", "a.mid")
+    repaired_files(tmp_path / "two", "a.mid", "b/c.mid")
+    kind = read_midi(tmp_path / "one" / "a.mid").repairs[0]
+    words = ("-o", tmp_path / "out.npz", "--model", weights)
+    status, out, err = run(capsys, tmp_path / "two", tmp_path / "one", *words)
+    assert (status, err) == (0, "") and out.count("repaired") == 1
+    assert out.startswith(f"note: 3 files repaired: {kind}\n")
+    status, out, _ = run(capsys, tmp_path / "one" / "a.mid", *words)
+    assert out.startswith(f"note: {tmp_path}/one/a.mid: repaired: {kind}\n")
+    found = json.loads(run(capsys, tmp_path / "two", *words, "--json")[1])
+    assert found["repaired"] == [
+        {"file": str(tmp_path / "two" / name), "kind": kind} for name in ("a.mid", "b/c.mid")
+    ]
+    for music, note in (
+        (tmp_path / "two", f"2 files repaired: {kind}"),
+        (tmp_path / "one", f"{tmp_path}/one/a.mid: repaired: {kind}"),
+        (tmp_path / "one" / "a.mid", f"{tmp_path}/one/a.mid: repaired: {kind}"),
+        ([tmp_path / "one" / "a.mid"] * 2, f"2 files repaired: {kind}"),
+    ):
+        with pytest.warns(tinyembed.EmbeddingWarning) as heard:
+            tinyembed.embed(music, str(weights), device="cpu")
+        assert [str(warning.message) for warning in heard] == [note]
 
 
 # scikit-learn.

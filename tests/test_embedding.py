@@ -387,7 +387,7 @@ def test_files_that_are_not_weights_are_rejected(tmp_path, model):
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     rejected("other.npz", r"other\.npz: not a weight file of tinyembed")
     np.savez(tmp_path / "pickle.npz", x=np.array([{}], dtype=object))
-    rejected("pickle.npz", r"pickle\.npz: not a readable weight file")
+    rejected("pickle.npz", r"pickle\.npz: not a weight file of tinyembed")
     state = model.state()
     config = {"model": "context", "width": "small", "composers": [], "temperature": 1.0}
     for name, changed, words in (
@@ -395,7 +395,7 @@ def test_files_that_are_not_weights_are_rejected(tmp_path, model):
         ("no.npz", {"config": json.dumps({**config, "model": "best"})}, "not a weight file"),
         ("paper.npz", {"config": json.dumps({**config, "width": "paper"})}, "another width"),
         ("text.npz", {"encoder.conv1.weight": np.full((72, 32), "x")}, "not a weight file"),
-        ("nan.npz", {"encoder.conv1.weight": np.full((72, 32), np.nan)}, "not numbers"),
+        ("nan.npz", {"encoder.conv1.weight": np.full((72, 32), np.nan, "f4")}, "not numbers"),
         ("few.npz", {"encoder.conv1.weight": None}, "no encoder.conv1.weight"),
     ):
         arrays = {**state, "config": json.dumps(config), **changed}

@@ -25,6 +25,7 @@ from tinyembed.models.model import Model
 from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.piece import Piece
+from tinyembed.music.sources import as_typed
 from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.index import Index
 from tinyembed.neighbours.labels import Labels
@@ -100,17 +101,19 @@ def music(tmp_path_factory):
     return folder
 
 
-def test_the_page_holds_the_corpus(music, weights, tmp_path):
+def test_the_page_holds_the_corpus(music, weights, tmp_path, monkeypatch):
     """In a process of its own: units, notes and neighbours, compared with their sources."""
+    monkeypatch.chdir(tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "tinyembed.explore", "--data", music, "--model", weights,
          "-o", "a map.html"],
-        capture_output=True, text=True, cwd=tmp_path, timeout=100,
+        capture_output=True, text=True, timeout=100,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")  # no progress bar where there is no terminal
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("note: 1 files hold no usable piece")
+    listing = f"python -m tinyembed.corpus --data {as_typed(str(music))}"
+    assert lines[0] == f"note: 1 file left out; {listing} says which, and why"
     assert lines[-3] == "note: 5 units without an onset are not on the map"
     assert lines[-2].startswith("a map.html: 181 units, 0.1 MB; PCA, which keeps ")
     assert lines[-1] == "Next: open a map.html in a browser"

@@ -487,7 +487,7 @@ def test_a_folder_called_asap(home, server, capsys):
     assert open_corpus(as_absolute("./asap")).names == ["Alkan/a.mid", "Alkan/b.mid"]
     assert open_corpus(Path("asap")).n_pieces == 2
     assert corpus_command.main(["./asap"]) is None
-    assert capsys.readouterr().out.endswith("Next: python -m tinyembed.train --data ./asap\n")
+    assert capsys.readouterr().out.endswith("Next: python -m tinyembed.explore --data ./asap\n")
     assert server.requests == []
     assert open_corpus(as_absolute("asap")).composers == ["Bach", "Rachmaninov"]
 

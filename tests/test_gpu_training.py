@@ -22,7 +22,7 @@ from tinyembed.backends.cupy.graphs import own_stream
 from tinyembed.errors import InputError, WorkError
 from tinyembed.models.table import MODELS, WIDTHS, Width
 from tinyembed.music.corpus import Corpus
-from tinyembed.storage.files import load_arrays
+from tinyembed.storage.arrays import load_arrays
 from tinyembed.train import main
 from tinyembed.training.optimizers import Adam, Flat
 from tinyembed.training.runs import Run

@@ -15,10 +15,11 @@ from tinyembed.errors import InputError
 from tinyembed.models.model import Model
 from tinyembed.neighbours import approximate, exact
 from tinyembed.neighbours.approximate import ApproximateIndex
+from tinyembed.neighbours.files import load_index, save_index
 from tinyembed.neighbours.index import Index, weights_digest
 from tinyembed.neighbours.labels import Labels
-from tinyembed.neighbours.mapped import save_mapped
 from tinyembed.neighbours.shortlist import Shortlist
+from tinyembed.storage import mapped
 
 CLOSE = 2e-12  # cosines are rounded to 12 digits
 
@@ -294,8 +295,8 @@ def test_a_saved_index_is_mapped_and_gives_the_same_results(tmp_path):
     index.save(path)
     loaded = Index.load(path, "abc")
     for array in (loaded.embeddings, loaded.shortlist.table, loaded.labels.piece):
-        mapped = array if isinstance(array, np.memmap) else array.base
-        assert isinstance(mapped, np.memmap) and not array.flags.writeable
+        in_file = array if isinstance(array, np.memmap) else array.base
+        assert isinstance(in_file, np.memmap) and not array.flags.writeable
     assert loaded.labels.pieces == index.labels.pieces
     query = index.embeddings[5]
     for filters in ({}, {"not_piece": 0}, {"not_composer": 0}):
@@ -306,6 +307,26 @@ def test_a_saved_index_is_mapped_and_gives_the_same_results(tmp_path):
     Index(-index.embeddings).save(path)
     np.testing.assert_array_equal(loaded.search(query).rows, index.search(query).rows)
     assert Index.load(path).labels is None
+    assert [p.name for p in tmp_path.iterdir()] == ["a.index"]
+
+
+def test_damage_in_a_large_index_is_found_by_the_search_that_reads_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(mapped, "LAZY", 0)
+    index, path = labelled(), tmp_path / "a.index"
+    index.save(path)
+    query = index.embeddings[0]
+    data = bytearray(path.read_bytes())
+    data[data.index(index.embeddings[2999].tobytes()) + 3] ^= 64  # of the last row
+    path.write_bytes(data)
+    loaded = Index.load(path, "abc")
+    near = np.arange(3000) < 600  # the last row is never read
+    assert loaded.search(query, 5, near).rows[0] == 0
+    with pytest.raises(InputError, match=r"a\.index: damaged"):
+        loaded.search(index.embeddings[2999])
+    with pytest.raises(InputError, match=r"a\.index: damaged"):
+        Index.load(path, "abc", verify=True)
+    with pytest.raises(InputError, match=r"a\.index: damaged"):
+        loaded.save(tmp_path / "b.index")
     assert [p.name for p in tmp_path.iterdir()] == ["a.index"]
 
 
@@ -341,9 +362,9 @@ def test_a_bad_index_file_is_one_clear_line(tmp_path, damage):
         with open(path, "wb") as file:
             np.save(file, np.arange(3))
     elif damage == "version":
-        path.write_bytes(path.read_bytes().replace(b'"version": 1', b'"version": 9'))
+        path.write_bytes(path.read_bytes().replace(b"index 2 ", b"index 9 ", 1))
     elif damage == "parts":
-        save_mapped(path, {"embeddings": np.ones((3, 2))}, {"labelled": False, "model": None})
+        save_index(path, {"embeddings": np.ones((3, 2))}, {"labelled": False, "model": None})
     elif damage == "labels":
         index.save(path, {"piece": np.full(300, 99, np.int32)})
     with pytest.raises(InputError) as caught:
@@ -429,6 +450,41 @@ def test_an_approximate_index_is_saved_and_loaded(both, tmp_path):
     index.save(tmp_path / "b.index")
     with pytest.raises(InputError, match=r"b\.index"):
         ApproximateIndex.load(tmp_path / "b.index")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("cell_rows", lambda rows: rows + 1),
+        ("cell_rows", lambda rows: rows - 1),
+        ("cell_rows", lambda rows: rows * 0),
+        ("cell_rows", lambda rows: rows[:-1]),
+        ("cell_rows", lambda rows: rows.astype(np.int32)),
+        ("cell_sizes", lambda sizes: sizes * 2),
+        ("cell_sizes", lambda sizes: -sizes),
+        ("cell_sizes", lambda sizes: np.full_like(sizes, 2**62)),
+        ("cell_sizes", lambda sizes: sizes[:0]),
+        ("cell_numbers", lambda numbers: numbers[:, :-1]),
+        ("cell_numbers", lambda numbers: numbers * np.float32(np.nan)),
+        ("centres", lambda centres: centres[:, :-1]),
+        ("centres", lambda centres: centres * np.float32(np.inf)),
+        ("centres", lambda centres: centres[:0]),
+    ],
+)
+def test_cells_that_do_not_fit_are_refused_before_faiss_sees_them(name, change, tmp_path):
+    pytest.importorskip("faiss")
+    quick, path = ApproximateIndex(clustered(1100)), tmp_path / "a.index"
+    quick.save(path)
+    arrays, about = load_index(path)
+    ApproximateIndex.of_arrays(path, arrays, about)
+    with np.errstate(invalid="ignore"):
+        save_index(path, {**arrays, name: change(np.array(arrays[name]))}, about)
+    with pytest.raises(InputError, match=r"a\.index: .*not fit") as caught:
+        ApproximateIndex.load(path)
+    assert str(caught.value).isprintable()
+    save_index(path, arrays, {**about, "probes": 10**9})
+    with pytest.raises(InputError, match=r"a\.index: probes is 1000000000"):
+        ApproximateIndex.load(path)
 
 
 @pytest.mark.parametrize("n", [1, 7, 600])

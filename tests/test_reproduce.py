@@ -17,7 +17,7 @@ from small_networks import use_small_networks
 from tinyembed import evaluate, reproduce
 from tinyembed.cli.running import exit_status
 from tinyembed.models.table import PAPER_MODELS
-from tinyembed.storage.files import load_arrays, save_arrays
+from tinyembed.storage.arrays import load_arrays, save_arrays
 
 QUICK = (
     "--width", "tiny", "--examples", "100", "--batch-size", "20", "--lstm-steps", "4",
@@ -179,8 +179,8 @@ def test_models_that_cannot_be_evaluated(reproduced, tmp_path):
     arrays = load_arrays(model / "weights.npz")
     arrays["encoder.dense3.weight"][0, 0] = np.nan
     config = json.loads(str(arrays.pop("config")))
-    save_arrays(broken / "weights.npz", arrays, config=config)
-    fails_with_one_line(run(evaluate, broken), 1, "not a number")
+    save_arrays(broken / "weights.npz", arrays, "weights", config=config)
+    fails_with_one_line(run(evaluate, broken), 2, "not numbers")
     assert not (broken / "evaluation" / "results.json").exists()
 
 

@@ -13,7 +13,7 @@ import pytest
 from tinyembed.errors import InputError
 from tinyembed.models.model import Model
 from tinyembed.models.weights import load_weights, save_weights
-from tinyembed.storage.files import load_arrays, save_arrays
+from tinyembed.storage.arrays import load_arrays, save_arrays
 from tinyembed.training.runs import Run, open_or_create
 
 
@@ -51,7 +51,8 @@ def test_a_weight_file_says_whether_intervals_are_counted(tmp_path):
         if intervals == 0:  # older files say nothing of it
             arrays = load_arrays(tmp_path / "w.npz")
             del config["intervals"]
-            save_arrays(tmp_path / "w.npz", {**arrays, "config": np.array(json.dumps(config))})
+            arrays["config"] = np.array(json.dumps(config))
+            save_arrays(tmp_path / "w.npz", arrays, "weights")
             loaded, _ = load_weights(tmp_path / "w.npz")
             np.testing.assert_array_equal(loaded.encode(rolls), model.encode(rolls))
 
@@ -81,7 +82,7 @@ def test_a_file_is_whole_however_its_writer_is_killed(tmp_path):
     path = tmp_path / "a.npz"
     save_arrays(path, {"x": np.zeros(300_000)})
     code = (
-        "import sys, numpy as np; from tinyembed.storage.files import save_arrays\n"
+        "import sys, numpy as np; from tinyembed.storage.arrays import save_arrays\n"
         "n = 0\n"
         "while True:\n"
         "    n += 1; save_arrays(sys.argv[1], {'x': np.full(300_000, n)})\n"

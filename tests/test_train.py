@@ -12,11 +12,14 @@ import time
 
 import numpy as np
 import pytest
+from small_networks import use_small_networks
 
 from tinyembed.cli.running import exit_status
+from tinyembed.errors import WorkError
 from tinyembed.models.weights import load_weights
-from tinyembed.storage.files import load_arrays
+from tinyembed.storage.arrays import load_arrays
 from tinyembed.train import main
+from tinyembed.training.trainer import Trainer
 
 QUICK = ("--examples", "600", "--batch-size", "10")
 # One thread each: the tests of several processes would otherwise wait for each other's threads.
@@ -86,8 +89,8 @@ def finished(piano_folder, tmp_path_factory):
 def test_what_a_run_leaves(finished):
     out, done = finished
     assert {p.name for p in out.iterdir()} == {
-        "config.json", "log.jsonl", "weights.npz", "checkpoint.npz", "summary.json", "loss.png",
-        "reconstruction.png",
+        "config.json", "log.jsonl", "weights.npz", "checkpoint.npz", "checkpoint-before.npz",
+        "summary.json", "loss.png", "reconstruction.png",
     }  # fmt: skip
     assert done.stderr == ""  # no progress bar where there is no terminal
     for words in ("this model", "mean training target", "uncorrupted input", "1.609", "Next: "):
@@ -201,22 +204,71 @@ def test_ctrl_c_while_python_is_still_importing(module, piano_folder, tmp_path):
     assert len(errors.splitlines()) <= 1 and "Traceback" not in errors
 
 
-def test_ctrl_c_before_training(piano_folder, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_training(number, piano_folder, tmp_path):
     out = tmp_path / "a"
     running = start(*QUICK, data=piano_folder, out=out)
     assert running.stdout.readline().startswith("note:")  # the music is read
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, errors = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode == 128 + number
     assert len(errors.strip().splitlines()) == 1 and "Traceback" not in errors
     assert list(tmp_path.iterdir()) in ([], [out])  # nothing, or a run to resume
 
 
-@pytest.mark.parametrize("rate", ["1e15", "1e30"])  # NaN in validation, NaN in training
-def test_a_loss_that_is_no_number(capsys, rate, piano_folder, tmp_path):
-    options = *QUICK, "--learning-rate", rate
+@pytest.mark.parametrize(
+    ("rate", "what", "where"),
+    [
+        ("1e10", "validation loss", "running_var, after the update, with batch 1 of seed 0"),
+        ("1e13", "sum of all weights", "dense_norm1, in the forward pass, with batch 1 of seed 0"),
+    ],
+)
+def test_numbers_that_are_not_finite(
+    rate, what, where, capsys, piano_folder, tmp_path, monkeypatch
+):
+    use_small_networks(monkeypatch)
+    options = "--width", "tiny", *QUICK, "--learning-rate", rate
     done = train_here(capsys, *options, data=piano_folder, out=tmp_path / "a")
-    fails_with_one_line(done, 1, "nan", "--learning-rate")
+    fails_with_one_line(done, 1, f"the {what} is nan", "--learning-rate", where)
+
+
+def test_a_weight_that_becomes_infinite_is_found_and_the_last_good_ones_are_kept(
+    piano_folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    use_small_networks(monkeypatch)
+    begun = ["--width", "tiny", *QUICK, "--data", str(piano_folder), "--out", "a"]
+    taken = Trainer.take_step
+
+    def break_one_step(trainer):
+        if trainer.step == 33:
+            trainer.model.parameters()[3].grad.ravel()[0] = np.inf
+        taken(trainer)
+
+    monkeypatch.setattr(Trainer, "take_step", break_one_step)
+    with pytest.raises(WorkError, match=r"it began in .* with batch 33 of seed 0") as caught:
+        main(begun)
+    assert "the best weights, of step" in str(caught.value)
+    before = load_weights("a/weights.npz")[0].state()
+    assert all(np.isfinite(array).all() for array in before.values())
+    monkeypatch.setattr(Trainer, "take_step", taken)
+    assert main(["--resume", "--out", "a"]) == 0
+
+
+def test_a_second_training_in_the_same_folder(capsys, piano_folder, tmp_path):
+    out = tmp_path / "a"
+    running = start("--examples", 100_000, data=piano_folder, out=out)
+    try:
+        wait_for(lambda: (out / "log.jsonl").exists())
+        log = (out / "log.jsonl").read_bytes()
+        done = train_here(capsys, "--resume", out=out)
+        fails_with_one_line(done, 2, f"--out {out}: process {running.pid} on ", "is working in it")
+        assert (out / "log.jsonl").read_bytes().startswith(log)
+    finally:
+        running.kill()
+        running.communicate()
+    done = train_here(capsys, "--resume", "--width", "paper", out=out)
+    fails_with_one_line(done, 2, "--width paper")  # the lock of a killed training is no obstacle
 
 
 def test_a_full_disk(capsys, piano_folder, tmp_path):
@@ -296,6 +348,10 @@ def test_resuming_on_other_music(capsys, finished, piano_folder, tmp_path):
         (("--exam", "100"), ("--exam",)),
         # said before any music is read
         (("--intervals", "8", "--data", "no/such"), ("--intervals 8", "decoder", "contrastive")),
+        (
+            ("--batch-size", "999999999", "--examples", "9999999999", "--data", "no/such"),
+            ("--batch-size 999999999: takes 23,040 GB or more",),
+        ),
         (("--data", "no/such/folder"), ("no/such/folder",)),
         (("--data", ""), ("--data", "empty")),
     ],

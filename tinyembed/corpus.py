@@ -6,11 +6,14 @@ Or download one of the public corpora: python -m tinyembed.corpus fetch NAME
 import json
 import sys
 
-from tinyembed.cli.options import Parser, command, music, music_words
+from tinyembed.cli.next_runs import after_corpus
+from tinyembed.cli.options import Parser, command, music
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.music.census import as_object, as_text, count_units
+from tinyembed.music.patterns import Patterns
 from tinyembed.music.public_corpora import CORPORA, facts_of, facts_text, fetch_corpus
+from tinyembed.music.same_music import leaked_music, same_music
 from tinyembed.music.sources import open_corpus
 
 
@@ -25,13 +28,13 @@ def main(argv=None):
     if options.folder is not None:
         options.data = options.folder
     corpus = open_corpus(options.data, options.seed, options.any_meter, options.splits)
-    counts = count_units(corpus)
+    patterns = Patterns.of(corpus)
+    found = count_units(corpus), leaked_music(corpus, patterns), same_music(corpus, patterns)
     if options.json:
-        print(json.dumps(as_object(corpus, counts)))
+        print(json.dumps(as_object(corpus, *found)))
     else:
-        seed = ["--seed", str(options.seed)] if options.seed else []
-        print(as_text(corpus, counts))
-        print("\nNext: " + command("train", *music_words(vars(options)), *seed))
+        print(as_text(corpus, *found, options.duplicates))
+        print("\nNext: " + after_corpus(corpus, vars(options), options.seed))
 
 
 def build_parser():
@@ -42,6 +45,8 @@ def build_parser():
     )
     words = "folder of MIDI files; the same as --data DIR"
     parser.add("folder", words, music, nargs="?", metavar="DIR")
+    words = "list the files that hold the same music, also in other keys and under other names"
+    parser.add("--duplicates", words)
     parser.share("--data", "--any-meter", "--splits", "--seed", "--json")
     return parser
 

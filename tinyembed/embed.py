@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 import sys
 import types
 
@@ -10,15 +9,16 @@ import numpy as np
 
 from tinyembed.backends.arrays import device_module, device_name
 from tinyembed.backends.memory import suggest_less
-from tinyembed.cli.options import Parser, command, folder, model_words
+from tinyembed.cli.next_searches import search_after_embed
+from tinyembed.cli.options import Parser, folder
 from tinyembed.cli.running import run
 from tinyembed.embedding.embed import embed
 from tinyembed.embedding.exports import check_out, write_table
+from tinyembed.embedding.sources import repair_notes
 from tinyembed.embedding.tables import Table, read_paths
 from tinyembed.embedding.trained import load_cached
-from tinyembed.music.inputs import printable
-from tinyembed.music.reading import SUFFIXES
 from tinyembed.music.roll import BEATS_PER_UNIT
+from tinyembed.storage.text import printable
 
 
 class _Callable(types.ModuleType):
@@ -51,7 +51,7 @@ def main(argv=None):
     xp = device_module(options.device)
     with suggest_less(xp):
         model = load_cached(options.model, options.device)
-    pieces, errors = read_paths(options.paths, options.any_meter, progress)
+    pieces, errors, notes = read_paths(options.paths, options.any_meter, progress)
     for error in errors:
         print(f"tinyembed: {error}", file=sys.stderr)
     if not pieces:
@@ -60,7 +60,8 @@ def main(argv=None):
         table = Table.of(pieces, model, options.model, progress)
     written = write_table(options.out, table, progress)
 
-    padded = [printable(path) for path, piece in pieces if piece.n_beats < BEATS_PER_UNIT]
+    named = [(printable(path), piece) for path, piece in pieces]
+    padded = [name for name, piece in named if piece.n_beats < BEATS_PER_UNIT]
     if options.json:
         rows = np.bincount(table.file_index).tolist()
         summary = {
@@ -71,27 +72,22 @@ def main(argv=None):
             "rows": len(table),
             "files": [{"file": f, "rows": n} for f, n in zip(table.files, rows, strict=True)],
             "padded": padded,
+            "repaired": [{"file": f, "kind": kind} for f, piece in named for kind in piece.repairs],
             "left_out": [str(error) for error in errors],
+            "notes": notes,
         }
         print(json.dumps(summary))
     else:
-        for path in padded:
-            print(f"note: {path}: fewer than four beats, padded with silence to one unit")
+        for note in [*notes, *repair_notes(named)]:
+            print(f"note: {note}")
+        for name in padded:
+            print(f"note: {name}: fewer than four beats, padded with silence to one unit")
         print(f"{len(table):,} units of {len(pieces):,} files, in {' and '.join(written)}")
         if errors:
             print(f"left out: {len(errors):,} of {len(errors) + len(pieces):,}")
-        print("Next: " + next_command(options, pieces[0][0], table))
+        if following := search_after_embed(options, [path for path, _ in pieces], table):
+            print("Next: " + following)
     return 1 if errors else 0
-
-
-def next_command(options, path, table):
-    """A command that finds the neighbours of the first unit with an onset among these files."""
-    folders = [p for p in options.paths if os.path.isdir(p)]
-    corpus = folders[0] if folders else os.path.dirname(path) or os.curdir
-    beat = int(table.beat[table.sounds][0])
-    within = ["--in", corpus] if path.lower().endswith(SUFFIXES) else []  # only MIDI, no scores
-    words = [path, "--beat", str(beat), *within, *model_words(options)]
-    return printable(command("search", *words))
 
 
 if __name__ == "__main__":

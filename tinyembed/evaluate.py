@@ -4,7 +4,8 @@ from pathlib import Path
 
 from tinyembed.cli.devices import choose_device
 from tinyembed.cli.experiments import add_experiments, present
-from tinyembed.cli.options import Parser, check_counts, command, folder, music, music_words
+from tinyembed.cli.next_runs import after_evaluate
+from tinyembed.cli.options import Parser, check_counts, folder, music
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import prediction
@@ -12,6 +13,7 @@ from tinyembed.evaluation.reproduction import Experiments
 from tinyembed.models.weights import load_weights
 from tinyembed.music.sources import open_corpus
 from tinyembed.storage.files import digest
+from tinyembed.storage.locks import locked
 from tinyembed.training.runs import Run, open_or_create
 from tinyembed.training.trainer import fingerprint
 
@@ -58,11 +60,12 @@ def main(argv=None):
     dataset = experiments.dataset(config["seed"])  # raises before anything is written
     identity = {"corpus": config["corpus"], "weights": digest(training_run.weights_file)}
     open_or_create(out, {**settings, **identity, "predictor": prediction.RECIPE.describe()})
-    results = experiments.evaluate(model, trained, dataset)
-    present(out, results, parser, argv, options.json)
+    with locked(out):
+        results = experiments.evaluate(model, trained, dataset)
+        present(out, results, parser, argv, options.json)
     if not options.json:
-        words = command("reproduce", *music_words({"data": data, **source}))
-        print(f"Next: {words}, for all seven models beside the paper's figures")
+        print("The next step is all seven models beside the paper's figures.")
+        print("Next: " + after_evaluate({"data": data, **source}, config["split_seed"]))
     return 0
 
 

@@ -3,15 +3,15 @@
 import json
 
 from tinyembed.backends.arrays import device_module, device_name
-from tinyembed.cli.options import Parser, check_counts, count, folder
+from tinyembed.cli.options import Parser, check_counts, count, folder, left_out_notes
 from tinyembed.cli.running import run
 from tinyembed.embedding.trained import load_cached
 from tinyembed.explorer.contents import Contents
 from tinyembed.explorer.maps import MAPS, check_map
 from tinyembed.explorer.page import html_page, is_page
-from tinyembed.music.inputs import printable
 from tinyembed.neighbours.collection import Collection
 from tinyembed.storage.files import check_replaceable, write_atomically
+from tinyembed.storage.text import printable
 
 
 def build_parser():
@@ -59,6 +59,7 @@ def main(argv=None):
         }
         print(json.dumps(summary))
         return 0
+    notes = left_out_notes(collection.corpus, {**vars(options), "splits": None}) + notes
     if n < n_all:
         notes.append(f"{n:,} of {n_all:,} units drawn with seed {options.seed}; --units shows more")
     if n_placed < n:

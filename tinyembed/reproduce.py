@@ -2,6 +2,7 @@
 
 import sys
 
+from tinyembed.backends.memory import check_memory
 from tinyembed.cli.devices import choose_device
 from tinyembed.cli.experiments import add_experiments, present
 from tinyembed.cli.options import Parser, check_counts, count, folder, music_words
@@ -9,7 +10,9 @@ from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import prediction
 from tinyembed.evaluation.reproduction import Experiments
+from tinyembed.music.roll import ROLL_BYTES
 from tinyembed.music.sources import open_corpus
+from tinyembed.storage.locks import locked
 from tinyembed.training.examples import CANDIDATES
 from tinyembed.training.runs import open_or_create
 from tinyembed.training.stopping import Interrupted
@@ -43,6 +46,7 @@ def main(argv=None):
     check_counts(options, "examples", "seeds", "lstm_steps", "classifier_steps")
     if options.batch_size < CANDIDATES:
         raise InputError(f"--batch-size {options.batch_size}: at least {CANDIDATES} are compared")
+    check_memory("--batch-size", options.batch_size, ROLL_BYTES)
     xp = choose_device(options.device)
     settings = {name: getattr(options, name) for name in SETTINGS}
     source = {"any_meter": options.any_meter, "splits": options.splits}
@@ -50,8 +54,10 @@ def main(argv=None):
     identity = {"corpus": fingerprint(corpus), "predictor": prediction.RECIPE.describe()}
     home = open_or_create(options.out, {**settings, **identity}).folder
     try:
-        experiments = Experiments(home, corpus, settings, xp, options.json)
-        results = experiments.reproduce(music_words(settings))
+        with locked(home):
+            experiments = Experiments(home, corpus, settings, xp, options.json)
+            results = experiments.reproduce(music_words(settings))
+            present(home, results, parser, argv, options.json)
     except Interrupted as stop:
         print(
             f"tinyembed: stopped at step {stop.step:,} of a training, all saved; the same command "
@@ -59,9 +65,8 @@ def main(argv=None):
             file=sys.stderr,
         )
         return stop.exit_status
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("; the same command continues with what is not done yet") from None
-    present(home, results, parser, argv, options.json)
+    except KeyboardInterrupt as stop:  # Ctrl-C, or SIGTERM
+        raise type(stop)("; the same command continues with what is not done yet") from None
     if not options.json:
         print("Next: the same with --seeds 3 and another --out, to compare methods, not networks")
     return 0

@@ -3,21 +3,22 @@
 import json
 import os
 
-from tinyembed.backends.arrays import device_module, device_name, to_host
+from tinyembed.backends.arrays import device_module, device_name
 from tinyembed.backends.memory import suggest_less
-from tinyembed.cli.options import Parser, command, count, folder, model_words, music
+from tinyembed.cli.next_searches import NEIGHBOURS, search_again
+from tinyembed.cli.options import Parser, count, folder, left_out_notes, music
 from tinyembed.cli.running import run
 from tinyembed.embedding.embed import embed_rolls
+from tinyembed.embedding.sources import repair_notes
 from tinyembed.embedding.trained import load_cached
 from tinyembed.errors import InputError
-from tinyembed.music.inputs import printable
 from tinyembed.music.public_corpora import CORPORA
 from tinyembed.music.roll import BEATS_PER_UNIT
-from tinyembed.music.sources import as_typed
 from tinyembed.neighbours.collection import Collection, is_index
 from tinyembed.neighbours.results import clock, is_medley, medley, result_rows, table
-from tinyembed.neighbours.unit import others, read_unit
+from tinyembed.neighbours.unit import nearest, others, read_unit
 from tinyembed.storage.files import check_replaceable, write_atomically
+from tinyembed.storage.text import printable
 
 
 def build_parser():
@@ -30,11 +31,12 @@ def build_parser():
         "--save wrote (default: scores from music21)"
     )
     parser.add("--in", words, music, dest="data", metavar="CORPUS")
-    parser.add("-k", "the number of neighbours", count, 10)
+    parser.add("-k", "the number of neighbours, if there are so many", count, NEIGHBOURS)
     parser.add("--other-piece", "exclude the query's own piece")
     parser.add("--other-composer", "exclude the query's own composer")
     parser.add("--out", "MIDI file to write: the query, the neighbours", folder, metavar="FILE")
     parser.add("--save", "file to write: music and index, for --in", folder, metavar="FILE")
+    parser.add("--verify", "first compare all checksums of a saved index, not only those it reads")
     parser.share("--model", "--any-meter", "--device", "--json")
     return parser
 
@@ -56,6 +58,8 @@ def main(argv=None):
         piece, roll = read_unit(options.query, beat, options.any_meter)
         if piece.n_beats < BEATS_PER_UNIT:
             say(f"note: {name}: fewer than four beats, padded with silence to one unit")
+        for note in repair_notes([(name, piece)]):
+            say(f"note: {note}")
         collection, notes = open_collection(options, model, xp)
         for note in notes:
             say(f"note: {note}")
@@ -65,8 +69,10 @@ def main(argv=None):
         where, notes = others(collection, piece, options.query, *exclude)
         for note in notes:
             say(f"note: {note}")
-        index = collection.index
-        found = index.search(embed_rolls(roll, model)[0], options.k, where)
+        index, row = collection.index, embed_rolls(roll, model)[0]
+        found, searched = nearest(index, row, options.k, where)
+        if searched < options.k:
+            say(f"note: {searched:,} neighbours instead of {options.k:,}: there are no more units")
     rows = result_rows(index.labels, found)
     if options.out:
         titles = [f"{row['rank']}: {row['piece']}, beat {row['beat']}" for row in rows]
@@ -74,7 +80,6 @@ def main(argv=None):
         midi = medley([roll, *collection.rolls(found.rows)], titles)
         write_atomically(options.out, lambda file: midi.save(file=file))
 
-    searched = index.n_findable if where is None else int((where & to_host(index.findable)).sum())
     n_pieces, seconds = collection.corpus.n_pieces, round(float(piece.seconds([beat])[0]), 3)
     if options.json:
         result = {
@@ -98,29 +103,22 @@ def main(argv=None):
         f"{n_pieces:,} pieces:\n"
     )
     print("\n".join(table(rows)))
-    print("\nNext: " + next_step(options))
+    if options.out:
+        out = printable(options.out)
+        print(f"\nNext: listen to {out}: the query first, then the neighbours, a beat between")
+    elif following := search_again(options):
+        print("\nTo listen to them, write them to a MIDI file:")
+        print("Next: " + following)
     return 0
 
 
 def open_collection(options, model, xp):
     """The `Collection` to search, on the device, and a list of notes to print."""
     if options.data and options.data not in CORPORA and os.path.isfile(options.data):
-        return Collection.load(options.data, model, xp), []
-    progress = False if options.json else None
-    return Collection.open(options.data, model, options.any_meter, progress, xp)
-
-
-def next_step(options):
-    """What to do next: listen to --out, or else run the command again with --out."""
-    if options.out:
-        return f"listen to {options.out}: the query first, then the neighbours, a beat between"
-    words = [options.query, "--beat", str(options.beat)]
-    words += ["--in", as_typed(options.data)] if options.data else []
-    words += ["-k", str(options.k)] if options.k != 10 else []
-    words += ["--other-piece"] if options.other_piece else []
-    words += ["--other-composer"] if options.other_composer else []
-    words += [*model_words(options), "--out", "neighbours.mid"]
-    return command("search", *words) + ", to listen to them"
+        return Collection.load(options.data, model, xp, options.verify), []
+    progress, settings = False if options.json else None, {**vars(options), "splits": None}
+    collection, notes = Collection.open(options.data, model, options.any_meter, progress, xp)
+    return collection, left_out_notes(collection.corpus, settings) + notes
 
 
 if __name__ == "__main__":

@@ -2,18 +2,32 @@
 
 import json
 import sys
+from contextlib import contextmanager
 
 from tinyembed.backends.arrays import device_name
 from tinyembed.backends.choice import engine_for, in_use
-from tinyembed.backends.memory import suggest_smaller
+from tinyembed.backends.memory import check_memory, suggest_smaller
 from tinyembed.cli.devices import choose_device
-from tinyembed.cli.options import Parser, command, count, folder, music_words, positive
+from tinyembed.cli.next_runs import after_train
+from tinyembed.cli.options import (
+    Parser,
+    command,
+    count,
+    folder,
+    left_out_notes,
+    music_words,
+    positive,
+)
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.models.table import MODELS, check_intervals
+from tinyembed.music.remarks import notes_for_training
+from tinyembed.music.roll import ROLL_BYTES
+from tinyembed.music.same_music import leaked_music
 from tinyembed.music.sources import open_corpus
 from tinyembed.report.training import describe, draw_pictures, summarize
 from tinyembed.storage.files import write_json
+from tinyembed.storage.locks import locked
 from tinyembed.training.checkpoints import load_checkpoint
 from tinyembed.training.examples import CANDIDATES
 from tinyembed.training.excerpts import check_batch_size
@@ -73,9 +87,16 @@ def main(argv=None):
         training_run.check_free()
     say = (lambda *words: None) if options.json else print
     corpus = read_corpus(settings, say)
-    trainer = start(training_run, settings, config, corpus, engine_for(xp, not options.no_graph))
+    engine = engine_for(xp, not options.no_graph)
+    with start(training_run, settings, config, corpus, engine) as trainer:
+        return finish(trainer, settings, options, out, say)
+
+
+def finish(trainer, settings, options, out, say):
+    """Train to the end, and print the results. Returns the exit status."""
+    corpus, training_run = trainer.corpus, trainer.run
     say(
-        f"{settings['model']}, {settings['width']} width, on the {device_name(xp)}"
+        f"{settings['model']}, {settings['width']} width, on the {device_name(trainer.engine.xp)}"
         f"{' in TF32' * options.tf32}{' with numba' * (in_use() == 'numba')}: "
         f"{len(trainer.examples):,} different examples in {len(trainer.pieces)} pieces; "
         f"{len(trainer.validation_pieces)} more for validation, "
@@ -100,7 +121,7 @@ def main(argv=None):
         print(json.dumps(summary))
     else:
         print(describe(summary, training_run))
-        print("Next: " + next_command(settings, out, corpus.piece_is_test.any()))
+        print("Next: " + after_train(corpus, settings, out))
     return 0
 
 
@@ -120,6 +141,7 @@ def read_settings(options):
         check_intervals(options.model, options.intervals)
     if options.batch_size < CANDIDATES:
         raise InputError(f"--batch-size {options.batch_size}: at least {CANDIDATES} are compared")
+    check_memory("--batch-size", options.batch_size, ROLL_BYTES)
     if options.examples < options.batch_size:
         raise InputError(f"--examples {options.examples}: fewer than one --batch-size")
     return {name: getattr(options, name) for name in SETTINGS}
@@ -139,19 +161,23 @@ def refuse_other_settings(settings, config, argv):
 
 
 def read_corpus(settings, say):
-    """The music of a run, with a note about what was left out."""
+    """The music of a run, with notes about what was left out, repaired, or is there twice."""
     source = (settings[name] for name in ("data", "split_seed", "any_meter", "splits"))
     corpus = open_corpus(*source)
-    for note in corpus.notes:
+    seed = ["--seed", str(settings["split_seed"])] if settings["split_seed"] else []
+    names = command("corpus", *music_words(settings), *seed)
+    notes = [*corpus.notes, *left_out_notes(corpus, settings)]
+    for note in notes + notes_for_training(corpus, leaked_music(corpus), names):
         say(f"note: {note}")
-    if corpus.left_out:
-        names = command("corpus", *music_words(settings))
-        say(f"note: {len(corpus.left_out)} files left out; {names} says which, and why")
     return corpus
 
 
+@contextmanager
 def start(training_run, settings, config, corpus, engine):
-    """A `Trainer`: at the last checkpoint of a run that has a config, else at the beginning."""
+    """A `Trainer`: at the last checkpoint of a run that has a config, else at the beginning.
+
+    Within the context no other process works in the folder of the run.
+    """
     if config is not None and config["corpus"] != fingerprint(corpus):
         raise InputError(
             f"--resume: the music in {settings['data'] or 'the default corpus'} is not what the "
@@ -160,18 +186,10 @@ def start(training_run, settings, config, corpus, engine):
     trainer = Trainer(training_run, settings, corpus, engine)  # raises before anything is written
     if config is None:
         Run.create(training_run.folder, {**settings, "corpus": fingerprint(corpus)})
-    else:
-        load_checkpoint(trainer)
-    return trainer
-
-
-def next_command(settings, out, has_test_pieces):
-    """What to try after a training: its evaluation, or another model where nothing is held out."""
-    if has_test_pieces:
-        return command("evaluate", out)
-    other = "note_drop" if settings["model"] != "note_drop" else "context"
-    words = ["--model", other, *music_words(settings), "--width", settings["width"]]
-    return command("train", *words)
+    with locked(training_run.folder):
+        if config is not None and (note := load_checkpoint(trainer)):
+            print(f"note: {note}", file=sys.stderr)
+        yield trainer
 
 
 if __name__ == "__main__":

@@ -47,6 +47,10 @@ class Engine:
         """The context in which steps are taken."""
         return nullcontext()
 
+    def unrecorded(self):
+        """An engine for the same device that runs each step as it stands."""
+        return self
+
 
 class Draws:
     """What each step is given, made when it is asked for."""

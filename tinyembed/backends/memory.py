@@ -1,10 +1,27 @@
 """Out of memory, said in one line with what to try."""
 
+import os
 from contextlib import contextmanager
 
 import numpy as np
 
-from tinyembed.errors import WorkError
+from tinyembed.errors import InputError, WorkError
+
+
+def check_memory(option, size, each):
+    """Raise InputError if so many things cannot fit into the memory of any machine like this one.
+
+    option: which one asks for them, such as "--batch-size"; size: its value; each: bytes of one.
+    """
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # a system that does not say
+        return
+    if size * each > memory:
+        raise InputError(
+            f"{option} {size}: takes {size * each / 1e9:,.0f} GB or more, and this machine has "
+            f"{memory / 1e9:,.0f}; {memory // each // 10:,} may fit"
+        )
 
 
 def suggest_less(xp, *instead):

@@ -1,13 +1,13 @@
 """What evaluate and reproduce share: the experiments' options, and how results are presented."""
 
 import json
-import shlex
 import sys
 
 from tinyembed.cli.options import count
 from tinyembed.evaluation import composers, prediction
 from tinyembed.report.write import write_report
 from tinyembed.storage.files import write_json
+from tinyembed.storage.text import quoted
 
 
 def add_experiments(parser):
@@ -25,7 +25,7 @@ def present(folder, results, parser, argv, as_json):
     folder: a Path; argv: as main() was called with.
     """
     words = [*parser.prog.split(), *(sys.argv[1:] if argv is None else argv)]
-    results = {**results, "command": shlex.join(words)}
+    results = {**results, "command": " ".join(map(quoted, words))}
     write_json(folder / "results.json", results)
     write_report(folder, results)
     if as_json:

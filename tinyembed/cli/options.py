@@ -1,14 +1,15 @@
 """The options that commands share: one name and one parser for each."""
 
 import argparse
+import itertools
 import os
-import shlex
 
 from tinyembed.embedding.trained import DEFAULT
 from tinyembed.errors import InputError
 from tinyembed.models.table import WIDTHS
 from tinyembed.music.public_corpora import CORPORA
 from tinyembed.music.sources import as_absolute, as_typed
+from tinyembed.storage.text import quoted
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,10 +69,10 @@ def positive(text):
 
 
 def folder(text):
-    """The path of a folder or a file, for argparse: as it was given, but not empty."""
+    """The path of a folder or a file, for argparse: not empty, and valid as a word of a command."""
     if not text:
         raise argparse.ArgumentTypeError("an empty path")
-    return text
+    return as_word(text)
 
 
 def path(text):
@@ -88,8 +89,8 @@ def music(text):
 
 
 DATA = (
-    "folder of MIDI files, one subfolder per composer; or the name of a corpus to download, "
-    f"{' or '.join(CORPORA)} (default: scores from music21)"
+    "folder of MIDI files and scores, one subfolder per composer; or the name of a corpus to "
+    f"download, {' or '.join(CORPORA)} (default: scores from music21)"
 )
 SPLITS = "table of composer, file and train or test (default: splits.tsv in or beside DIR)"
 SHARED = {  # the options that several commands have: the arguments of `Parser.add`
@@ -112,8 +113,26 @@ def check_counts(options, *names):
 
 
 def command(verb, *words):
-    """A command to print, as it is typed in a shell."""
-    return shlex.join(["python", "-m", f"tinyembed.{verb}", *words])
+    """A command to print, which works when it is pasted into a shell."""
+    return " ".join(quoted(word) for word in ["python", "-m", f"tinyembed.{verb}", *words])
+
+
+def as_word(path):
+    """A path as a word of a command: a dash in front would begin an option."""
+    return os.path.join(os.curdir, path) if path.startswith("-") else path
+
+
+def numbered(stem, ending=""):
+    """Names for a new file or folder, best first: a.mid, a-2.mid, a-3.mid, ..."""
+    return (f"{stem}{f'-{n}' * (n > 1)}{ending}" for n in itertools.count(1))
+
+
+def left_out_notes(corpus, settings):
+    """A note on the files of a corpus that were left out, with the command that names them."""
+    if not corpus.left_out:
+        return []
+    n, names = len(corpus.left_out), command("corpus", *music_words(settings))
+    return [f"{n:,} file{'s' * (n > 1)} left out; {names} says which, and why"]
 
 
 def music_words(settings):

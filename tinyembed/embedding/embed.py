@@ -3,7 +3,6 @@
 import os
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO, overload
 
@@ -11,12 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyembed.backends.arrays import array_module, to_host
+from tinyembed.embedding.sources import (
+    check_rolls,
+    folder_errors,
+    is_path,
+    is_rolls,
+    is_several,
+    name_error,
+    name_of,
+    padding_notes,
+    read_source,
+    read_sources,
+    repair_notes,
+)
 from tinyembed.embedding.trained import ModelSource, load_cached
-from tinyembed.errors import InputError, MusicError, WorkError
+from tinyembed.errors import WorkError
 from tinyembed.models.model import Model
 from tinyembed.models.table import EMBEDDING
 from tinyembed.music.cutting import Cutter
-from tinyembed.music.inputs import find_music, printable, read_files, read_music
+from tinyembed.music.folders import find_files, passed_over
 from tinyembed.music.piece import Piece
 from tinyembed.music.roll import BEATS_PER_UNIT, PITCHES, TICKS, beat_starts, n_units
 
@@ -33,7 +45,7 @@ Several = list[Any] | tuple[Any, ...] | Iterator[Any]
 
 
 class EmbeddingWarning(UserWarning):
-    """Not all of the music was embedded, or not as it is: a file left out, a unit padded."""
+    """Not all of the music was embedded, or not as it is: a file left out, repaired or padded."""
 
 
 @overload  # a file gives an array, a folder a dict, and both are paths
@@ -66,6 +78,7 @@ def embed(
         if it cannot be read;
         a folder, which gives a dict of the files at any depth below it: path below the folder ->
         array. Files that cannot be read are left out, each with an EmbeddingWarning.
+        An EmbeddingWarning also says what reading had to repair, one for each kind of repair.
     model: an argument of `load`, kept in memory for the next call; or a `Model`, used on its
         device.
     any_meter: also embed music with a time signature that does not count in quarter notes. The
@@ -80,18 +93,16 @@ def embed(
     """
     if not isinstance(model, Model):
         model = load_cached(model, device)
-    if _is_rolls(music):
+    if is_rolls(music):
         return embed_rolls(music, model)
-    if isinstance(music, (str, os.PathLike)) and os.path.isdir(music):
-        files = find_music(music)
-        rows, notes = _embed_several(files, model, any_meter, progress)
-        names = [Path(printable(os.path.relpath(path, music))).as_posix() for path in files]
-        result = {name: row for name, row in zip(names, rows, strict=True) if row is not None}
-    elif _is_several(music):
+    if is_path(music) and os.path.isdir(music):
+        result, notes = _embed_folder(music, model, any_meter, progress)
+    elif is_several(music):
         result, notes = _embed_several(list(music), model, any_meter, progress)
     else:
         piece = read_source(music, any_meter)
-        result, notes = embed_piece(piece, model), _padded(piece, music)
+        named = [(name_of(music), piece)]
+        result, notes = embed_piece(piece, model), padding_notes(named) + repair_notes(named)
     for note in notes:
         warnings.warn(note, EmbeddingWarning, stacklevel=2)
     return result
@@ -113,21 +124,13 @@ def embed_piece(piece, model, bar=None):
 def embed_rolls(rolls, model):
     """The embeddings of rolls, (60, 96) or (N, 60, 96): (1 or N, 100) float32, on their device.
 
-    Raises InputError for another shape, and for cells that are not finite numbers.
+    Raises InputError for another shape, and for cells that are not finite numbers; WorkError if
+    the model makes numbers of them that are not finite.
     """
     rolls = check_rolls(rolls).reshape(-1, PITCHES, TICKS)
     xp = array_module(rolls)
     rows = _encode(len(rolls), lambda first, last: rolls[first:last], model)
     return to_host(rows) if xp is np else xp.asarray(rows)
-
-
-def check_rolls(rolls):
-    """Return the rolls. Raises InputError if they are not rolls of finite numbers."""
-    if rolls.ndim not in (2, 3) or rolls.shape[-2:] != (PITCHES, TICKS):
-        raise InputError(f"a roll is (60, 96), several are (N, 60, 96); this is {rolls.shape}")
-    if rolls.dtype.kind not in "biuf" or not array_module(rolls).isfinite(rolls).all():
-        raise InputError("a roll holds finite numbers; this one does not")
-    return rolls
 
 
 def _encode(units, rolls, model, bar=None):
@@ -145,31 +148,46 @@ def _encode(units, rolls, model, bar=None):
         rows[first:last] = model.encode(block)[: last - first]
         if bar is not None:
             bar.update(last - first)
+    if not xp.isfinite(rows).all():
+        raise WorkError(
+            "the model's embeddings of this music are not finite: its weights, or the cells of "
+            "the rolls, are too large"
+        )
     return rows
+
+
+def _embed_folder(folder, model, any_meter, progress):
+    """{name: rows} of the files in a folder, and a list of notes on it and them."""
+    found = find_files(folder)
+    errors = folder_errors(folder, found)
+    if not found.files:
+        raise errors[0]
+    names, paths = zip(*found.files, strict=True)
+    rows, notes = _embed_several(paths, model, any_meter, progress)
+    result = {name: row for name, row in zip(names, rows, strict=True) if row is not None}
+    trouble = [f"{error}; left out" for error in errors]
+    return result, trouble + passed_over(found.endings) + notes
 
 
 def _embed_several(sources, model, any_meter, progress):
     """The rows of each source, None for one that cannot be read; and a list of notes on them."""
-    if all(isinstance(source, (str, os.PathLike)) for source in sources):
-        pieces = read_files(sources, any_meter, progress)
-    else:
-        pieces = [_read(source, any_meter) for source in sources]
-    rows, notes, errors = [], [], []
-    with units_bar(pieces, progress) as bar:
-        for piece, source in zip(pieces, sources, strict=True):
-            if isinstance(piece, Exception):
-                errors.append(name_error(piece, source))
+    units = read_sources(sources, any_meter, progress)
+    rows, notes, errors, pieces = [], [], [], []
+    with units_bar(units, progress) as bar:
+        for one, source in zip(units, sources, strict=True):
+            if isinstance(one, Exception):
+                errors.append(name_error(one, source))
                 notes.append(f"{errors[-1]}; left out")
                 rows.append(None)
-            elif isinstance(piece, Piece):
-                notes += _padded(piece, source)
-                rows.append(embed_piece(piece, model, bar))
+            elif isinstance(one, Piece):
+                pieces.append((name_of(source), one))
+                rows.append(embed_piece(one, model, bar))
             else:
-                rows.append(embed_rolls(piece, model))
+                rows.append(embed_rolls(one, model))
     if errors and len(errors) == len(sources):
         more = f" (none of {len(errors)} can be embedded)" if len(errors) > 1 else ""
         raise type(errors[0])(f"{errors[0]}{more}")
-    return rows, notes
+    return rows, notes + padding_notes(pieces) + repair_notes(pieces)
 
 
 def units_bar(pieces, progress=None):
@@ -179,53 +197,3 @@ def units_bar(pieces, progress=None):
     total = sum(int(n_units(piece.n_beats)) for piece in pieces if isinstance(piece, Piece))
     hidden = None if progress is None else not progress
     return tqdm(total=total, desc="embedding", unit=" units", delay=1, disable=hidden)
-
-
-def read_source(source, any_meter=False):
-    """The `Piece` or the rolls in a source of music: see `embed`.
-
-    Raises InputError or WorkError that names the source if it cannot be read.
-    """
-    units = _read(source, any_meter)
-    if isinstance(units, Exception):
-        raise name_error(units, source) from units
-    return units
-
-
-def name_error(error, source):
-    """An error about a source of music, with the source's name in front."""
-    kind = InputError if isinstance(error, InputError) else WorkError
-    return kind(f"{_name_of(source)}: {error}")
-
-
-def _name_of(source):
-    if isinstance(source, (str, os.PathLike)):
-        return printable(source)
-    inside = getattr(source, "name", None) or getattr(source, "filename", None)
-    return printable(inside) if isinstance(inside, str) else f"the {type(source).__name__}"
-
-
-def _padded(piece, source):
-    if piece.n_beats >= BEATS_PER_UNIT:
-        return []
-    beats = f"{piece.n_beats} beat{'s' if piece.n_beats > 1 else ''}"
-    return [f"{_name_of(source)}: only {beats}, padded with silence to one unit of four"]
-
-
-def _is_rolls(music):
-    return hasattr(music, "ndim") and hasattr(music, "dtype") and music.dtype.kind not in "OSUT"
-
-
-def _is_several(music):
-    """Lists, iterators (such as Path.glob), and arrays or series of paths."""
-    if isinstance(music, (list, tuple)) or (hasattr(music, "dtype") and hasattr(music, "ndim")):
-        return True  # an array of numbers holds rolls, and was handled before
-    return isinstance(music, Iterator) and not hasattr(music, "read")
-
-
-def _read(source, any_meter):
-    """The `Piece`, the rolls, or the error that explains why there are none."""
-    try:
-        return check_rolls(source) if _is_rolls(source) else read_music(source, any_meter)
-    except (InputError, MusicError) as error:
-        return error

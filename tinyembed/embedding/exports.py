@@ -9,7 +9,8 @@ The suffix of the file's name chooses the format:
     out.tsv           the embeddings alone, which the projector loads as vectors, and beside it
     out-metadata.tsv  the other columns, which it loads as their labels
 
-Each file is written atomically.
+Each file is written atomically, the two .tsv together: after an error neither is there, or both are
+as they were.
 """
 
 import csv
@@ -24,9 +25,11 @@ from tqdm import tqdm
 from tinyembed import __version__
 from tinyembed.errors import InputError
 from tinyembed.models.table import EMBEDDING
-from tinyembed.storage.files import check_replaceable, load_arrays, save_arrays, write_atomically
+from tinyembed.storage.arrays import open_arrays, save_arrays
+from tinyembed.storage.files import check_replaceable, write_atomically, write_together
 
 FEATURES = [f"embedding_{i}" for i in range(EMBEDDING)]
+KIND = "table"
 LABELS = ["file", "beat", "time", "sounds"]
 
 
@@ -52,18 +55,20 @@ def write_table(out, table, progress=None):
 def _write_npz(path, table, progress):
     values = dict(vars(table))
     about = {"model": values.pop("model"), "weights": values.pop("weights"), "version": __version__}
-    save_arrays(path, {name: np.asarray(value) for name, value in values.items()}, about=about)
+    arrays = {name: np.asarray(value) for name, value in values.items()}
+    save_arrays(path, arrays, KIND, about=about)
 
 
 def _write_csv(path, table, progress):
     rows = (table.labels(i) + _numbers(table, i) for i in _counted(table, progress))
-    _write_text(path, chain([LABELS + FEATURES], rows), ",")
+    write_atomically(path, _text(chain([LABELS + FEATURES], rows), ","))
 
 
 def _write_tsv(path, table, progress):
     labels = (table.labels(i) for i in range(len(table)))
-    _write_text(_metadata(path), chain([LABELS], labels), "\t")
-    _write_text(path, (_numbers(table, i) for i in _counted(table, progress)), "\t")
+    numbers = (_numbers(table, i) for i in _counted(table, progress))
+    texts = {_metadata(path): chain([LABELS], labels), path: numbers}
+    write_together({file: _text(rows, "\t") for file, rows in texts.items()})
 
 
 _WRITERS = {".npz": _write_npz, ".csv": _write_csv, ".tsv": _write_tsv}
@@ -77,13 +82,15 @@ def _metadata(path):
     return path.with_name(f"{path.stem}-metadata.tsv")
 
 
-def _write_text(path, rows, delimiter):
+def _text(rows, delimiter):
+    """What writes rows to an open binary file, as text."""
+
     def write(file):
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
         text.detach()  # flushes, and leaves the file open for the caller
 
-    write_atomically(path, write)
+    return write
 
 
 def _numbers(table, row):
@@ -99,7 +106,8 @@ def _is_table(path):
     """Whether the file at a path is a table from an earlier call."""
     with suppress(InputError, OSError, ValueError):
         if path.suffix == ".npz":
-            return {"embeddings", "beat", "about"} <= load_arrays(path).keys()
+            with open_arrays(path, KIND, "table") as archive:
+                return {"embeddings", "beat", "about"} <= set(archive.names)
         header, delimiter = (_metadata(path), "\t") if path.suffix == ".tsv" else (path, ",")
         with open(header, encoding="utf-8") as file:
             return file.readline().split(delimiter)[:2] == LABELS[:2]

@@ -1,16 +1,20 @@
 """A `Table` of embeddings: the units of several files, one per row."""
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinyembed.embedding.embed import embed_piece, name_error, units_bar
+from tinyembed.embedding.embed import embed_piece, units_bar
+from tinyembed.embedding.sources import folder_errors, name_error
 from tinyembed.embedding.trained import weight_file
 from tinyembed.errors import InputError
-from tinyembed.music.inputs import find_music, printable, read_files
+from tinyembed.music.folders import find_files, passed_over
+from tinyembed.music.inputs import read_files
 from tinyembed.music.roll import units_have_onsets
 from tinyembed.storage.files import digest
+from tinyembed.storage.text import printable
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Table:
 
     @classmethod
     def of(cls, pieces, model, which, progress=None):
-        """Embed a list of (path, `Piece`). which: the argument of `load` that gave the model."""
+        """Embed a list of (path, `Piece`). which: the name or path of the model."""
         paths, pieces = zip(*pieces, strict=True)
         with units_bar(pieces, progress) as bar:
             rows = [embed_piece(piece, model, bar) for piece in pieces]
@@ -46,7 +50,7 @@ class Table:
             beat=np.concatenate(beats),
             time=np.concatenate([p.seconds(b) for p, b in zip(pieces, beats, strict=True)]),
             sounds=np.concatenate([units_have_onsets(piece) for piece in pieces]),
-            model=which,
+            model=printable(which),
             weights=digest(weight_file(which)),
         )
 
@@ -63,17 +67,25 @@ class Table:
 def read_paths(paths, any_meter=False, progress=None):
     """Read files, and all files in folders.
 
-    Returns a list of (path, `Piece`), and a list of the errors, each of which names its file.
+    Returns a list of (path, `Piece`), a list of the errors, each of which names its file, and a
+    list of notes on what is passed over.
     """
-    files, errors, pieces = [], [], []
+    files, errors, pieces, endings = [], [], [], Counter()
     for path in paths:
+        if not os.path.isdir(path):
+            files.append(path)
+            continue
         try:
-            files += find_music(path) if os.path.isdir(path) else [path]
+            found = find_files(path)
         except InputError as error:
             errors.append(error)
+            continue
+        files += [file for _, file in found.files]
+        errors += folder_errors(path, found)
+        endings += found.endings
     for path, piece in zip(files, read_files(files, any_meter, progress), strict=True):
         if isinstance(piece, Exception):
             errors.append(name_error(piece, path))
         else:
             pieces.append((path, piece))
-    return pieces, errors
+    return pieces, errors, passed_over(endings)

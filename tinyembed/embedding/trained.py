@@ -4,8 +4,6 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
 from tinyembed.backends.arrays import device_module
 from tinyembed.errors import InputError
 from tinyembed.models.model import Model
@@ -52,7 +50,7 @@ def load(which: str | os.PathLike[str] | None = None) -> Model:
     of a model in the package is given as "./context".
     Raises InputError if there is no such model, or if the file is damaged or not a weight file.
     """
-    return _read(weight_file(which))
+    return load_weights(weight_file(which))[0]
 
 
 def load_cached(which=None, device="auto"):
@@ -64,11 +62,4 @@ def load_cached(which=None, device="auto"):
 
 @lru_cache(maxsize=4)
 def _load_cached(path, time, size, xp):
-    return _read(path).to(xp)
-
-
-def _read(path):
-    model, _ = load_weights(path)
-    if not all(np.isfinite(array).all() for array in model.state().values()):
-        raise InputError(f"{path}: some of the weights in it are not numbers")
-    return model
+    return load_weights(path)[0].to(xp)

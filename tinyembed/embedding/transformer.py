@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyembed.backends.arrays import to_host
-from tinyembed.embedding.embed import Rows, check_rolls, embed_piece, embed_rolls, read_source
+from tinyembed.embedding.embed import Rows, embed_piece, embed_rolls
+from tinyembed.embedding.sources import check_rolls, read_source
 from tinyembed.embedding.trained import ModelSource, load_cached
 from tinyembed.errors import InputError
 from tinyembed.models.model import Model

@@ -4,9 +4,8 @@ Whatever is finished is kept in files, and the same call continues after an inte
 """
 
 import itertools
-import json
-import shlex
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,13 +15,17 @@ import numpy as np
 
 from tinyembed.backends.choice import engine_for
 from tinyembed.backends.memory import suggest_less
+from tinyembed.errors import InputError
 from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
 from tinyembed.evaluation.experiments import Dataset, run_composers, run_majority, run_prediction
 from tinyembed.evaluation.results import Answers, entry_of, results_of, total_seconds
 from tinyembed.models.table import PAPER_MODELS
 from tinyembed.models.weights import load_weights
 from tinyembed.music.corpus import Corpus
-from tinyembed.storage.files import load_arrays, save_arrays, write_json
+from tinyembed.storage.arrays import load_arrays, save_arrays
+from tinyembed.storage.files import read_json, write_json
+from tinyembed.storage.text import quoted
+from tinyembed.storage.values import check, number, whole
 from tinyembed.training.checkpoints import load_checkpoint
 from tinyembed.training.runs import Run
 from tinyembed.training.trainer import Trainer, fingerprint
@@ -31,6 +34,11 @@ EXPERIMENTS = {  # and the setting with its number of training steps
     "prediction": (run_prediction, "lstm_steps"),
     "composers": (run_composers, "classifier_steps"),
 }
+KIND = "answers"  # of the files of answers and of embeddings
+TRAINED = {"validation_loss": number(), "examples": whole(1)}  # what a weight file must say
+SUMMARY = {  # what a summary.json says, beside other things
+    **TRAINED, "seconds": number(0), "best_step": whole(),
+}  # fmt: skip
 BASELINES = {"untrained": "Untrained encoder", "pca": "PCA of the rolls, 100 components"}
 
 
@@ -69,11 +77,12 @@ class Experiments:
 
         trained: what its weights file says about its training.
         """
+        check(trained, TRAINED, TRAINED)
         answers = Answers()
         self._run_stages(answers, model.name, lambda: encoder_of(model, self.xp), dataset)
         majority = [run_majority(dataset)]
         results = results_of(dataset, {model.name: answers}, majority, self.settings, self.xp)
-        results["models"][model.name] |= {k: trained[k] for k in ("validation_loss", "examples")}
+        results["models"][model.name] |= {k: trained[k] for k in TRAINED}
         results["baselines"]["mean"] = answers.rank_entry("mean_")
         return {**results, "seconds": total_seconds(results)}
 
@@ -109,8 +118,10 @@ class Experiments:
     def train(self, name, seed):
         """Train one model, or finish its training. Returns its summary."""
         run = Run(self._model_folder(name, seed))
-        if run.summary_file.exists():
-            return json.loads(run.summary_file.read_text())
+        with suppress(InputError):  # missing or damaged: made again from the last checkpoint
+            summary = read_json(run.summary_file)
+            check(summary, SUMMARY, SUMMARY)
+            return summary
         settings = ("data", "any_meter", "splits", "width", "examples", "batch_size")
         config = {
             "model": name,
@@ -122,7 +133,8 @@ class Experiments:
         }
         trainer = Trainer(run, config, self.corpus, engine_for(self.xp))
         if run.config_file.exists():
-            load_checkpoint(trainer)
+            if note := load_checkpoint(trainer):
+                self.say(f"note: {note}")
         else:
             Run.create(run.folder, {**config, "corpus": fingerprint(self.corpus)})
         self.say(f"{name}, seed {seed}: training from step {trainer.step:,} of {trainer.steps:,}")
@@ -164,25 +176,27 @@ class Experiments:
         folder.mkdir(parents=True, exist_ok=True)
         files = {name: folder / f"{label}-{name}.npz" for name in EXPERIMENTS}
         embeddings_file = folder / f"{label}-embeddings.npz"
-        missing = [name for name, file in files.items() if not file.exists()]
+        found = {name: _load_answers(file) for name, file in files.items()}
+        missing = [name for name, answer in found.items() if answer is None]
         advice = ["--keys 1 and another --out"] if self.settings["keys"] > 1 else []
         with suggest_less(self.xp, *advice):
-            if missing and not embeddings_file.exists():
+            embeddings = _load_answers(embeddings_file) if missing else None
+            if missing and embeddings is None:
                 self.say(f"{label}: embedding {len(dataset):,} units")
                 began = time.perf_counter()
                 embeddings = dataset.embed(make_encoder(), self.progress)
-                seconds = np.array(time.perf_counter() - began)
-                save_arrays(embeddings_file, {**embeddings, "seconds": seconds})
-            embeddings = load_arrays(embeddings_file) if missing else None
+                embeddings["seconds"] = np.array(time.perf_counter() - began)
+                save_arrays(embeddings_file, embeddings, KIND)
             for name in missing:
                 self.say(f"{label}: {name}")
                 experiment, steps = EXPERIMENTS[name]
                 raw = experiment(dataset, embeddings, self.xp, self.settings[steps], self.progress)
                 raw["embed_seconds"] = embeddings["seconds"]
-                save_arrays(files[name], {key: np.asarray(value) for key, value in raw.items()})
+                found[name] = {key: np.asarray(value) for key, value in raw.items()}
+                save_arrays(files[name], found[name], KIND)
         embeddings_file.unlink(missing_ok=True)
-        answers.prediction.append(load_arrays(files["prediction"]))
-        answers.composers.append(load_arrays(files["composers"]))
+        answers.prediction.append(found["prediction"])
+        answers.composers.append(found["composers"])
         answers.pieces.append(dataset.target_pieces())
 
     def _commands(self, name, music_words):
@@ -201,8 +215,16 @@ class Experiments:
                 train += ["--split-seed", str(self.settings["seed"])]
             evaluate = ["evaluate", out, *options("keys", "lstm_steps", "classifier_steps")]
             for words in ([*train, "--out", out], evaluate):
-                commands[f"{words[0]}, seed {seed}"] = "python -m tinyembed." + shlex.join(words)
+                line = " ".join(map(quoted, words))
+                commands[f"{words[0]}, seed {seed}"] = f"python -m tinyembed.{line}"
         return commands
+
+
+def _load_answers(path):
+    """The arrays of a file that can be made again, or None where it is missing or damaged."""
+    with suppress(InputError):
+        return load_arrays(path, KIND)
+    return None
 
 
 def encoder_of(model, xp):

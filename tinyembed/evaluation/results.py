@@ -17,6 +17,7 @@ from tinyembed.evaluation.statistics import box, describe
 from tinyembed.models.table import MODELS
 from tinyembed.music.roll import BEATS_PER_UNIT
 from tinyembed.music.sources import as_typed
+from tinyembed.storage.text import printable
 
 SHORTEST = BEATS_PER_UNIT * SEQUENCE  # beats
 FEW_PIECES = 10  # 21 * 2 ** (1 - 9) > 0.05: the smallest corrected p of Wilcoxon's test for nine
@@ -96,7 +97,7 @@ def corpus_entry(dataset, data):
     is_test = corpus.piece_is_test[corpus.beat_piece[corpus.unit_beats()]]
     sounds = corpus.has_onset(corpus.unit_beats())
     return {
-        "data": as_typed(data) if data else "the default corpus",
+        "data": printable(as_typed(data)) if data else "the default corpus",
         "table": [{"composer": c, "train": a, "test": b} for c, a, b in rows],
         "train_units": int((sounds & ~is_test).sum()),
         "test_units": int((sounds & is_test).sum()),

@@ -7,6 +7,7 @@ from tinyembed.errors import InputError
 EMBEDDING = 100
 
 HEAD_HIDDEN = 50
+MOST_INTERVALS = 4096  # features of the counts of intervals, of which there are 113
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,9 @@ LAST_IMAGE = (2, 2)
 
 
 def check_intervals(name, intervals):
-    """Raises InputError where a model with a decoder is asked to learn from counts of intervals."""
+    """Raises InputError for too many of them, and for a model with a decoder."""
+    if intervals > MOST_INTERVALS:
+        raise InputError(f"--intervals {intervals}: {MOST_INTERVALS:,} at most")
     if intervals and MODELS[name].context:
         without = ", ".join(n for n, spec in MODELS.items() if not spec.context)
         raise InputError(

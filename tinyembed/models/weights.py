@@ -1,6 +1,5 @@
 """Weight files: a model's parameters and buffers, and how to build the model that they fit."""
 
-import json
 import os
 from typing import Any
 
@@ -8,7 +7,24 @@ import numpy as np
 
 from tinyembed.errors import InputError
 from tinyembed.models.model import Model
-from tinyembed.storage.files import load_arrays, save_arrays
+from tinyembed.models.table import MODELS, MOST_INTERVALS, WIDTHS
+from tinyembed.storage.arrays import open_arrays, save_arrays
+from tinyembed.storage.values import check as check_values
+from tinyembed.storage.values import choice, number, positive, texts, whole
+
+KIND = "weights"
+TYPES = "<f4", "<f2"  # of the arrays in a file
+LARGEST = 1e9  # of a weight; products of larger ones would overflow layer after layer
+CONFIG = {  # what a file says of its model and its training
+    "model": choice(MODELS),
+    "width": choice(WIDTHS),
+    "composers": texts(10_000, printed=True),
+    "temperature": positive(),
+    "intervals": whole(0, MOST_INTERVALS),  # older files have none
+    "step": whole(),
+    "examples": whole(),
+    "validation_loss": number(),
+}
 
 
 def save_weights(path, model, matrices=np.float32, **about):
@@ -29,28 +45,43 @@ def save_weights(path, model, matrices=np.float32, **about):
     for name, array in state.items():
         if array.ndim > 1 and array.dtype.kind == "f":
             state[name] = array.astype(matrices)
-    save_arrays(path, state, compressed=matrices == np.float16, config=config)
+    save_arrays(path, state, KIND, compressed=matrices == np.float16, config=config)
 
 
 def load_weights(path: str | os.PathLike[str]) -> tuple[Model, dict[str, Any]]:
     """The trained `Model` of a weight file, on the CPU, and its config.
 
     Whatever type the arrays are stored in, the model holds float32.
-    Raises InputError for a file that is missing, damaged or not one of ours.
+    Raises InputError for a file that is missing, damaged or not one of ours, and for weights that
+    are not finite or absurdly large.
     """
-    state = load_arrays(path)
-    try:
-        config = json.loads(str(state.pop("config")))
-        names = [config[key] for key in ("model", "width", "composers")]
-        intervals = config.get("intervals", 0)  # older files have none
-        rng = np.random.default_rng(0)
-        model = Model(*names, rng, config["temperature"], intervals=intervals)
-    except (KeyError, ValueError, TypeError):
-        raise InputError(f"{path}: not a weight file of tinyembed") from None
-    try:
+    with open_arrays(path, KIND, "weight file") as archive:
+        if "config" not in archive.names:
+            raise InputError("not a weight file of tinyembed")
+        try:
+            config = archive.text("config")
+            check_values(config, CONFIG, ("model", "width", "composers", "temperature"))
+            names = [config[key] for key in ("model", "width", "composers", "temperature")]
+            model = Model(
+                *names[:3], np.random.default_rng(0), names[3], intervals=config.get("intervals", 0)
+            )
+            own = model.named_arrays()
+            state = {name: archive.array(name, TYPES, own[name].shape) for name in own}
+        except InputError as error:
+            raise InputError(
+                f"not a weight file of tinyembed, or of another width: {error}"
+            ) from None
+        check_state(state)
         model.load_state(state)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (ValueError, TypeError):  # arrays of text, say
-        raise InputError(f"{path}: not a weight file of tinyembed") from None
     return model, config
+
+
+def check_state(state, largest=LARGEST):
+    """Raise InputError unless weights, {name: array}, are finite and none exceeds `largest`."""
+    for name, array in state.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"some of the weights in it are not numbers: {name}")
+        if float(np.abs(array).max()) > largest:
+            raise InputError(f"some of the weights in it are absurdly large: {name}")
+        if name.endswith("running_var") and array.min() < 0:
+            raise InputError(f"a variance in it is negative: {name}")

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tinyembed.music import remarks
 from tinyembed.music.duplicates import unique_units
 from tinyembed.music.roll import KEYS
 
@@ -10,20 +11,35 @@ MOST_LISTED = 20
 
 
 def count_units(corpus):
-    """Pieces, units with an onset, and unique units over twelve keys, by split."""
-    counts = {"pieces": {}, "units": {}, "unique_12_keys": {}}
-    for split, pieces in (("train", ~corpus.piece_is_test), ("test", corpus.piece_is_test)):
-        beats = corpus.unit_beats(pieces)
-        counts["pieces"][split] = int(pieces.sum())
-        counts["units"][split] = int(corpus.has_onset(beats).sum())
-        counts["unique_12_keys"][split] = len(unique_units(corpus, beats))
-    return counts
+    """Pieces, units with an onset, and unique units over twelve keys, by split.
+
+    Also the number and the share of the test units, as written, that occur in training pieces too,
+    note for note, in some key.
+    """
+    units = unique_units(corpus, corpus.unit_beats())
+    is_test = corpus.piece_is_test[corpus.beat_piece[units.occurrence_beat]]
+    is_written = units.occurrence_key == 0
+    occurs = [np.logical_or.reduceat(mine, units.group_start[:-1]) for mine in (~is_test, is_test)]
+    in_training = np.repeat(occurs[0], np.diff(units.group_start))
+    seen = int((in_training & is_test & is_written).sum())
+    n_test = int((is_test & is_written).sum())
+    return {
+        "pieces": _by_split(np.bincount(corpus.piece_is_test, minlength=2)),
+        "units": _by_split(np.bincount(is_test[is_written], minlength=2)),
+        "unique_12_keys": _by_split(np.sum(occurs, axis=1)),
+        "test_units_in_training": seen,
+        "test_units_in_training_share": seen / max(n_test, 1),
+    }
 
 
-def as_object(corpus, counts):
-    """The corpus and the result of `count_units` as JSON values."""
+def as_object(corpus, counts, leaked, groups):
+    """The corpus as JSON values.
+
+    counts, leaked, groups: what `count_units`, `leaked_music` and `same_music` return.
+    """
     return {
         **counts,
+        **remarks.as_object(corpus, leaked, groups),
         "left_out": [{"file": name, "reason": reason} for name, reason in corpus.left_out],
         "composers": corpus.composers,
         "on_grid": corpus.on_grid,
@@ -32,8 +48,8 @@ def as_object(corpus, counts):
     }
 
 
-def as_text(corpus, counts):
-    """The corpus and the result of `count_units` as text."""
+def as_text(corpus, counts, leaked, groups, list_groups=False):
+    """The corpus as text. Arguments as above; list_groups: whether to list the same music."""
     pieces = [
         (name, np.bincount(corpus.piece_is_test[corpus.piece_composer == n], minlength=2))
         for n, name in enumerate(corpus.composers)
@@ -51,11 +67,18 @@ def as_text(corpus, counts):
         *_table("Units", "  training", "      test", rows),
         "",
         *_grid(corpus),
+        *remarks.leaked_lines(corpus, counts, leaked),
+        *remarks.same_lines(corpus, groups, list_groups),
+        *remarks.repaired_lines(corpus),
         *([f"left out: {len(corpus.left_out)}"] if corpus.left_out else []),
         *(f"  {name}: {reason}" for name, reason in corpus.left_out),
         *(f"note: {note}" for note in corpus.notes),
     ]
     return "\n".join(lines)
+
+
+def _by_split(numbers):
+    return dict(zip(("train", "test"), map(int, numbers), strict=True))
 
 
 def _table(title, training, test, rows):

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tinyembed.errors import WorkError
-from tinyembed.music.midi import read_midi
+from tinyembed.music.folders import find_pieces
+from tinyembed.music.inputs import read_file, readers
 from tinyembed.music.piece import TICKS_PER_BEAT, Piece
-from tinyembed.music.reading import find_pieces, read_pieces, size_and_time
+from tinyembed.music.reading import read_pieces, size_and_time
 from tinyembed.music.roll import BEATS_PER_UNIT, beat_starts, n_units, ragged, unit_rolls
 from tinyembed.music.splits import split_pieces
 from tinyembed.storage import cache as storage
@@ -71,7 +72,7 @@ class Corpus:
         progress: bool = True,
         workers: int | None = None,
     ) -> Self:
-        """Read a folder of MIDI files: one subfolder per composer, or a flat folder of one class.
+        """Read a folder of MIDI files and scores: one subfolder per composer, or flat, one class.
 
         seed: for the split, if there is no splits.tsv inside the folder or beside it;
         any_meter: also accept pieces whose beats are not quarter notes; splits: the path of a
@@ -79,8 +80,8 @@ class Corpus:
         Raises InputError if there are no files to read, WorkError if none of them can be used.
         """
         items, left_out, notes = find_pieces(path)
-        reader = partial(read_midi, any_meter=any_meter)
-        cache_name = f"{os.path.realpath(path)} any_meter={bool(any_meter)}"
+        reader = partial(read_file, any_meter=any_meter)
+        cache_name = f"{os.path.realpath(path)} any_meter={bool(any_meter)} {readers(items)}"
         corpus = cls.from_files(items, reader, cache_name, left_out, cache, progress, workers)
         corpus.notes[:0] = notes
         return corpus.split(seed, path, splits)

@@ -47,7 +47,8 @@ def unique_units(corpus, beats, keys=KEYS, table=None):
     beats = beats[corpus.has_onset(beats)]
     if table is None:
         table = np.random.default_rng(0).integers(2**64, size=(TICKS, PITCHES), dtype=np.uint64)
-    hashes = np.concatenate([_unit_hashes(corpus, key, table)[beats] for key in keys])
+    rolls = (cells_of(corpus, fold(corpus.pitches, key), PITCHES) for key in keys)
+    hashes = np.concatenate([unit_hashes(cells, table)[beats] for cells in rolls])
     all_beats = np.tile(beats, len(keys))
     all_keys = np.repeat(np.asarray(keys, np.int8), len(beats))
 
@@ -65,19 +66,30 @@ def unique_units(corpus, beats, keys=KEYS, table=None):
     return UniqueUnits(all_beats[order], all_keys[order], group_start)
 
 
-def _unit_hashes(corpus, key, table):
-    """The hash of the unit at every beat of the corpus, in one key: (n_beats - 3,) uint64."""
-    # Notes that fold into one cell count once. Sorting keeps them by tick, and so by beat.
-    rows = fold(corpus.pitches, key)
-    cells = _distinct(corpus.ticks.astype(np.int64) * PITCHES + rows)
-    tick, row = np.divmod(cells, PITCHES)
-    beat, tick = np.divmod(tick, TICKS_PER_BEAT)
-    start = np.searchsorted(beat, np.arange(corpus.n_beats + 1))
-    units = corpus.n_beats - (BEATS_PER_UNIT - 1)
+def cells_of(corpus, rows, n_rows):
+    """The cells of a corpus that hold an onset; notes that share a cell count once.
+
+    rows: (n_onsets,) integers, the row of each onset, below n_rows. Returns the cells, each
+    tick * n_rows + row with the tick within the beat, and the index of each beat's first one.
+    """
+    # Sorting keeps the onsets by tick, and so by beat.
+    cells = _distinct(corpus.ticks.astype(np.int64) * n_rows + rows)
+    beat, cells = np.divmod(cells, TICKS_PER_BEAT * n_rows)
+    return cells, np.searchsorted(beat, np.arange(corpus.n_beats + 1))
+
+
+def unit_hashes(cells, table):
+    """The hash of the unit at every beat of a corpus: (n_beats - 3,) uint64.
+
+    cells: from `cells_of`; table: (96, n_rows) uint64, random numbers.
+    """
+    cells, start = cells
+    units = len(start) - BEATS_PER_UNIT
     hashes = np.zeros(units, np.uint64)
     sums = np.zeros(len(cells) + 1, np.uint64)
-    for position in range(BEATS_PER_UNIT):  # the hash of a beat depends on its position in a unit
-        np.cumsum(table[position * TICKS_PER_BEAT + tick, row], out=sums[1:])
+    # The hash of a beat depends on its position in a unit.
+    for position, numbers in enumerate(table.reshape(BEATS_PER_UNIT, -1)):
+        np.cumsum(numbers[cells], out=sums[1:])
         beat_hashes = sums[start[1:]] - sums[start[:-1]]
         hashes += beat_hashes[position : position + units]
     return hashes

@@ -1,6 +1,6 @@
-"""Find the MIDI files in a folder of composers, and read many files at once.
+"""Read many files at once.
 
-Reading is pure Python and takes some 30 ms per file, so it runs in one process per core.
+Reading is pure Python, so many files are read in one process per core.
 """
 
 import multiprocessing
@@ -9,105 +9,37 @@ import signal
 import sys
 import threading
 import types
-import unicodedata
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from pathlib import Path
 
 from tinyembed.backends.cpu.threads import usable_cores
 from tinyembed.errors import InputError, MusicError, WorkError
+from tinyembed.music.folders import SCORES
 
-SERIAL_FILES = 16  # for up to this many files, starting processes costs more than it saves
-SUFFIXES = (".mid", ".midi")
-
-
-def find_pieces(folder):
-    """List the MIDI files of a corpus: one subfolder per composer, or a flat folder of one class.
-
-    In a composer's folder files are found at any depth. Hidden files are ignored and links are
-    followed. Files beside the composers' folders have no composer and are left out.
-    Returns items: list of (composer, name, path), sorted by name, which is "composer/file.mid";
-    left_out: list of (name, reason); and notes: list of str.
-    Raises InputError if there is no such folder, or no MIDI file in it.
-    """
-    folder = Path(folder)
-    if not folder.exists():
-        raise InputError(f"{folder}: no such folder; pass a folder that contains MIDI files")
-    if not folder.is_dir():
-        raise InputError(f"{folder}: a file, not a folder; pass the folder that contains it")
-
-    items, left_out, problems = [], [], []
-    paths = list(files_below(folder, SUFFIXES, problems))
-    title = _printable(folder.resolve().name) or "music"
-    is_flat = all(path.parent == folder for path in paths)
-    for path in paths:
-        below = _printable(path.relative_to(folder).as_posix())
-        composer, _, work = (f"{title}/{below}" if is_flat else below).partition("/")
-        name = f"{composer}/{work}"
-        if not work:
-            left_out.append((composer, "not in a composer's folder"))
-        elif path.is_file():  # reading a pipe or a device could block for ever
-            items.append((composer, name, str(path)))
-        else:
-            left_out.append((name, "a broken link, or not a regular file"))
-    left_out += [(_printable(str(path.relative_to(folder))), why) for path, why in problems]
-    used = {path.relative_to(folder).parts[0] for path in paths}
-    subfolders = sorted(_visible(next(os.walk(folder), ("", [], []))[1]))
-    empty = [_printable(name) for name in subfolders if name not in used]
-    notes = [f"no MIDI file in the folder {name}" for name in empty]
-    if not items and not left_out:
-        raise InputError(
-            f"{folder}: no MIDI file in it; put *.mid files there, in one subfolder per composer"
-        )
-    return sorted(items, key=lambda item: item[1]), sorted(left_out), notes
-
-
-def files_below(folder, suffixes, problems):
-    """The files with some suffixes at any depth, in any order. Yields paths; links are followed.
-
-    problems: a list that receives (folder, reason) for each folder that cannot be read.
-    """
-
-    def failed(error):
-        problems.append((Path(error.filename), f"cannot be read: {error.strerror or error}"))
-
-    for name, folders, files in os.walk(folder, onerror=failed, followlinks=True):
-        here = Path(name)
-        # A link to a folder that contains it is ignored: it would never end.
-        above = {os.path.realpath(path) for path in (here, *here.parents)}
-        folders[:] = [f for f in _visible(folders) if os.path.realpath(here / f) not in above]
-        yield from (here / file for file in _visible(files) if file.lower().endswith(suffixes))
-
-
-def _visible(names):
-    # On foreign disks macOS writes a hidden "._x.mid", not a MIDI file, beside every x.mid.
-    return [name for name in names if not name.startswith(".") and name != "__MACOSX"]
-
-
-def _printable(name):
-    """A file's name as text that terminals, JSON and splits.tsv all represent alike."""
-    text = unicodedata.normalize("NFC", name.encode("utf-8", "backslashreplace").decode())
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+# For up to 200 MIDI files, some 5 ms each, starting processes costs more than it saves. A score
+# takes as long as sixteen.
+SERIAL_FILES, FILES_PER_SCORE = 200, 16
 
 
 def read_pieces(items, reader, workers=None, progress=True, desc="Reading"):
     """Read files, several at a time.
 
     items: list of (composer, name, path); reader: a module's function, path -> `Piece`;
-    workers: the number of processes, by default one per core that this process may use.
+    workers: the number of processes, by default one per core that this process may use, or a
+    single one for a few files.
     Returns pieces: list of (composer, name, Piece), and left_out: list of (name, reason), for the
     files where the reader raised an exception; both in the order of `items`.
     """
     from tqdm import tqdm  # here: a worker does not need it and starts in 3/4 of the time without
 
     items = list(items)
-    workers = min(workers or usable_cores(), 60)  # Windows cannot wait for more than 61
+    paths = [path for _, _, path in items]
+    workers = min(workers or _enough_workers(paths), 60)  # Windows cannot wait for more than 61
     # Another process cannot find a function of the script itself (see `_starting`).
     importable = getattr(reader, "func", reader).__module__ != "__main__"
-    paths = [path for _, _, path in items]
     with tqdm(total=len(items), desc=desc, unit="file", disable=None if progress else True) as bar:
-        if workers > 1 and len(items) > SERIAL_FILES and importable:
+        if workers > 1 and importable:
             results = _read_in_parallel(paths, reader, workers, bar)
         else:
             results = []
@@ -118,6 +50,12 @@ def read_pieces(items, reader, workers=None, progress=True, desc="Reading"):
     read = [(*item[:2], result) for item, result in zip(items, results, strict=True)]
     pieces = [one for one in read if not isinstance(one[2], str)]
     return pieces, [(name, reason) for _, name, reason in read if isinstance(reason, str)]
+
+
+def _enough_workers(paths):
+    n_scores = sum(os.fspath(path).lower().endswith(SCORES) for path in paths)
+    few = len(paths) + n_scores * (FILES_PER_SCORE - 1) <= SERIAL_FILES
+    return 1 if few else usable_cores()
 
 
 def _read_one(reader, path):

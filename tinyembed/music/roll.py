@@ -21,6 +21,7 @@ PITCHES = 60  # rows 0-59 are MIDI notes 36-95: five octaves
 LOWEST_PITCH = 36
 BEATS_PER_UNIT = 4
 TICKS = BEATS_PER_UNIT * TICKS_PER_BEAT  # 96 columns
+ROLL_BYTES = 4 * PITCHES * TICKS  # of a roll in float32
 KEYS = tuple(range(-5, 7))  # "all keys": twelve transpositions, in semitones
 
 

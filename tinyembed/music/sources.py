@@ -1,26 +1,36 @@
-"""Open the music that `--data` names: a folder, a corpus to download, or the default corpus."""
+"""The music that `--data` names: a folder, a corpus to download, or the default corpus."""
 
 import os
 
+from tinyembed.music import default_corpus, public_corpora
 from tinyembed.music.corpus import Corpus
-from tinyembed.music.default_corpus import read_default_corpus
-from tinyembed.music.public_corpora import CORPORA, read_public_corpus
+from tinyembed.music.folders import find_pieces
+from tinyembed.music.public_corpora import CORPORA
 
 
 def open_corpus(data=None, seed=0, any_meter=False, splits=None, progress=True):
     """Open the `Corpus` that a command's `--data` names, split into training and test pieces.
 
     data: None for the default corpus, the name of one to download ("asap", "krueger"), or a
-    folder of MIDI files, one subfolder per composer; seed: for the split if there is no
+    folder of MIDI files and scores, one subfolder per composer; seed: for the split if there is no
     splits.tsv; any_meter: also accept pieces whose beats are not quarter notes (the default corpus
     has none); splits: the path of a splits.tsv.
     Raises InputError if there is no such music, WorkError if none of it can be used.
     """
     if data is None:
-        return read_default_corpus(seed, splits, progress)
+        return default_corpus.read_default_corpus(seed, splits, progress)
     if data in CORPORA:
-        return read_public_corpus(data, seed, any_meter, splits, progress)
+        return public_corpora.read_public_corpus(data, seed, any_meter, splits, progress)
     return Corpus.from_folder(data, seed, any_meter, splits, progress=progress)
+
+
+def find_music(data=None):
+    """The files that `open_corpus(data)` reads, and what it leaves out: as `find_pieces`."""
+    if data is None:
+        return default_corpus.find_works(default_corpus.scores_folder()), [], []
+    if data in CORPORA:
+        return *public_corpora.find_works(data, public_corpora.folder_of(data)), []
+    return find_pieces(data)
 
 
 def as_absolute(data):
@@ -33,4 +43,4 @@ def as_typed(data):
     if data in CORPORA:
         return data
     short = min(os.path.relpath(data), os.path.abspath(data), key=len)
-    return os.path.join(os.curdir, short) if short in CORPORA else short
+    return os.path.join(os.curdir, short) if short in CORPORA or short[0] == "-" else short

@@ -5,13 +5,13 @@ unit a model would be tested on music that it was trained on.
 """
 
 import csv
-import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from tinyembed.errors import InputError
+from tinyembed.storage.text import escaped, printable
 
 TEST_SHARE = 0.13  # about the paper's
 MIN_TEST_PIECES = 2  # "at least two songs from each artist were held out for testing"
@@ -37,11 +37,12 @@ def split_pieces(names, composers, folder=None, splits=None, seed=0, known=()):
     is_test = np.array([table.get(name, False) for name in names], bool)
     is_inside = folder is not None and path.parent == Path(folder).resolve()
     where = "" if splits else " in the folder" if is_inside else " beside the folder"
-    notes = [f"the split is that of {path if splits else path.name}{where}"]
+    notes = [f"the split is that of {printable(path) if splits else path.name}{where}"]
     if unnamed := [name for name in names if name not in table]:
         notes.append(f"not in {path.name}, so for training: {_listed(unnamed)}")
-    if missing := len(table.keys() - set(names) - set(known)):
-        notes.append(f"{path.name} names {missing} files that are not there")
+    there = {*names, *known}
+    if absent := [name for name in table if name not in there]:
+        notes.append(f"{path.name} names files that are not there: {_listed(absent)}")
     return is_test, notes
 
 
@@ -56,8 +57,8 @@ def _find_table(names, folder, splits):
         return inside, read_splits(inside)
     beside = inside.parent.parent / "splits.tsv"
     known = set()
-    with suppress(InputError):  # there may be none, or it may describe some other folder
-        known = {name for _, name, _ in _rows(beside)}
+    with suppress(InputError):  # it may describe some other folder
+        known = {name for _, name, _ in _rows(beside)} if beside.is_file() else set()
     return (None, None) if known.isdisjoint(names) else (beside, read_splits(beside))
 
 
@@ -99,7 +100,7 @@ def _rows(path):
         if len(row) <= max(columns):
             raise InputError(f"{path}, line {line}: {len(row)} columns of {len(header)}")
         composer, file, word = (row[column].strip() for column in columns)
-        yield line, unicodedata.normalize("NFC", f"{composer}/{file}"), word
+        yield line, escaped(f"{composer}/{file}"), word
 
 
 def seeded_split(names, composers, seed=0):

@@ -6,16 +6,16 @@ reads a third of the memory. It returns more rows than asked for, a shortlist, w
 full cosines, computed as in `Index`.
 """
 
-import warnings
-
 import numpy as np
 
 from tinyembed.backends.arrays import array_module
 from tinyembed.errors import InputError
+from tinyembed.neighbours.cells import arrays_to_cells, cells_to_arrays, import_faiss, new_cells
 from tinyembed.neighbours.exact import pair_cosines
 from tinyembed.neighbours.index import Index
 from tinyembed.neighbours.query import Query
 from tinyembed.neighbours.shortlist import COLUMNS, project
+from tinyembed.storage.values import check, number, whole
 
 ROWS_PER_CELL = 500
 MOST_CELLS = 4096
@@ -24,6 +24,7 @@ RESIDUAL = 0.05  # of the mean square of a row: faiss may miss this much, given 
 OVERSAMPLING = 10  # faiss returns this many times the rows asked for
 TRIALS = 256  # queries of the trial that chooses the number of cells to search
 BLOCK = 65_536  # rows at a time
+OWN = ("probes", "recall")  # the values in its file, beside those of an `Index`
 
 
 class ApproximateIndex(Index):
@@ -40,12 +41,12 @@ class ApproximateIndex(Index):
     ):
         if array_module(embeddings) is not np:
             raise InputError("an approximate index works on the CPU: it needs a NumPy array")
-        faiss = _import_faiss()
+        import_faiss()
         super().__init__(embeddings, labels, model, shortlist)
         rows = np.flatnonzero(self.findable)
         self.cells, self.probes, self.recall = cells, 1, 1.0
         if cells is None:
-            self.cells = self._make_cells(faiss, rows)
+            self.cells = self._make_cells(rows)
             self._choose_probes(recall, rows)
 
     def search(self, queries, k=10, where=None, not_piece=None, not_composer=None):
@@ -68,26 +69,26 @@ class ApproximateIndex(Index):
 
     def save(self, path, arrays=None, **about):
         """Write the index to a file, as `Index.save`."""
-        cells = _import_faiss().serialize_index(self.cells)
         about = {"probes": self.probes, "recall": self.recall, **about}
-        super().save(path, {"cells": cells, **(arrays or {})}, **about)
+        super().save(path, cells_to_arrays(self.cells) | (arrays or {}), **about)
 
     @classmethod
     def restore(cls, parts, arrays, about):
         """As `Index.restore`, with the saved cells."""
-        index = cls(*parts, cells=_import_faiss().deserialize_index(np.array(arrays["cells"])))
-        if index.cells.ntotal != np.count_nonzero(index.findable):
-            raise ValueError("parts of different indexes")
+        n, d = parts[0].shape
+        cells = arrays_to_cells(arrays, n, most=d + 1)
+        index = cls(*parts, cells=cells)
+        if cells.ntotal != np.count_nonzero(index.findable):
+            raise InputError("its parts do not fit: they are of different indexes")
+        check(about, {"probes": whole(1, cells.nlist), "recall": number(0, 1)}, OWN)
         index.probes, index.recall = about["probes"], about["recall"]
         return index
 
-    def _make_cells(self, faiss, rows):
+    def _make_cells(self, rows):
         """faiss's inverted file of the rows that may be found."""
         size = self._columns(rows)
         n_cells = max(1, min(MOST_CELLS, len(rows) // ROWS_PER_CELL))
-        cells = faiss.IndexIVFFlat(
-            faiss.IndexFlatIP(size), size, n_cells, faiss.METRIC_INNER_PRODUCT
-        )
+        cells = new_cells(size, n_cells)
         cells.cp.niter, cells.cp.spherical = ITERATIONS, True
         cells.cp.min_points_per_centroid = 1  # otherwise faiss warns about a small index
         sample = rows[:: max(1, len(rows) // (TRAINING * n_cells))]
@@ -137,7 +138,7 @@ class ApproximateIndex(Index):
         queries: (Q, size) float32; allowed: (N,) bool, or None for all that may be found.
         A filter may leave no row in the visited cells; the search then visits more.
         """
-        faiss, probes, selector = _import_faiss(), self.probes, None
+        faiss, probes, selector = import_faiss(), self.probes, None
         if allowed is not None:
             selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
         while True:
@@ -146,17 +147,3 @@ class ApproximateIndex(Index):
             if probes >= self.cells.nlist or (rows[:, k - 1] >= 0).all():
                 return rows
             probes *= 2
-
-
-def _import_faiss():
-    """The module faiss. Raises InputError with the command that installs it if it is missing."""
-    try:
-        with warnings.catch_warnings():  # SWIG's own, on some versions of Python
-            warnings.simplefilter("ignore", DeprecationWarning)
-            import faiss
-    except ImportError:
-        raise InputError(
-            'an approximate index needs faiss: pip install "tinyembed[index]"; Index is exact and '
-            "needs nothing"
-        ) from None
-    return faiss

@@ -2,22 +2,23 @@
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from tinyembed.embedding.embed import embed_piece, units_bar
 from tinyembed.errors import InputError
-from tinyembed.music.corpus import Corpus
+from tinyembed.music.corpus import READER_VERSION, Corpus
 from tinyembed.music.piece import TICKS_PER_BEAT, Piece
-from tinyembed.music.sources import open_corpus
+from tinyembed.music.sources import find_music, open_corpus
+from tinyembed.neighbours.corpora import arrays_to_corpus, corpus_to_arrays
+from tinyembed.neighbours.files import KIND, WORDS, load_index
 from tinyembed.neighbours.index import Index, weights_digest
 from tinyembed.neighbours.labels import Labels
-from tinyembed.neighbours.mapped import load_mapped
 from tinyembed.neighbours.tempi import unit_seconds
 from tinyembed.storage.cache import cache_folder
-
-PREFIX = "corpus_"  # of the names of a corpus's arrays in a file
+from tinyembed.storage.files import reading
+from tinyembed.storage.mapped import is_mapped
 
 
 @dataclass(frozen=True)
@@ -46,21 +47,17 @@ class Collection:
         """The collection of the music that `--data` names: embedded now, or read from the cache.
 
         xp: cupy, to have the index on a GPU. Returns the collection and a list of notes to print.
-        The cache folder holds one file per corpus and model, whatever device embedded it. Raises
+        The cache folder holds one file per corpus and model, whatever device embedded it. The times
+        of the default corpus are unknown: reading its scores again would take half a minute. Raises
         what `open_corpus` raises.
         """
         corpus = open_corpus(data, any_meter=any_meter, progress=progress is not False)
+        items, _, notes = find_music(data)
         weights = weights_digest(model)
         path = cache_folder() / "indexes" / f"{_digest(corpus, weights)[:32]}.index"
-        notes = []
-        if corpus.left_out:
-            notes.append(
-                f"{len(corpus.left_out)} files hold no usable piece; python -m tinyembed.corpus "
-                "says which, and why"
-            )
         with suppress(InputError, OSError):  # missing, or damaged: the units are embedded again
-            return cls.load(path, weights, xp), notes
-        seconds = unit_seconds(corpus, data, progress is not False)
+            return cls(corpus, cls.load(path, weights, xp, verify=True).index), notes
+        seconds = unit_seconds(corpus, items if data else [], progress is not False)
         collection = cls.of(corpus, model, seconds, progress, xp)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,23 +71,15 @@ class Collection:
 
     def save(self, path):
         """Write music and index to one file, atomically."""
-        arrays = {f.name: getattr(self.corpus, f.name) for f in fields(Corpus)}
-        arrays = {PREFIX + n: a for n, a in arrays.items() if isinstance(a, np.ndarray)}
-        self.index.save(path, arrays)
+        self.index.save(path, corpus_to_arrays(self.corpus))
 
     @classmethod
-    def load(cls, path, model=None, xp=np):
-        """A saved collection, mapped into memory. model, xp, errors: as for `Index.load`."""
-        arrays, about = load_mapped(path)
+    def load(cls, path, model=None, xp=np, verify=False):
+        """A saved collection, mapped into memory. The arguments and errors are `Index.load`'s."""
+        arrays, about = load_index(path, verify or xp is not np)
         index = Index.of_arrays(path, arrays, about, model, xp)
-        parts = {n.removeprefix(PREFIX): a for n, a in arrays.items() if n.startswith(PREFIX)}
-        try:
-            names, composers = index.labels.pieces, index.labels.composers
-            return cls(Corpus(**parts, names=names, composers=composers), index)
-        except (TypeError, AttributeError):
-            raise InputError(
-                f"{path}: an index without its music; use one that tinyembed.search --save wrote"
-            ) from None
+        with reading(path, WORDS):
+            return cls(arrays_to_corpus(arrays, index.labels), index)
 
     def rolls(self, rows):
         """The rolls of some rows: (n, 60, 96)."""
@@ -112,8 +101,8 @@ def piece_of(corpus, n):
 
 def is_index(path):
     """Whether a file is a saved index."""
-    with suppress(InputError):
-        return bool(load_mapped(path))
+    with suppress(OSError):
+        return is_mapped(path, KIND)
     return False
 
 
@@ -123,7 +112,7 @@ def _same(one, other):
 
 def _digest(corpus, weights):
     """A name for a corpus and a model that changes with any note, name or weight."""
-    digest = hashlib.sha256(weights.encode())
+    digest = hashlib.sha256(f"{READER_VERSION} {weights}".encode())
     digest.update("\n".join([*corpus.names, "", *corpus.composers]).encode())
     for array in (corpus.ticks, corpus.pitches, corpus.piece_beats, corpus.piece_composer):
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -12,10 +12,11 @@ from tinyembed.backends.arrays import array_module, to_host
 from tinyembed.errors import InputError
 from tinyembed.models.model import Model
 from tinyembed.neighbours.exact import nearest
+from tinyembed.neighbours.files import WORDS, load_index, save_index
 from tinyembed.neighbours.labels import Labels
-from tinyembed.neighbours.mapped import load_mapped, save_mapped
 from tinyembed.neighbours.query import Neighbours, Query
 from tinyembed.neighbours.shortlist import Shortlist
+from tinyembed.storage.files import reading
 
 Path = str | PathLike[str]
 Filter = ArrayLike | None
@@ -44,7 +45,8 @@ class Index:
         if labels is not None and len(labels) != len(embeddings):
             raise InputError(f"{len(labels):,} labels for {len(embeddings):,} embeddings")
         with np.errstate(over="ignore"):  # the shortlist refuses an infinite row by its index
-            self.embeddings = xp.asarray(embeddings, np.float32)
+            same = embeddings.dtype == np.float32  # and may be checked as it is read: keep it
+            self.embeddings = embeddings if same else xp.asarray(embeddings, np.float32)
         self.labels = labels
         self.model = _digest(model)
         self.shortlist = shortlist or Shortlist.of(self.embeddings)
@@ -101,44 +103,45 @@ class Index:
         if self.labels is not None:
             parts |= self.labels.arrays()
             about |= {"pieces": self.labels.pieces, "composers": self.labels.composers}
-        save_mapped(path, parts | (arrays or {}), about)
+        parts |= arrays or {}
+        # A loaded array stays itself: it is checked in full before it is written again.
+        parts = {n: a if isinstance(a, np.ndarray) else to_host(a) for n, a in parts.items()}
+        save_index(path, parts, about)
 
     @classmethod
-    def load(cls, path: Path, model: Model | str | None = None, xp: Any = np) -> Self:
+    def load(
+        cls, path: Path, model: Model | str | None = None, xp: Any = np, verify: bool = False
+    ) -> Self:
         """A saved index, mapped into memory: a search reads it from the file.
 
         model: the `Model` that makes the queries, or its `weights_digest`; xp: cupy, to copy the
-        index to a GPU, where it takes 4 D + 132 bytes per row: 0.53 GB for a million rows of 100.
+        index to a GPU, where it takes 4 D + 132 bytes per row: 0.53 GB for a million rows of 100;
+        verify: check every byte of the file now. Without it, the checksums of a large index are
+        compared as a search first reads its rows, and the search raises the InputError.
         Raises InputError if the file is missing, damaged, not an index, or the index of another
         model.
         """
-        return cls.of_arrays(path, *load_mapped(path), model, xp)
+        return cls.of_arrays(path, *load_index(path, verify or xp is not np), model, xp)
 
     @classmethod
     def of_arrays(
         cls, path: Path, arrays: dict[str, Any], about: dict[str, Any],
         model: Model | str | None = None, xp: Any = np,
     ) -> Self:  # fmt: skip
-        """The index in the result of `load_mapped(path)`: see `load`."""
-        if model is not None and about.get("model") != _digest(model):
-            raise InputError(
-                f"{path}: an index of another model's embeddings, so cosines would mean nothing; "
-                "make it again, or search with the model that made it"
-            )
-        try:
-            parts = [xp.asarray(arrays[name]) for name in ("table", "scale", "basis")]
-            embeddings, labels = xp.asarray(arrays["embeddings"]), None
+        """The index in the result of `files.load_index(path)`: see `load`."""
+        with reading(path, WORDS):
+            if model is not None and about["model"] != _digest(model):
+                raise InputError(
+                    "an index of another model's embeddings, so cosines would mean nothing; make "
+                    "it again, or search with the model that made it"
+                )
+            names, labels = ("embeddings", "table", "scale", "basis"), None
+            # On the CPU the arrays stay what they are, and are checked as their rows are read.
+            parts = [arrays[name] if xp is np else xp.asarray(arrays[name]) for name in names]
             if about["labelled"]:
                 labels = Labels.of_arrays(arrays, about["pieces"], about["composers"])
-            n, d = embeddings.shape
-            if [p.shape[0] for p in parts] != [n, n, d] or parts[2].shape != (d, d):
-                raise ValueError("parts of different indexes")
-            parts = (embeddings, labels, about["model"], Shortlist(*parts))
+            parts = (parts[0], labels, about["model"], Shortlist(*parts[1:]))
             return cls.restore(parts, arrays, about)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-            raise InputError(f"{path}: not a whole index of this kind ({error})") from None
 
     @classmethod
     def restore(cls, parts: Any, arrays: dict[str, Any], about: dict[str, Any]) -> Self:

@@ -1,5 +1,7 @@
 """The neighbours that a search found, as rows, as a table, and as music to listen to."""
 
+import os
+
 import mido
 import numpy as np
 
@@ -59,5 +61,7 @@ def medley(rolls, titles):
 
 def is_medley(path):
     """Whether a file is one that `medley` made."""
+    if not os.path.isfile(path):  # a pipe would wait
+        return False
     with open(path, "rb") as file:
         return MARK.encode() in file.read(200)

@@ -4,27 +4,23 @@ from functools import partial
 
 import numpy as np
 
-from tinyembed.music.midi import read_midi
-from tinyembed.music.public_corpora import CORPORA, find_works, folder_of
-from tinyembed.music.reading import find_pieces, read_pieces
+from tinyembed.music.inputs import read_file
+from tinyembed.music.reading import read_pieces
 
 
-def unit_seconds(corpus, data, progress=True):
+def unit_seconds(corpus, items, progress=True):
     """When each unit begins, in seconds, at the tempo of its file: (N,) float32.
 
-    corpus: the result of `open_corpus(data)`; N: the number of its units, in the order of
-    `corpus.unit_beats()`. nan where the time is unknown: the default corpus consists of scores,
-    and a file may be gone.
+    items: list of (composer, name, path), the files of the corpus's pieces; N: the number of its
+    units, in the order of `corpus.unit_beats()`. nan where the time is unknown: a file that is not
+    among the items, or is gone.
     """
     beats = corpus.unit_beats()
     piece = corpus.beat_piece[beats]
     seconds = np.full(len(beats), np.nan, np.float32)
-    if data is None:
-        return seconds
-    items = find_works(data, folder_of(data))[0] if data in CORPORA else find_pieces(data)[0]
     index = {name: n for n, name in enumerate(corpus.names)}
     items = [item for item in items if item[1] in index]
-    found, _ = read_pieces(items, partial(read_midi, any_meter=True), None, progress, "Tempi")
+    found, _ = read_pieces(items, partial(read_file, any_meter=True), None, progress, "Tempi")
     for _, name, music in found:
         rows = slice(*np.searchsorted(piece, [index[name], index[name] + 1]))
         seconds[rows] = music.seconds(np.arange(rows.stop - rows.start))

@@ -1,13 +1,14 @@
-"""The query of a search by hand: four beats of a file, and the rows that are not its own music."""
+"""A search by hand: four beats of a file, the rows that are not its own music, the nearest."""
 
 from pathlib import Path
 
 import numpy as np
 
-from tinyembed.embedding.embed import read_source
+from tinyembed.backends.arrays import to_host
+from tinyembed.embedding.sources import read_source
 from tinyembed.errors import InputError
-from tinyembed.music.inputs import printable
 from tinyembed.music.roll import piece_rolls, units_have_onsets
+from tinyembed.storage.text import printable
 
 
 def read_unit(path, beat, any_meter=False):
@@ -52,7 +53,7 @@ def others(collection, piece, path, other_piece=False, other_composer=False):
             notes.append(f"{name} is not among these pieces, so all of them are others")
     if other_composer:
         composers = np.unique(labels.piece_composer[own]).tolist()
-        parent = Path(path).resolve().parent.name
+        parent = printable(Path(path).resolve().parent.name)
         if not composers and parent in labels.composers:
             composers = [labels.composers.index(parent)]
         if not composers:
@@ -62,3 +63,16 @@ def others(collection, piece, path, other_piece=False, other_composer=False):
             )
         where &= ~np.isin(labels.composer, composers)
     return where, notes
+
+
+def nearest(index, query, k, where=None):
+    """The k rows of an `Index` nearest to a query, or all where there are fewer.
+
+    query: (D,); where: (N,) bool, which rows may be found, or None for all.
+    Returns `Neighbours`, and the number of rows that could be found. Raises InputError if it is 0.
+    """
+    findable = to_host(index.findable)
+    n = int(np.count_nonzero(findable if where is None else findable & where))
+    if n == 0:
+        raise InputError("no unit to compare with: there is no other one that has an onset")
+    return index.search(query, min(k, n), where), n

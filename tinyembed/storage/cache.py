@@ -1,4 +1,4 @@
-"""A cache of results that take seconds to compute: plain .npz files in the user's cache folder.
+"""A cache of results that take seconds to compute: .npz files in the user's cache folder.
 
 A cache only saves time; it never causes an error. A missing, damaged or outdated file is treated as
 no file, and a folder that cannot be written to is only reported. A file is written atomically, so
@@ -11,7 +11,10 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from tinyembed.storage.files import write_atomically
+from tinyembed.storage.archive import Archive
+from tinyembed.storage.arrays import save_arrays
+
+KIND = "cache"
 
 
 def cache_folder():
@@ -23,10 +26,12 @@ def cache_folder():
 def load(path, key):
     """The arrays that were saved at `path` with this `key` (a str), as a dict, or None."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
-            if str(saved["key"]) != key:
+        with open(path, "rb") as file:
+            archive = Archive(file)
+            # A file without a seal, by an earlier version, is made again: it could be damaged.
+            if archive.kind != KIND or str(archive.array("key")) != key:
                 return None
-            return {name: saved[name] for name in saved.files if name != "key"}
+            return {name: archive.array(name) for name in archive.names if name != "key"}
     except Exception:  # damaged bytes raise a dozen unrelated types
         return None
 
@@ -35,7 +40,7 @@ def save(path, key, arrays):
     """Save a dict of arrays for `load`. Returns None, or one line that says why it failed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda file: np.savez(file, key=np.array(key), **arrays))
+        save_arrays(path, {"key": np.array(key), **arrays}, KIND)
     except OSError as error:
         return f"{path.parent}: {error.strerror or error}"
     return None

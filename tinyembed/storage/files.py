@@ -1,38 +1,88 @@
-"""Write files atomically, and save and load arrays."""
+"""Write files atomically, and turn what can go wrong with a file into one line."""
 
+import errno
 import hashlib
 import json
 import os
-import zipfile
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from tinyembed.errors import InputError
+from tinyembed.storage.temporary import temporary_name
+from tinyembed.storage.text import escaped, printable
+from tinyembed.storage.values import parse_json
+
+LARGEST_JSON = 1 << 24  # bytes of a JSON file that is read again
 
 
-def write_atomically(path, write):
-    """Write or replace a file atomically. write: a function of the open binary file."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def write_atomically(path, write, kept=None):
+    """Write or replace a file atomically. write: a function of the open binary file.
+
+    kept: the path to which a file that is replaced moves, when the new one is whole.
+    """
+    write_together({path: write}, kept)
+
+
+def write_together(writers, kept=None):
+    """Write or replace several files that belong together: all, or after an error none.
+
+    writers: {path: function of the open binary file}. No file gets its name before the last one is
+    written, so a full disk leaves those that were there before.
+    """
+    written = {}
     try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        for path, write in writers.items():
+            path = Path(path)
+            written[path] = temporary_name(path)
+            with open(written[path], "w+b") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, temporary in written.items():
+            if kept is not None and path.exists():
+                os.replace(path, kept)
+            os.replace(temporary, path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        for temporary in written.values():
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename = str(path)  # a full disk gives no name, or the temporary one
+            raise named(error, path) from error
         raise
+
+
+def make_folder(folder, fill):
+    """Make a folder that has its name only when it is filled. fill: a function of a path."""
+    new = temporary_name(Path(folder).absolute())
+    try:
+        new.mkdir(parents=True)
+        fill(new)
+        new.rename(folder)
+    except OSError as error:
+        raise named(error, folder) from error  # not what stood in for it
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def named(error, path):
+    """The same OSError with the name of a file: a full disk gives none, or the temporary one."""
+    reason = error.errno or errno.EIO, error.strerror or f"{error}"
+    return OSError(*reason, str(path))
 
 
 def write_json(path, value):
     """Write a JSON file, atomically and indented."""
     text = json.dumps(value, indent=2) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path):
+    """The value in a JSON file. Raises InputError for a missing or damaged file."""
+    with reading(path, "JSON file"), open(path, "rb") as file:
+        text = file.read(LARGEST_JSON + 1)
+        if len(text) > LARGEST_JSON:
+            raise ValueError("too large")
+        return parse_json(text)
 
 
 def check_replaceable(option, path, is_ours):
@@ -52,34 +102,31 @@ def check_replaceable(option, path, is_ours):
         raise InputError(f"{option}: exists and is not a file of this command; choose another name")
 
 
-def save_arrays(path, arrays, compressed=False, **extra):
-    """Write an .npz without pickle: arrays by name, and `extra` values as JSON."""
-    encoded = {name: np.array(json.dumps(value)) for name, value in extra.items()}
-    save = np.savez_compressed if compressed else np.savez
-    write_atomically(path, lambda file: save(file, **arrays, **encoded))
-
-
 @contextmanager
 def reading(path, kind):
-    """Turn every error while a file is read into InputError. kind: what the file should be."""
+    """Turn every error while a file is read into InputError. kind: what the file should be.
+
+    An InputError raised within is taken to be the reason alone, and gets the name of the file.
+    """
+    name = printable(path)
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise InputError(f"{name}: a pipe or a device, not a file")  # to open it might wait
     try:
         yield
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError(f"{name}: no such file") from None
     except IsADirectoryError:
-        raise InputError(f"{path}: a folder, not a file") from None
+        raise InputError(f"{name}: a folder, not a file") from None
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    except MemoryError:
+        raise
     except Exception as error:  # damaged bytes raise a dozen unrelated types
-        why = " ".join(f"{error}".split())[:120] or type(error).__name__
-        raise InputError(f"{path}: not a readable {kind} ({why})") from None
-
-
-def load_arrays(path):
-    """The arrays of an .npz, by name. Raises InputError for a missing, damaged or other file."""
-    with reading(path, "weight file"), open(path, "rb") as file:
-        with zipfile.ZipFile(file), np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)  # the first with is there because NumPy also loads other formats
+        why = escaped(" ".join(f"{error}".split())[:120]) or type(error).__name__
+        raise InputError(f"{name}: not a readable {kind} ({why})") from None
 
 
 def digest(path):
     """The SHA-256 of a file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

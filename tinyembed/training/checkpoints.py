@@ -1,42 +1,72 @@
 """Checkpoints: all that a killed training needs to go on and end at the same weights."""
 
-import json
+import math
 
 from tinyembed.backends.arrays import to_host
 from tinyembed.errors import InputError
-from tinyembed.storage.files import load_arrays, save_arrays
+from tinyembed.models.weights import check_state
+from tinyembed.storage.arrays import open_arrays, save_arrays
+from tinyembed.storage.values import check, number, whole
 
-STANDING = "step", "best_loss", "best_step", "seconds"  # what a `Trainer` has beside its arrays
+KIND = "checkpoint"
 
 
 def save_checkpoint(trainer):
-    """Write where a `Trainer` stands: weights, Adam's means, step, best loss, length of the log."""
+    """Write where a `Trainer` stands: weights, Adam's means, step, best loss, length of the log.
+
+    The checkpoint before this one is kept, in case that this one is damaged one day.
+    """
+    run = trainer.run
     state = {f"model.{name}": value for name, value in trainer.model.state().items()}
     state["adam.m"], state["adam.v"] = to_host(trainer.optimizer.m), to_host(trainer.optimizer.v)
-    standing = {name: getattr(trainer, name) for name in STANDING}
-    standing["log_size"] = trainer.run.log_size()
-    save_arrays(trainer.run.checkpoint_file, state, standing=standing)
+    standing = {name: getattr(trainer, name) for name in _rules(trainer) if name != "log_size"}
+    standing["log_size"] = run.log_size()
+    save_arrays(run.checkpoint_file, state, KIND, kept=run.previous_file, standing=standing)
 
 
 def load_checkpoint(trainer):
     """Put a `Trainer` back to its last checkpoint; without one, to the beginning.
 
-    Raises InputError where the file is damaged or of another run.
+    Where the last is damaged, the one before is taken: then the result is a line that says so, else
+    None. Raises InputError where no checkpoint is whole, or where it is of another run.
     """
-    path = trainer.run.checkpoint_file
-    if not path.exists():
-        trainer.run.cut_log(0)
-        return
-    state = load_arrays(path)
-    try:
-        standing = json.loads(str(state.pop("standing")))
-        means = {name: state.pop(f"adam.{name}") for name in "mv"}
-    except (KeyError, ValueError):
-        raise InputError(f"{path}: not a checkpoint of this run") from None
-    trainer.model.load_state({name.removeprefix("model."): v for name, v in state.items()})
-    for name, value in means.items():
-        getattr(trainer.optimizer, name)[...] = trainer.engine.xp.asarray(value)
-    for name in STANDING:
-        setattr(trainer, name, standing[name])
-    trainer.optimizer.t = trainer.step
-    trainer.run.cut_log(standing["log_size"])
+    problem = None
+    for path in (trainer.run.checkpoint_file, trainer.run.previous_file):
+        if path.exists():
+            try:
+                _restore(trainer, path)
+            except InputError as error:
+                problem = problem or error
+            else:
+                return problem and f"{problem}; the checkpoint before it is used"
+    if problem:
+        raise InputError(f"{problem}; start a new run in another --out")
+    trainer.run.cut_log(0)
+
+
+def _restore(trainer, path):
+    """Read a checkpoint as a whole, and only then change the trainer."""
+    own, optimizer = trainer.model.named_arrays(), trainer.optimizer
+    with open_arrays(path, KIND, "checkpoint") as archive:
+        standing = archive.text("standing")
+        check(standing, _rules(trainer), _rules(trainer))
+        state = {name: archive.array(f"model.{name}", ("<f4",), own[name].shape) for name in own}
+        check_state(state, math.inf)  # a training that diverges is told so by its loss
+        m, v = (archive.array(f"adam.{name}", ("<f4",), optimizer.m.shape) for name in "mv")
+    trainer.model.load_state(state)
+    optimizer.m[...], optimizer.v[...] = map(trainer.engine.xp.asarray, (m, v))
+    trainer.run.cut_log(standing.pop("log_size"))
+    for name, value in standing.items():
+        setattr(trainer, name, value)
+    optimizer.t = trainer.step
+
+
+def _rules(trainer):
+    """What a checkpoint says beside its arrays, and what that must be."""
+    return {
+        "step": whole(0, trainer.steps),
+        "best_loss": number(infinite=True),
+        "best_step": whole(0, trainer.steps),
+        "seconds": number(0, math.inf),
+        "log_size": whole(),
+    }

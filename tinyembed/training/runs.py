@@ -4,19 +4,38 @@
     log.jsonl        one JSON object per line: training and validation losses
     weights.npz      the best weights so far, by validation loss: what `Model` needs, no more
     checkpoint.npz   the state of the training, to resume from
+    checkpoint-before.npz   the one before it, in case that it is damaged
     summary.json     its results; written last
     loss.png, reconstruction.png
 
 Files are written atomically: at every moment the old or the new one is whole.
 """
 
-import json
 import os
-import shutil
 from pathlib import Path
 
 from tinyembed.errors import InputError
-from tinyembed.storage.files import write_json
+from tinyembed.models.table import MODELS, MOST_INTERVALS, WIDTHS
+from tinyembed.storage import values
+from tinyembed.storage.files import make_folder, read_json, reading, write_json
+from tinyembed.storage.lines import append_line, cut_lines, read_lines
+
+SETTINGS = {  # what a config.json may say, and what that must be
+    "model": values.choice(MODELS),
+    "width": values.choice(WIDTHS),
+    "data": values.optional(values.text()),
+    "splits": values.optional(values.text()),
+    "any_meter": values.boolean(),
+    "corpus": values.text(),
+    "seed": values.whole(most=1 << 128),
+    "split_seed": values.whole(most=1 << 128),
+    "examples": values.whole(1),
+    "batch_size": values.whole(1),
+    "negatives": values.optional(values.whole()),
+    "intervals": values.optional(values.whole(most=MOST_INTERVALS)),
+    "learning_rate": values.positive(),
+    "temperature": values.positive(),
+}
 
 
 class Run:
@@ -28,6 +47,7 @@ class Run:
         self.log_file = self.folder / "log.jsonl"
         self.weights_file = self.folder / "weights.npz"
         self.checkpoint_file = self.folder / "checkpoint.npz"
+        self.previous_file = self.folder / "checkpoint-before.npz"
         self.summary_file = self.folder / "summary.json"
         self.loss_picture = self.folder / "loss.png"
         self.reconstruction_picture = self.folder / "reconstruction.png"
@@ -40,17 +60,7 @@ class Run:
         if run.folder.is_dir():  # empty, or check_free would have complained
             write_json(run.config_file, config)
             return run
-        new = run.folder.absolute()
-        new = new.with_name(f".{new.name}.{os.getpid()}.tmp")
-        try:
-            new.mkdir(parents=True)
-            write_json(new / "config.json", config)
-            new.rename(run.folder)
-        except OSError as error:
-            error.filename = str(run.folder)  # what was asked for, not what stood in for it
-            raise
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
+        make_folder(run.folder, lambda new: write_json(new / "config.json", config))
         return run
 
     def check_free(self):
@@ -77,24 +87,18 @@ class Run:
     def open(cls, folder, needs=()):
         """An existing run and its config, which must have the settings `needs`."""
         run = cls(folder)
-        try:
-            config = json.loads(run.config_file.read_text())
-        except (FileNotFoundError, NotADirectoryError):
-            raise InputError(f"{folder}: there is no run in it, no config.json") from None
-        except ValueError as error:
-            raise InputError(f"{run.config_file}: not readable ({error})") from None
+        if not run.config_file.exists():
+            raise InputError(f"{folder}: there is no run in it, no config.json")
+        config = read_json(run.config_file)
         if not isinstance(config, dict) or not set(needs) <= config.keys():
             raise InputError(f"{folder}: not a folder that this command began")
+        with reading(run.config_file, "config"):
+            values.check(config, SETTINGS)
         return run, config
 
     def append_log(self, entry):
         """Add a line to the log."""
-        try:
-            with open(self.log_file, "a") as file:
-                file.write(json.dumps(entry) + "\n")
-        except OSError as error:
-            error.filename = str(self.log_file)
-            raise
+        append_line(self.log_file, entry)
 
     def log_size(self):
         """The log's length in bytes."""
@@ -102,14 +106,11 @@ class Run:
 
     def cut_log(self, size):
         """Drop the lines after a checkpoint: those steps will run again."""
-        if self.log_size() > size:
-            os.truncate(self.log_file, size)
+        cut_lines(self.log_file, size)
 
     def read_log(self):
         """All entries of the log."""
-        if not self.log_file.exists():
-            return []
-        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+        return read_lines(self.log_file)
 
 
 def open_or_create(folder, config):

@@ -17,6 +17,7 @@ from tinyembed.music.splits import validation_pieces
 from tinyembed.training.checkpoints import save_checkpoint
 from tinyembed.training.examples import CANDIDATES, random_stream
 from tinyembed.training.excerpts import examples_for
+from tinyembed.training.nonfinite import locate
 from tinyembed.training.optimizers import Adam, Flat, cosine_decay
 from tinyembed.training.stopping import GentleStop, Interrupted
 from tinyembed.training.validation import Validation, validation_losses
@@ -146,11 +147,13 @@ class Trainer:
 
     def write_log(self, rate):
         """Log the mean losses since the last line. Returns the sum of them."""
-        sums = to_host(self.engine.xp.stack(list(self._sums.values())))
+        weights = self.optimizer.flat.values.sum()  # not finite as soon as one of them is not
+        *sums, weights = to_host(self.engine.xp.stack([*self._sums.values(), weights]))
         losses = {name: float(s) / self._summed for name, s in zip(self._sums, sums, strict=True)}
         for name in self._sums:
             self._sums[name] *= 0
         self._summed = 0
+        self.checked(float(weights), "sum of all weights")
         total = self.checked(sum(losses.values()), "loss")
         entry = {"step": self.step, "examples": self.examples_seen, "loss": total, **losses}
         self.run.append_log({**entry, "examples_per_s": round(rate, 1), **self.engine.about})
@@ -167,18 +170,19 @@ class Trainer:
         entry = {"step": self.step, "validation_loss": total}
         self.run.append_log({**entry, **{f"validation_{k}": v for k, v in losses.items()}})
 
-    def checked(self, loss, what):
-        """A loss that is a number, or WorkError: what is kept, and what to try."""
-        if math.isfinite(loss):
-            return loss
+    def checked(self, number, what):
+        """A number that is finite, or WorkError: where it began, what is kept, and what to try."""
+        if math.isfinite(number):
+            return number
+        where = f"; it began in {found}" if (found := locate(self)) else ""
         kept = (
             f"the best weights, of step {self.best_step:,}, are in {self.run.weights_file}"
             if self.best_step
             else "no weights were worth keeping"
         )
         raise WorkError(
-            f"the {what} is {loss} at step {self.step:,}; {kept}; try a --learning-rate below "
-            f"{self.config['learning_rate']:g}"
+            f"the {what} is {number} at step {self.step:,}{where}; {kept}; try a "
+            f"--learning-rate below {self.config['learning_rate']:g}"
         )
 
 

@@ -40,6 +40,10 @@ class GpuEngine(Engine):
         """A stream on which recording is possible."""
         return own_stream(self.xp)
 
+    def unrecorded(self):
+        """As in `Engine`: without a graph."""
+        return GpuEngine(self.xp, graph=False)
+
     def _cutter(self, examples):
         corpus = examples.corpus
         if id(corpus) not in self._cutters:

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 
 from tinyembed.backends.cpu import threads
+from tinyembed.backends.numba.caching import seal
 from tinyembed.storage.cache import cache_folder
 
 # Divisions are not checked, and a * b + c may be rounded once instead of twice.
@@ -24,7 +25,7 @@ def kernel(function):
     # numba reads the folder where a function is marked. Other users of numba keep their own.
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder
     try:
-        return numba.njit(**OPTIONS, cache=True)(function)
+        return seal(numba.njit(**OPTIONS, cache=True)(function))
     finally:
         numba.config.CACHE_DIR = before
 
