@@ -481,7 +481,7 @@ n_onsets = [float(rolls.sum(axis=(1, 2)).mean()) for rolls in (bach, monteverdi)
 assert [round(n, 1) for n in n_onsets] == [18.3, 12.5]
 
 # %% [markdown]
-# In the key that the pieces are written in, it does a little worse than before: some of the 0.888
+# In the key that the pieces are written in, it does a little worse than before: some of the 0.886
 # was not about the music. Over all keys it does far better. It is still not the same in all keys:
 # its weights now say that notes below C5 are Bach's, and the more of them the better (his units
 # have 18.3 onsets on average, Monteverdi's 12.5), so music that is moved down looks more like Bach.

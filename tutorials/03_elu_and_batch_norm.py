@@ -258,13 +258,13 @@ for d in (0, 1, 2):
     print(f"  {a.mean():+.4f} +- {a.std():.4f}     {abs(b.mean()):.4f} +- {b.std():.4f}")
 
 # %% [markdown]
-# (The spread is 0.997 and not 1 because of $\epsilon$: it is not quite nothing beside a variance
-# of 0.002. Further up in the network it is.)
+# (The spread is 0.998 and not 1 because of $\epsilon$: it is not quite nothing beside a variance
+# of 0.003. Further up in the network it is.)
 
 # %% tags=["hide"]
 assert np.abs(normalized.mean(axis=0)).max() < 1e-12
 assert 0.99 < normalized.std(axis=0).min() < normalized.std(axis=0).max() < 1
-assert 0.0015 < affine[:, :3].var() < 0.003
+assert 0.0025 < affine[:, :3].var() < 0.0035
 
 
 # %% alt="The same seven layers with batch norm and ELU: three curves on top of each other"

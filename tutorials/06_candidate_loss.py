@@ -408,7 +408,7 @@ print("every entry agrees to 12 digits:", error < 1e-12)
 # come from?
 
 # %% alt="Where the loss wants more and where less, around the notes of one unit"
-n = 0
+n = 2
 wish = -N * dR[n].reshape(60, 96)  # times N: for this unit alone
 pitch, tick = np.nonzero(wish)
 value = wish[pitch, tick]

@@ -401,15 +401,18 @@ print("best to worst, this page:    ", ", ".join(sorted(SEVEN, key=ranks.get)))
 print("best to worst, long training:", ", ".join(sorted(SEVEN, key=long_run.get)))
 
 # %% tags=["hide"]
-assert sorted(SEVEN, key=ranks.get) == sorted(SEVEN, key=long_run.get)
+here, there = sorted(SEVEN, key=ranks.get), sorted(SEVEN, key=long_run.get)
+assert here[0] == there[0] == "context" and here[4:] == there[4:] and here != there
+assert set(here[1:4]) == {"forward", "regularized", "composer"}
 assert ranks["untrained"] > max(ranks[name] for name in SEVEN)
 assert 0.85 < ranks["note_drop"] / ranks["the roll itself"] < 1.15
 assert ranks["context"] < 0.5 * ranks["the roll itself"]
 
 # %% [markdown]
-# The numbers differ, as they must, but the order is the same from first to last. Some of that is
-# luck: the first four are close together, and with other first weights they change places
-# (exercise 2). What stays is not made by the training but by the question:
+# The numbers differ, as they must, and so does the order of the second, third and fourth model. These
+# are close together here, and with other first weights they change places (exercise 2). Context leads
+# both lists, and the three autoencoders end both in the same order. What stays comes from the question,
+# not from the training:
 #
 # * **Note drop** comes out about where the roll itself does: to undo that damage it has to keep the
 #   notes, so it finds alike what shares notes, cell by cell. Beat drop and octave split, which must
@@ -458,7 +461,7 @@ for name, found in nearest.items():
     print(f"{name:12s} {shared[name]:16.2f} {busier[name]:31.1f} {same[name]:14.0f}%")
 
 # %% tags=["hide"]
-assert shared["note_drop"] > 1.3 * shared["context"] > 1.3 * shared["composer"]
+assert shared["note_drop"] > 1.25 * shared["context"] > 1.25 * shared["composer"]
 assert busier["note_drop"] > 1.3 * busier["context"] > 1.3 * busier["composer"]
 assert min(same["context"], same["composer"]) > same["note_drop"] > same["octave_split"]
 
@@ -632,7 +635,7 @@ del WIDTHS["chapter 8"]
 # again = median_rank(model.encode)
 # ```
 #
-# It goes from 88 to about 140: from the first place to the fourth, behind the composer model, but
+# It goes from 90 to about 133: from the first place to the fourth, behind the composer model, but
 # still ahead of the autoencoders. So one seed does not put the first four in order. The long runs
 # were made with one seed as well: they compare seven trained networks, and only with care seven
 # methods.
@@ -645,7 +648,7 @@ del WIDTHS["chapter 8"]
 #
 # <details><summary>Solution</summary>
 #
-# The shares themselves: then the loss is $-\sum_j p_j \log p_j$, the *entropy* of the shares, 2.195
+# The shares themselves: then the loss is $-\sum_j p_j \log p_j$, the *entropy* of the shares, 2.200
 # at the top of this page.
 #
 # ```python
@@ -674,9 +677,9 @@ assert not (target_of(beats, 0, (1,)) == target_of(beats, 0, (-1,))).all()
 
 model, _ = train("context", seed=10)
 again = median_rank(model.encode)
-assert f"{ranks['context']:.0f}" == "88" and 130 < again < 150
+assert f"{ranks['context']:.0f}" == "90" and 125 < again < 145
 others_ranks = sorted(ranks[name] for name in SEVEN if name != "context")
-assert others_ranks[2] == ranks["composer"] < again < others_ranks[3] == ranks["note_drop"]
+assert ranks["composer"] < others_ranks[2] < again < others_ranks[3] == ranks["note_drop"]
 
 
 def mean_loss(q):
@@ -691,7 +694,7 @@ for i in range(10):
             q[i] += 0.01
             q[j] -= 0.01
             assert mean_loss(q) > best
-assert f"{best:.3f}" == "2.195"
+assert f"{best:.3f}" == "2.200"
 
 # %% [markdown]
 # ## What comes next
