@@ -25,7 +25,7 @@ from tinyembed.music.roll import BEATS_PER_UNIT, beat_starts, n_units, ragged, u
 from tinyembed.music.splits import split_pieces
 from tinyembed.storage import cache as storage
 
-READER_VERSION = 2  # part of the cache's key: increase it when files would be read differently
+READER_VERSION = 3  # part of the cache's key: increase it when files would be read differently
 
 StrPath = str | os.PathLike[str]
 

@@ -77,6 +77,8 @@ class Query:
         """
         parts = [to_host(part) for part in (rows, cosines, certified)]
         if not np.isfinite(parts[1]).all():
+            if not self.excluded:  # a file that was made by hand
+                raise InputError("its shortlist hides some of its rows; make the index again")
             n_left = min(int(self.allowed_to(q).sum()) for q in range(len(rows)))
             raise _too_few(self.k, n_left, "that the filters leave")
         return Neighbours(*(part[0] if self.single else part for part in parts))
