@@ -1,6 +1,6 @@
 """Scores from anywhere are read in a process of its own: nothing that a file does harms this one.
 
-The readers here stand for music21 on files that mean harm. Only the last tests need music21.
+`strange_reader` stands for music21 on files that mean harm. Only the last tests need music21.
 """
 
 import multiprocessing
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from strange_reader import strange_reader
 
 from tinyembed.errors import InputError, MusicError, WorkError
 from tinyembed.music import default_corpus, score_worker
@@ -33,37 +34,6 @@ KERN = "**kern\n*M4/4\n4c\n4d\n4e\n4f\n*-\n"
 ABC = "X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n"
 
 
-def strange_reader(path, any_meter):
-    """Does what the name of the file says, or returns the process, the path and `any_meter`."""
-    name = os.path.basename(path)
-    if name == "sleep":
-        Path(path).write_text(str(os.getpid()))
-        time.sleep(300)
-    elif name == "loop in C":  # no other thread of Python's runs meanwhile
-        re.match(r"(a+)+$", "a" * 60 + "b")
-    elif name == "fill":
-        return [bytearray(10_000_000) for _ in range(100_000)]
-    elif name == "exit":
-        os._exit(3)
-    elif name == "leave":
-        sys.exit(1)  # the status of a time-out
-    elif name == "crash":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    elif name == "divide":
-        return 1 / 0
-    elif name == "refuse":
-        raise MusicError("out of tune")
-    elif name == "impossible":
-        raise InputError("no reader")
-    elif name == "recurse":
-        return strange_reader(path, any_meter)
-    elif name == "print":
-        print("a word", flush=True)
-        print("a warning", file=sys.stderr, flush=True)
-        os.write(1, b"more\n")
-    return os.getpid(), path, any_meter
-
-
 @pytest.fixture
 def worker():
     made = Worker(strange_reader)
@@ -74,6 +44,7 @@ def worker():
 def test_one_process_reads_many_files(worker, tmp_path, monkeypatch, capfd):
     first, *rest = worker.read("/a.xml")
     assert rest == ["/a.xml", False] and first != os.getpid()
+    assert os.getsid(first) != os.getsid(0)  # a terminal's Ctrl-C reaches this process alone
     monkeypatch.chdir(tmp_path)  # the worker stays where it is
     assert worker.read("print", True) == (first, str(tmp_path / "print"), True)
     for name, kind, reason in (
@@ -202,7 +173,7 @@ def test_the_worker_ends_with_its_parent(tmp_path, how):
         tmp_path,
         "import signal\n"  # where the tests run in the background, Ctrl-C is ignored and inherited
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from test_score_worker import strange_reader\n"
+        "from strange_reader import strange_reader\n"
         "from tinyembed.cli.running import run\n"
         "from tinyembed.music.score_worker import Worker\n"
         "run(lambda: Worker(strange_reader).read('sleep'))\n",
@@ -235,8 +206,8 @@ def test_a_program_that_ends(tmp_path):
         "import sys; sys.path.pop(0)\n"
         "from tinyembed.music.inputs import read_music\n"
         "from tinyembed.music import score_worker\n"
-        "from test_score_worker import process_of\n"
-        "print(len(read_music('a.krn').ticks), process_of(score_worker))\n",
+        "piece, (worker,) = read_music('a.krn'), score_worker._workers.values()\n"
+        "print(len(piece.ticks), worker._process.pid)\n",
     )
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")

@@ -81,7 +81,8 @@ def check_state(state, largest=LARGEST):
     for name, array in state.items():
         if not np.isfinite(array).all():
             raise InputError(f"some of the weights in it are not numbers: {name}")
-        if float(np.abs(array).max()) > largest:
+        is_variance = name.endswith("running_var")
+        if float(np.abs(array).max()) > (largest**2 if is_variance else largest):
             raise InputError(f"some of the weights in it are absurdly large: {name}")
-        if name.endswith("running_var") and array.min() < 0:
+        if is_variance and array.min() < 0:
             raise InputError(f"a variance in it is negative: {name}")

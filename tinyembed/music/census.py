@@ -70,7 +70,7 @@ def as_text(corpus, counts, leaked, groups, list_groups=False):
         *remarks.leaked_lines(corpus, counts, leaked),
         *remarks.same_lines(corpus, groups, list_groups),
         *remarks.repaired_lines(corpus),
-        *([f"left out: {len(corpus.left_out)}"] if corpus.left_out else []),
+        f"left out: {len(corpus.left_out)} files",
         *(f"  {name}: {reason}" for name, reason in corpus.left_out),
         *(f"note: {note}" for note in corpus.notes),
     ]

@@ -20,7 +20,8 @@ import threading
 from tinyembed.errors import InputError, MusicError, WorkError
 from tinyembed.music.scores import read_score, require_music21
 
-SECONDS, MEMORY = 60, 2_000_000_000  # per file, and bytes
+SECONDS = 60  # per file
+MEMORY = 2_000_000_000  # bytes
 TIME_IS_UP, OUT_OF_MEMORY, FAILED = 1, 77, 70  # exit statuses; that of faulthandler is 1
 
 # `-P`: a file in the current folder that is called like a module of Python's is not imported.
@@ -151,23 +152,28 @@ def _close():
 
 def serve():
     """Answer requests on the standard input until it is closed. Does not return."""
+    # What a reader prints goes nowhere: the standard output carries the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    _end_after(_serve, answers)  # it stays open here until the process has its exit status
+
+
+def _end_after(work, *arguments):
+    """Call a function that only an exception ends, and end the process."""
     status = FAILED
     try:
-        _serve()
+        work(*arguments)
     except MemoryError:
         status = OUT_OF_MEMORY
     finally:
         os._exit(status)
 
 
-def _serve():
-    # What a reader prints goes nowhere: the standard output carries the answers.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+def _serve(answers):
     reader, seconds, memory = pickle.load(sys.stdin.buffer)
     _limit_memory(memory)
     requests = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(requests,), daemon=True).start()
+    threading.Thread(target=_end_after, args=(_receive, requests), daemon=True).start()
     _write(answers, "ready")
     while True:
         request = requests.get()
@@ -195,15 +201,12 @@ def _write(answers, answer):
 
 
 def _receive(requests):
-    """Pass requests on, and end the worker when the other end of the pipe is closed.
+    """Pass requests on. An EOFError says that the other end of the pipe is closed.
 
     The system closes it when the parent ends, even when the parent is killed.
     """
-    try:
-        while True:
-            requests.put(pickle.load(sys.stdin.buffer))
-    finally:
-        os._exit(0)
+    while True:
+        requests.put(pickle.load(sys.stdin.buffer))
 
 
 def _limit_memory(memory):
