@@ -296,6 +296,13 @@ def test_nobody_waits_at_a_pipe(tmp_path, weights, capsys):
     assert trouble_with("/dev/null") == NOT_REGULAR and trouble_with("a\0b") == "no such file"
 
 
+def test_nobody_waits_at_a_pipe_to_write(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.csv")
+    song = write_midi(tmp_path / "a.mid", [(0, 480, 60)])
+    status, _, err = call(capsys, embed_main, song, "-o", tmp_path / "pipe.csv")
+    assert status == 2 and "pipe.csv: exists and is not a file of this command" in err
+
+
 @pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
 def test_a_pipe_that_the_user_connects_is_read(tmp_path, weights):
     """But it is not what the next step is about: it would be another file there."""

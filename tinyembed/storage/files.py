@@ -98,7 +98,7 @@ def check_replaceable(option, path, is_ours):
         raise InputError(f"{option}: a folder; name a file")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise InputError(f"{option}: no permission to write in {path.parent}")
-    if path.exists() and not is_ours(path):
+    if path.exists() and not (path.is_file() and is_ours(path)):  # reading a pipe would wait
         raise InputError(f"{option}: exists and is not a file of this command; choose another name")
 
 
