@@ -6,6 +6,7 @@ FOLDER: an empty one, for the inputs to go on from; PREFIX: how the names of fin
 """
 
 import random
+import resource
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -33,7 +34,7 @@ def main(name, folder, seconds, prefix):
     words.write_text("".join(f'"{word}"\n' for word in escaped))
     options = [
         f"-max_total_time={seconds}", f"-timeout={MOST_SECONDS}", f"-max_len={LARGEST}",
-        f"-rss_limit_mb={resident() + MOST_BYTES // 10**6}", f"-artifact_prefix={prefix}",
+        f"-rss_limit_mb={peak() + MOST_BYTES // 10**6}", f"-artifact_prefix={prefix}",
         "-print_final_stats=1", f"-dict={words}",
     ]  # fmt: skip
 
@@ -51,10 +52,9 @@ def bytewise(data):
     return atheris.Mutate(data, 2 * len(data) + 64)
 
 
-def resident():
-    """The memory of this process in MB."""
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) // 1000
+def peak():
+    """The largest memory that this process has had, in MB. It begins with its parent's."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
 
 
 if __name__ == "__main__":

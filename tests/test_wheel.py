@@ -97,7 +97,7 @@ def test_it_works_with_the_oldest_versions(wheel, oldest, piano_folder, tmp_path
 
     out = run("tinyembed", "train", "--data", piano_folder, "--model", "note_drop",
               "--examples", 200, "--batch-size", 20)  # fmt: skip
-    assert "Next: python -m tinyembed.evaluate runs/note_drop" in out
+    assert "Next: python -m tinyembed.train --data" in out  # these pieces are too short to evaluate
     assert (tmp_path / "runs" / "note_drop" / "reconstruction.png").stat().st_size > 1000
     song = sorted(piano_folder.rglob("*.mid"))[0]
     run("python", "-m", "tinyembed", "embed", song, "-o", "song.npz")
