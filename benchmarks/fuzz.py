@@ -171,7 +171,7 @@ def main(argv=None):
         for outcome, number in outcomes.most_common():
             print(f"{number:8,}  {outcome}")
         print(f"slowest {1000 * slowest:.0f} ms, none over {MOST_BYTES / 1e6:.0f} MB")
-    finish("fuzz", result, options)
+    finish("fuzz-folder" if options.data else "fuzz", result, options)
     return 0
 
 

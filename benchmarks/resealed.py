@@ -15,7 +15,7 @@ import zipfile
 import numpy as np
 
 from tests.hostile_files import archive, npy, pack, with_header
-from tinyembed.storage.archive import SEAL, seal_text
+from tinyembed.storage.archive import DIGEST_SIZE, SEAL, seal_text
 from tinyembed.storage.mapped import ALIGNMENT, FIRST_LINE
 
 TYPES = "<f4", "<f2", "<f8", "<i4", "<i8", ">f4", "|u1", "|b1", "<c8", "<U3", "|O", "<M8[s]"
@@ -53,7 +53,12 @@ def change_archive(data, rng, bytewise):
 
 
 def _sealed(inside, seal):
-    return inside + seal[:-65] + hashlib.sha256(inside + seal[:-65]).hexdigest().encode() + b"\n"
+    return (
+        inside
+        + seal[:-DIGEST_SIZE]
+        + hashlib.sha256(inside + seal[:-DIGEST_SIZE]).hexdigest().encode()
+        + b"\n"
+    )
 
 
 def _split(member):

@@ -24,7 +24,7 @@ from benchmarks import damage
 from tinyembed.errors import InputError
 from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.neighbours.collection import Collection
-from tinyembed.storage.archive import seal_text
+from tinyembed.storage.archive import DIGEST_SIZE, seal_text
 from tinyembed.storage.arrays import load_arrays
 from tinyembed.storage.mapped import load_mapped
 from tinyembed.training.checkpoints import load_checkpoint, save_checkpoint
@@ -61,7 +61,7 @@ def archive(members, seal=None, compression=zipfile.ZIP_STORED, comment=b""):
     data = file.getvalue()
     if not seal:
         return data
-    return data[:-65] + hashlib.sha256(data[:-65]).hexdigest().encode() + b"\n"
+    return data[:-DIGEST_SIZE] + hashlib.sha256(data[:-DIGEST_SIZE]).hexdigest().encode() + b"\n"
 
 
 def bomb(members, name, head):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from repetitive import corpora, corpus_of
 
 from tinyembed.music import duplicates
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.duplicates import cells_of, unique_units, unit_hashes
 from tinyembed.music.midi import read_midi
-from tinyembed.music.piece import Piece
 from tinyembed.music.roll import KEYS, fold
 
 
@@ -41,41 +41,22 @@ def check(corpus, beats, keys=KEYS, table=None):
     assert found == list(slow.values())
 
 
-def corpus_of(*pieces):
-    """pieces: (notes, n_beats), notes a list of (tick, pitch)."""
-    made = []
-    for i, (notes, n_beats) in enumerate(pieces):
-        notes = np.array(sorted(set(notes)))
-        piece = Piece(notes[:, 0].astype(np.int32), notes[:, 1].astype(np.uint8), n_beats)
-        made.append(("A", f"A/{i}.mid", piece))
-    return Corpus.from_pieces(made)
-
-
 # A few pitches an octave or a semitone apart and a few ticks of the beat: many rolls are equal, in
 # one key or across keys, and many notes fold into one cell.
 few = st.tuples(st.sampled_from([0, 6, 12]), st.sampled_from([24, 36, 60, 61, 90, 96, 102, 108]))
 beats_of_notes = st.lists(st.lists(few, max_size=3), min_size=1, max_size=8)
 
 
-@st.composite
-def repetitive(draw):
-    vocabulary = draw(beats_of_notes)
-    pieces = []
-    for _ in range(draw(st.integers(1, 3))):
-        order = draw(st.lists(st.integers(0, len(vocabulary) - 1), min_size=1, max_size=12))
-        up = draw(st.integers(0, 3))
-        notes = [(24 * b + t, p + up) for b, i in enumerate(order) for t, p in vocabulary[i]]
-        pieces.append((notes or [(0, 60)], len(order)))
-    return corpus_of(*pieces)
+repetitive = corpora(beats_of_notes, st.integers(1, 3), st.integers(0, 3))
 
 
-@given(repetitive(), st.sampled_from([KEYS, (0,), (6, -5, 0)]))
+@given(repetitive, st.sampled_from([KEYS, (0,), (6, -5, 0)]))
 @settings(max_examples=60, deadline=None)
 def test_equals_brute_force(corpus, keys):
     check(corpus, corpus.unit_beats(), keys)
 
 
-@given(repetitive(), st.integers(0, 3))
+@given(repetitive, st.integers(0, 3))
 @settings(max_examples=60, deadline=None)
 def test_colliding_hashes_change_nothing(corpus, largest):
     """With a table of a few small numbers most different rolls have equal hashes."""

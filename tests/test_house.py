@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tinyembed.music.folders import READ
+
 PACKAGE = Path(__file__).resolve().parents[1] / "tinyembed"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = ("train", "corpus", "embed", "search", "explore", "evaluate", "reproduce")
@@ -154,3 +156,10 @@ def test_every_public_name_is_there():
         assert getattr(tinyembed, name).__doc__
     with pytest.raises(AttributeError):
         _ = tinyembed.nothing
+
+
+def test_no_music_is_part_of_the_repository():
+    listed = subprocess.run(["git", "ls-files"], cwd=PACKAGE.parent, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git repository")
+    assert [name for name in listed.stdout.split() if name.lower().endswith(READ)] == []

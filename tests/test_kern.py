@@ -102,7 +102,7 @@ def test_tempo_and_meter():
     assert notes.denominators == {4, 8}
     assert notes.tempi == [(1.0, 0.5)]
     odd = read_kern(kern("**kern", "*MM0", "*MM[Allegro]", "4c"))
-    assert odd.tempi == [] and odd.repairs == {"a tempo that cannot be"}
+    assert odd.tempi == [] and odd.repairs == {"an impossible tempo"}
 
 
 @pytest.mark.parametrize(

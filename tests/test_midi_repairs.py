@@ -129,7 +129,7 @@ CASES = {
     "meter of 2^255": (
         header() + track(meta(0x58, b"\4\xff\x18\x08") + notes()),
         ONE,
-        "a time signature that cannot be",
+        "an impossible time signature",
     ),
 }
 

@@ -5,13 +5,13 @@ import itertools
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from repetitive import corpora, corpus_of
 
 from tinyembed.music import patterns as patterns_module
 from tinyembed.music.census import count_units
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import read_midi
 from tinyembed.music.patterns import LEAST_UNITS, Patterns
-from tinyembed.music.piece import Piece
 from tinyembed.music.roll import KEYS
 from tinyembed.music.same_music import SAME, leaked_music, same_music
 
@@ -44,16 +44,6 @@ def are_enough(common, a, b):
     return common >= LEAST_UNITS or common == a == b > 0
 
 
-def corpus_of(*pieces):
-    """pieces: (list of (tick, pitch), n_beats)."""
-    made = []
-    for i, (notes, n_beats) in enumerate(pieces):
-        notes = np.array(sorted(set(notes)))
-        piece = Piece(notes[:, 0].astype(np.int32), notes[:, 1].astype(np.uint8), n_beats)
-        made.append(("A", f"A/{i}.mid", piece))
-    return Corpus.from_pieces(made)
-
-
 # Beats from a small vocabulary, in a few keys and octaves, so that pieces have units in common. The
 # pitches are such that some units are the same in several keys (36 and 42, all four of 60 to 69).
 note = st.tuples(
@@ -62,22 +52,21 @@ note = st.tuples(
 vocabularies = st.lists(st.lists(note, max_size=3), min_size=1, max_size=5)
 
 
+repetitive = corpora(
+    vocabularies, st.integers(2, 5), st.sampled_from([0, 0, 1, 5, 7, 12, -12, -24])
+)
+
+
 @st.composite
-def corpora(draw):
-    vocabulary = draw(vocabularies)
-    pieces = []
-    for _ in range(draw(st.integers(2, 5))):
-        order = draw(st.lists(st.integers(0, len(vocabulary) - 1), min_size=1, max_size=12))
-        up = draw(st.sampled_from([0, 0, 1, 5, 7, 12, -12, -24]))
-        notes = [(24 * b + t, p + up) for b, i in enumerate(order) for t, p in vocabulary[i]]
-        pieces.append((notes or [(0, 60)], len(order)))
-    corpus = corpus_of(*pieces)
-    is_test = draw(st.lists(st.booleans(), min_size=len(pieces), max_size=len(pieces)))
-    corpus.piece_is_test = np.array(is_test)
+def split_corpora(draw):
+    corpus = draw(repetitive)
+    corpus.piece_is_test = np.array(
+        draw(st.lists(st.booleans(), min_size=corpus.n_pieces, max_size=corpus.n_pieces))
+    )
     return corpus
 
 
-@given(corpora())
+@given(split_corpora())
 @settings(max_examples=150, deadline=None)
 def test_pairs_equal_brute_force(corpus):
     patterns = Patterns.of(corpus)
@@ -97,7 +86,7 @@ def test_pairs_equal_brute_force(corpus):
             assert patterns.in_common(a, b, up) == patterns.in_common(b, a, -up) == n
 
 
-@given(corpora())
+@given(split_corpora())
 @settings(max_examples=100, deadline=None)
 def test_groups_equal_brute_force(corpus):
     slow, counts = slow_pairs(corpus)
@@ -127,7 +116,7 @@ def test_groups_equal_brute_force(corpus):
         assert [p.share for p in pairs] == sorted((p.share for p in pairs), reverse=True)
 
 
-@given(corpora())
+@given(split_corpora())
 @settings(max_examples=100, deadline=None)
 def test_leaks_equal_brute_force(corpus):
     slow, counts = slow_pairs(corpus)
@@ -147,7 +136,7 @@ def test_leaks_equal_brute_force(corpus):
         assert -5 <= pair.semitones <= 6
 
 
-@given(corpora())
+@given(split_corpora())
 @settings(max_examples=60, deadline=None)
 def test_test_units_in_training_equal_brute_force(corpus):
     """As written, note for note, in any of the twelve keys that training units are shown in."""

@@ -371,7 +371,7 @@ def test_endings_in_capitals(tmp_path):
 def test_a_tempo_that_cannot_be_costs_no_notes(tmp_path, number):
     piece = read_score(musicxml(tmp_path, [meter() + metronome("quarter", number) + bar(60)]))
     assert piece.pitches.tolist() == [60, 62, 64, 66]
-    assert piece.tempi == () and piece.repairs == ("a tempo that cannot be",)
+    assert piece.tempi == () and piece.repairs == ("an impossible tempo",)
 
 
 @with_music21

@@ -81,7 +81,7 @@ def read_file(path, any_meter=False):
 def readers(items):
     """What reads these files, by name and version, for the name of a cache.
 
-    items: list of (composer, name, path). Another music21, or one at last, reads scores otherwise.
+    items: list of (composer, name, path). Another version of music21 may read scores differently.
     """
     if not any(_is_score(path) for _, _, path in items):
         return "midi"

@@ -135,6 +135,6 @@ def _denominator(data, repairs):
         repairs.add("a time signature of a wrong length")
         return []
     if data[1] > SMALLEST_NOTE:
-        repairs.add("a time signature that cannot be")
+        repairs.add("an impossible time signature")
         return []
     return [2 ** data[1]]

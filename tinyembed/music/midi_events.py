@@ -26,7 +26,7 @@ byte is there. What a program does about a file that is wrong is in midi_tracks.
 """
 
 NOTE_OFF, NOTE_ON, PROGRAM, PRESSURE, SYSTEM = 0x80, 0x90, 0xC0, 0xD0, 0xF0
-META = 0xFF
+SYSEX, ESCAPE, META = 0xF0, 0xF7, 0xFF
 END_OF_TRACK, TEMPO, TIME_SIGNATURE = 0x2F, 0x51, 0x58  # types of meta events
 
 # Why `read_events` stopped.
@@ -124,9 +124,10 @@ def read_events(data, at, end, time, running, columns, n):
             if firsts[n - 1] == END_OF_TRACK:
                 return ENDED, at, time, running, n, resumed
         else:
-            size = _system_size(status)
-            if size == SYSEX:
+            if status in (SYSEX, ESCAPE):
                 size, at = read_number(data, at, end)
+            else:
+                size = _system_size(status)
             if size < 0:
                 return -size, start, time, running, n, resumed
             if at + size > end:
@@ -136,17 +137,12 @@ def read_events(data, at, end, time, running, columns, n):
     return DONE, at, time, running, n, resumed
 
 
-SYSEX = 3  # no system message has three data bytes: here it stands for "its length follows"
-
-
 def _system_size(status):
-    """The number of data bytes of a system message, SYSEX, or -UNDEFINED."""
-    if status == 0xF0 or status == 0xF7:
-        return SYSEX
-    if status == 0xF1 or status == 0xF3:  # time code, song select
+    """The number of data bytes of any other system message, or -UNDEFINED."""
+    if status in (0xF1, 0xF3):  # time code, song select
         return 1
     if status == 0xF2:  # song position
         return 2
-    if status == 0xF4 or status == 0xF5 or status == 0xF9 or status == 0xFD:
+    if status in (0xF4, 0xF5, 0xF9, 0xFD):
         return -UNDEFINED
     return 0  # tune request, and the messages of a clock

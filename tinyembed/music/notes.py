@@ -37,7 +37,7 @@ class Notes:
         if SLOWEST <= quarters_per_minute <= FASTEST:
             self.tempi.append((time, 60 / quarters_per_minute))
         else:
-            self.repairs.add("a tempo that cannot be")
+            self.repairs.add("an impossible tempo")
 
     def piece(self, any_meter: bool) -> Piece:
         """Round to the grid of a `Piece`, exactly.

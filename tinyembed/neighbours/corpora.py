@@ -1,8 +1,8 @@
 """A corpus in the file of an index: its arrays, and how they must fit each other and the labels.
 
-Whoever sends a file decides what is in it. A slice that its numbers describe must lie within the
-arrays, and every row of the index must be a unit of its piece; then nothing in it can be worse than
-wrong music.
+The file may come from an untrusted source. So every slice that its numbers describe must lie
+within the arrays, and every row of the index must be a unit of its piece. What can still be wrong
+is the music itself.
 """
 
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""An index as a file (storage/mapped.py): what it must hold, held against it before it is used."""
+"""Save and load an index (storage/mapped.py). Its parts are checked before they are used."""
 
 import numpy as np
 

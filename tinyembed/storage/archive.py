@@ -1,4 +1,4 @@
-"""Read an .npz that nobody vouches for: no claim is believed, and every byte is checked.
+"""Read an .npz from an untrusted source: no claim is believed, and every byte is checked.
 
 `np.load` reads as many bytes as a header asks for, allocates what it claims, and stops before the
 checksums that zip keeps. Here the size of an array is compared with the header and the zip
@@ -24,6 +24,7 @@ from tinyembed.storage.values import parse_json
 
 VERSION = 2  # of files with a seal; the first version had none
 SEAL = re.compile(rb"tinyembed ([a-z]{1,20}) (\d{1,4}) ([0-9a-f]{64})\n")
+DIGEST_SIZE = 65  # bytes at the end of a seal: the SHA-256, and the end of the line
 CHUNK = 1 << 20  # bytes read at a time
 LARGEST_DIRECTORY = 1 << 20  # bytes of zip's directory: some ten thousand arrays
 LARGEST_TEXT = 1 << 22  # bytes of a member that holds JSON
@@ -78,7 +79,7 @@ class Archive:
         room = sum(info.compress_size + 2 * len(info.filename) + 200 for info in members)
         if size > room + len(comment) + _END_SIZE + 100:
             raise ValueError("there is more in it than its arrays")
-        if seal and seal[3] != sha256(file, size - 65):
+        if seal and seal[3] != sha256(file, size - DIGEST_SIZE):
             raise ValueError("damaged: its checksum differs")
         self._members = {info.filename.removesuffix(".npy"): info for info in members}
         if len(self._members) < len(members):

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from tinyembed.storage.archive import Archive, seal_text, sha256
+from tinyembed.storage.archive import DIGEST_SIZE, Archive, seal_text, sha256
 from tinyembed.storage.files import reading, write_atomically
 
-ANY = "arrays"  # the kind of a file that is none in particular
+ANY = "arrays"  # the kind of a file that holds arrays and no more
 
 
 def save_arrays(path, arrays, kind=ANY, compressed=False, kept=None, **extra):
@@ -32,7 +32,7 @@ def _write(file, arrays, kind, compressed):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
     size = file.seek(0, 2) - len(seal_text(kind))
-    digest = sha256(file, file.seek(0, 2) - 65)
+    digest = sha256(file, file.seek(0, 2) - DIGEST_SIZE)
     file.seek(size)
     file.write(seal_text(kind, digest))
 

@@ -51,8 +51,9 @@ def _acquire(path, what):
             raise InputError(
                 f"{what}: {owner} is working in it; wait for it to end, or choose another folder"
             ) from None
-        except OSError:
+        except OSError:  # without locks, the file would only be in the way
             file.close()
+            path.unlink(missing_ok=True)
             return None
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):

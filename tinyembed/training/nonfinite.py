@@ -9,6 +9,7 @@ from functools import wraps
 import numpy as np
 
 from tinyembed.backends.arrays import array_module
+from tinyembed.errors import InputError, WorkError
 from tinyembed.training.checkpoints import load_checkpoint
 from tinyembed.training.runs import Run
 from tinyembed.training.validation import validation_losses
@@ -79,15 +80,18 @@ class _Untouched(Run):
 
 
 def locate(trainer):
-    """Take the steps since a `Trainer`'s last checkpoint again, and find the first such number.
+    """Replay the steps since a `Trainer`'s last checkpoint, up to the first number not finite.
 
-    The trainer and its files stay as they are; without a checkpoint, the steps are those from the
-    beginning. Returns the layer and the batch, or None if everything is finite this time, which a
-    GPU may make of it.
+    The trainer and its files stay as they are. Without a checkpoint, the replay starts from the
+    beginning. Returns the layer and the batch in words. Returns None if the replay is not possible,
+    or if it stays finite: a GPU may add in another order.
     """
     run, engine = _Untouched(trainer.run.folder), trainer.engine.unrecorded()
-    twin = type(trainer)(run, trainer.config, trainer.corpus, engine)
-    load_checkpoint(twin)
+    try:
+        twin = type(trainer)(run, trainer.config, trainer.corpus, engine)
+        load_checkpoint(twin)
+    except (InputError, WorkError):  # no memory for a second model, or a damaged checkpoint
+        return None
     with Watched(twin.model), np.errstate(all="ignore"), engine.running():
         try:
             while twin.step < trainer.step:
