@@ -32,8 +32,8 @@ FRAGILE = """
 import pathlib, subprocess, sys, time
 log = pathlib.Path("log.txt")
 log.write_text(log.read_text() + "x" if log.exists() else "x")
-pathlib.Path(".a.tmp").touch()
 {}
+pathlib.Path(".a.tmp").touch()  # for which the kill waits: the line above has run by then
 time.sleep(0.5)
 """
 
