@@ -31,6 +31,7 @@ from tinyembed.neighbours.collection import Collection
 from tinyembed.storage import cache, mapped
 from tinyembed.storage.arrays import load_arrays, save_arrays
 from tinyembed.storage.mapped import FIRST_LINE
+from tinyembed.storage.records import read_record, write_record
 from tinyembed.storage.sealed import read_sealed, write_sealed
 from tinyembed.training.checkpoints import load_checkpoint, save_checkpoint
 from tinyembed.training.runs import Run
@@ -272,6 +273,12 @@ def _compiled(folder):
     return path, use
 
 
+def _config(folder):
+    path = folder / "config.json"
+    write_record(path, {"model": "context", "seed": 0, "learning_rate": 1e-3, "data": None})
+    return path, lambda: digest(read_record(path))
+
+
 KINDS = {  # what writes a file into a folder: (its path, a function that reads it)
     "weights": _weights,
     "weights, float16": _half_weights,
@@ -282,6 +289,7 @@ KINDS = {  # what writes a file into a folder: (its path, a function that reads 
     "index": _index,
     "index, lazily": _lazy_index,
     "compiled kernel": _compiled,
+    "config": _config,
 }
 
 

@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -26,6 +27,7 @@ from tinyembed.storage import cache, mapped, temporary
 from tinyembed.storage.arrays import load_arrays, save_arrays
 from tinyembed.storage.files import read_json, write_atomically, write_json, write_together
 from tinyembed.storage.mapped import CheckedArray, load_mapped, save_mapped
+from tinyembed.storage.records import NAME, read_record, write_record
 from tinyembed.storage.sealed import read_sealed, write_sealed
 from tinyembed.storage.temporary import temporary_name
 from tinyembed.training.checkpoints import load_checkpoint, save_checkpoint
@@ -355,6 +357,26 @@ def test_json(tmp_path):
     path.write_bytes(b"\xff")
     with pytest.raises(InputError):
         read_json(path)
+
+
+@given(st.dictionaries(st.text(), st.none() | st.integers() | st.floats() | st.text()), st.data())
+def test_a_record_notices_each_change(values, data):
+    values = {name: value for name, value in values.items() if name != NAME}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.json")
+        write_record(path, values)
+        assert repr(read_record(path)) == repr(values)  # also where it holds a NaN
+        kept = json.loads(path.read_text())
+        for changed in (
+            {**kept, "another": 1},
+            {**kept, data.draw(st.sampled_from(list(kept))): "other"},
+        ):
+            path.write_text(json.dumps(changed))
+            with pytest.raises(InputError, match=r"a\.json: changed since"):
+                read_record(path)
+        del kept[NAME]
+        path.write_text(json.dumps(kept))
+        assert repr(read_record(path)) == repr(values)
 
 
 # Checkpoints.

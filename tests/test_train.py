@@ -318,7 +318,7 @@ def test_an_older_run_counts_no_intervals(capsys, piano_folder, tmp_path):
     options = ("--model", "composer", "--examples", 50, "--batch-size", 10)
     assert train_here(capsys, *options, data=piano_folder, out=out).returncode == 0
     config = json.loads((out / "config.json").read_text())
-    assert config.pop("intervals") == 0
+    assert config.pop("intervals") == 0 and config.pop("checksum")
     (out / "config.json").write_text(json.dumps(config))
     done = train_here(capsys, "--resume", "--intervals", 5, out=out)
     fails_with_one_line(done, 2, "--intervals 5", "the run to resume has 0")
@@ -330,6 +330,9 @@ def test_resuming_on_other_music(capsys, finished, piano_folder, tmp_path):
     shutil.copytree(piano_folder, data)
     shutil.copytree(finished[0], out)
     config = json.loads((out / "config.json").read_text()) | {"data": str(data)}
+    (out / "config.json").write_text(json.dumps(config))
+    fails_with_one_line(train_here(capsys, "--resume", out=out), 2, "config.json", '"checksum"')
+    del config["checksum"]  # as the line says
     (out / "config.json").write_text(json.dumps(config))
     assert train_here(capsys, "--resume", out=out).returncode == 0  # a copy is the same music
     next(data.rglob("*.mid")).unlink()

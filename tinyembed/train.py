@@ -26,8 +26,8 @@ from tinyembed.music.roll import ROLL_BYTES
 from tinyembed.music.same_music import leaked_music
 from tinyembed.music.sources import open_corpus
 from tinyembed.report.training import describe, draw_pictures, summarize
-from tinyembed.storage.files import write_json
 from tinyembed.storage.locks import locked
+from tinyembed.storage.records import write_record
 from tinyembed.training.checkpoints import load_checkpoint
 from tinyembed.training.examples import CANDIDATES
 from tinyembed.training.excerpts import check_batch_size
@@ -116,7 +116,7 @@ def finish(trainer, settings, options, out, say):
     with suggest_smaller("--batch-size", settings["batch_size"], CANDIDATES):
         summary = summarize(trainer)
         draw_pictures(trainer, summary)
-    write_json(training_run.summary_file, summary)
+    write_record(training_run.summary_file, summary)
     if options.json:
         print(json.dumps(summary))
     else:

@@ -23,7 +23,7 @@ from tinyembed.models.table import PAPER_MODELS
 from tinyembed.models.weights import load_weights
 from tinyembed.music.corpus import Corpus
 from tinyembed.storage.arrays import load_arrays, save_arrays
-from tinyembed.storage.files import read_json, write_json
+from tinyembed.storage.records import read_record, write_record
 from tinyembed.storage.text import quoted
 from tinyembed.storage.values import check, number, whole
 from tinyembed.training.checkpoints import load_checkpoint
@@ -119,7 +119,7 @@ class Experiments:
         """Train one model, or finish its training. Returns its summary."""
         run = Run(self._model_folder(name, seed))
         with suppress(InputError):  # missing or damaged: made again from the last checkpoint
-            summary = read_json(run.summary_file)
+            summary = read_record(run.summary_file)
             check(summary, SUMMARY, SUMMARY)
             return summary
         settings = ("data", "any_meter", "splits", "width", "examples", "batch_size")
@@ -145,7 +145,7 @@ class Experiments:
             "validation_loss": trainer.best_loss,
             "best_step": trainer.best_step,
         }
-        write_json(run.summary_file, summary)
+        write_record(run.summary_file, summary)
         return summary
 
     def _seeds(self):

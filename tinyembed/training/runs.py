@@ -17,8 +17,9 @@ from pathlib import Path
 from tinyembed.errors import InputError
 from tinyembed.models.table import MODELS, MOST_INTERVALS, WIDTHS
 from tinyembed.storage import values
-from tinyembed.storage.files import make_folder, read_json, reading, write_json
+from tinyembed.storage.files import make_folder, reading
 from tinyembed.storage.lines import append_line, cut_lines, read_lines
+from tinyembed.storage.records import read_record, write_record
 
 SETTINGS = {  # what a config.json may say, and what that must be
     "model": values.choice(MODELS),
@@ -58,9 +59,9 @@ class Run:
         run = cls(folder)
         run.check_free()
         if run.folder.is_dir():  # empty, or check_free would have complained
-            write_json(run.config_file, config)
+            write_record(run.config_file, config)
             return run
-        make_folder(run.folder, lambda new: write_json(new / "config.json", config))
+        make_folder(run.folder, lambda new: write_record(new / "config.json", config))
         return run
 
     def check_free(self):
@@ -89,8 +90,8 @@ class Run:
         run = cls(folder)
         if not run.config_file.exists():
             raise InputError(f"{folder}: there is no run in it, no config.json")
-        config = read_json(run.config_file)
-        if not isinstance(config, dict) or not set(needs) <= config.keys():
+        config = read_record(run.config_file)
+        if not set(needs) <= config.keys():
             raise InputError(f"{folder}: not a folder that this command began")
         with reading(run.config_file, "config"):
             values.check(config, SETTINGS)
