@@ -145,7 +145,8 @@ def limit_memory():
     """Allow this process MOST_BYTES more than it has now."""
     with open("/proc/self/statm") as file:
         now = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + MOST_BYTES, now + MOST_BYTES))
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (now + MOST_BYTES, hard))
 
 
 def main(argv=None):
