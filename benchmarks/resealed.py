@@ -209,7 +209,7 @@ def _arrays_of(header, data):
 
 def _resized(array, rng):
     """An array with rows left out or doubled, or of another type or shape."""
-    kind = rng.randrange(4)
+    array, kind = np.atleast_1d(array), rng.randrange(4)
     if kind == 0:
         return array[: rng.randrange(len(array) + 1)]
     if kind == 1:
