@@ -16,7 +16,7 @@ import numpy as np
 from tinyembed.cli.options import Parser, count
 from tinyembed.cli.running import run
 from tinyembed.evaluation.experiments import Dataset, train_predictor
-from tinyembed.evaluation.prediction import PLAIN, RECIPE, predict
+from tinyembed.evaluation.prediction import PAPER, RECIPE, predict
 from tinyembed.evaluation.shrinkage import WEIGHTS, shrink
 from tinyembed.evaluation.statistics import describe
 from tinyembed.models.weights import load_weights
@@ -25,8 +25,10 @@ from tinyembed.storage.files import write_json
 from tinyembed.training.runs import Run
 
 LINEAR = replace(RECIPE, attention=False)
+PLAIN = replace(PAPER, standardize=True)
 RECIPES = {
-    "plain: three LSTM layers, 1 - cosine": PLAIN,
+    "the paper's: three LSTM layers, 1 - cosine": PAPER,
+    "the same on standardized embeddings": PLAIN,
     "comparison within the batch": replace(PLAIN, temperature=0.1),
     "linear shortcut, 1 - cosine": replace(PLAIN, shortcut=True),
     "linear shortcut, comparison": replace(LINEAR, per_piece=1, warm_up=0, rate=1e-3),

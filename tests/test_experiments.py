@@ -17,7 +17,7 @@ from tinyembed.evaluation.experiments import Dataset, choose_last_unit, run_majo
 from tinyembed.evaluation.leakage import check_split
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.prediction import (
-    PLAIN,
+    PAPER,
     RECIPE,
     Batches,
     inputs_and_target,
@@ -167,7 +167,7 @@ def test_the_gradient_of_the_predictor(shortcut):
     assert directional_error(loss_of, network.parameters(), rng) < 1e-11
 
 
-@pytest.mark.parametrize("recipe", [replace(RECIPE, warm_up=1, rate=1e-3), PLAIN])
+@pytest.mark.parametrize("recipe", [replace(RECIPE, warm_up=1, rate=1e-3), PAPER])
 def test_the_predictor_learns_what_can_be_predicted(recipe, monkeypatch):
     """Rows move around a circle at one of two speeds, which only several units together reveal."""
     monkeypatch.setattr(predictor, "UNITS", 64)

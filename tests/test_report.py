@@ -25,12 +25,16 @@ from tinyembed.report.blocks import (
     to_html,
     to_markdown,
 )
-from tinyembed.report.findings import expectations, summary
+from tinyembed.report.findings import summary
+from tinyembed.report.verdicts import verdicts
 from tinyembed.report.words import duration, number, p_or_dash, rank_text
 from tinyembed.report.write import without_gaps, write_report
 
 EVIL = "<script>alert('1')</script> | $x_1$ *J.* \"Ç\" & co"
-PICTURES = {"ranks.png", "beside_paper.png", "significance.png", "accuracy.png", "confusion.png"}
+PICTURES = {
+    "findings.png", "ranks.png", "beside_paper.png", "significance.png", "accuracy.png",
+    "confusion.png",
+}  # fmt: skip
 # Mean ranks, as in the paper.
 SCALE = dict(zip(PAPER_MODELS, (9, 10, 14, 6, 5, 13, 8), strict=True))
 SKILL = dict(zip(PAPER_MODELS, (0.2, 0.2, 0.18, 0.22, 0.23, 0.4, 0.3), strict=True))
@@ -57,9 +61,14 @@ def make_results(names=PAPER_MODELS, composers=("Bach", "Chopin", EVIL), sequenc
     kinds = {"rank": 1, "rank_same_piece": 3}
     ranks = {kind: {n: draw(SCALE[n] * m) for n in names} for kind, m in kinds.items()}
     repeated = {kind: {n: draw(SCALE[n] * m * 1.6) for n in names} for kind, m in kinds.items()}
+    theirs = {kind: {n: draw(SCALE[n] * m * 2) for n in names} for kind, m in kinds.items()}
 
     def model(name, by_kind, skill):
         entry = {kind: describe(by_kind[kind], pieces) for kind in kinds}
+        entry["paper_predictor"] = {
+            **{kind: describe(theirs[kind].get(name, by_kind[kind]), pieces) for kind in kinds},
+            "seconds": {"lstm": 300, "rank": 20},
+        }
         entry["box"], entry["box_same_piece"] = (box(by_kind[kind]) for kind in kinds)
         entry["composers"] = {**score(skill), "composers": list(composers), "pieces": score(0.6)}
         entry["examples"], entry["validation_loss"] = 300_000, 1.2345
@@ -81,6 +90,7 @@ def make_results(names=PAPER_MODELS, composers=("Bach", "Chopin", EVIL), sequenc
             "keys": 1,
             "seeds": [0],
             "predictor": "A network predicts.",
+            "paper_predictor": "Another one.",
         },
         "corpus": {
             "data": f"piano {EVIL}",
@@ -115,6 +125,11 @@ def make_results(names=PAPER_MODELS, composers=("Bach", "Chopin", EVIL), sequenc
         "tests": {
             **{
                 kind: {"pairs": compare_pairs(ranks[kind], pieces), "levene": levene(ranks[kind])}
+                for kind in kinds
+                if len(names) > 1
+            },
+            "paper_predictor": {
+                kind: {"pairs": compare_pairs(theirs[kind], pieces), "levene": levene(theirs[kind])}
                 for kind in kinds
                 if len(names) > 1
             },
@@ -277,7 +292,11 @@ def test_summary_is_computed(results):
     assert f"Predict Context leads with a median rank of {median} " in text
     assert "significantly ahead for 7 of 7 embeddings" in text
     assert "Composer Discrimination names" in text
-    assert [holds for _, holds in expectations(results)] == [True] * 5
+    assert [verdict.holds for verdict in verdicts(results)] == ["yes"] * 5
+    numbers = verdicts(results)[0].numbers
+    assert numbers.startswith("our predictor: 6 of 6 pairs (")
+    assert f"), median ranks context {median}, forward " in numbers
+    assert "; the paper's: 6 of 6 pairs (" in numbers
 
 
 def test_summary_of_other_findings(results):
@@ -293,7 +312,10 @@ def test_summary_of_other_findings(results):
     assert "Autoencoder - Note Drop" not in text.split(";")[0]
     assert "Predict Forward names 99.0% of the units" in text
     assert "significantly ahead for 4 of 7 embeddings" in text
-    assert [holds for _, holds in expectations(other)][:2] == [False, False]
+    assert [v.holds for v in verdicts(other)] == ["partly", "partly", "yes", "yes", "partly"]
+    for name in PAPER_MODELS:
+        models[name]["composers"]["accuracy"] = 0.5 - 0.01 * (name == "composer")
+    assert [v.holds for v in verdicts(other)][1:3] == ["no", "no"]
 
 
 def test_one_model_alone(tmp_path, folder):
@@ -308,7 +330,7 @@ def test_one_model_alone(tmp_path, folder):
         assert absent not in text
     assert "Predict Context has a median rank of" in text
     assert "Against the last unit repeated" in text
-    assert not expectations(results)
+    assert not verdicts(results)
     Reader((tmp_path / "report.html").read_text())
 
 

@@ -130,27 +130,39 @@ def run_prediction(
     """Train the LSTM and rank its predictions, and those of two baselines.
 
     The baselines predict the last unit again, and the mean embedding.
-    embeddings: from `Dataset.embed`. Returns arrays over the test sequences (rank, rank_same_piece,
-    and both prefixed by repetition_ and mean_) and validation_loss, last_unit_weight, lstm_seconds
-    and rank_seconds.
+    embeddings: from `Dataset.embed`. Returns what `run_predictor` does, and the same arrays
+    prefixed by repetition_ and mean_.
+    """
+    answers = run_predictor(dataset, embeddings, xp, steps, progress, recipe)
+    test = xp.asarray(embeddings["test"])
+    last = test[xp.asarray(dataset.test.sequences()[:, -2])]
+    mean = xp.broadcast_to(xp.asarray(embeddings["train"].mean(axis=0)), last.shape)
+    for name, baseline in (("repetition", last), ("mean", mean)):
+        ranks = dataset.rank(baseline, test, xp)
+        answers |= {f"{name}_{kind}": values for kind, values in ranks.items()}
+    return answers
+
+
+def run_predictor(
+    dataset, embeddings, xp, steps=prediction.STEPS, progress=None, recipe=prediction.PAPER
+):
+    """Train the LSTM and rank its predictions.
+
+    embeddings: from `Dataset.embed`; recipe: the paper's unless another is given. Returns rank and
+    rank_same_piece, (S,) over the test sequences, and validation_loss, last_unit_weight,
+    lstm_seconds and rank_seconds.
     """
     began = time.perf_counter()
     network, loss = train_predictor(dataset, embeddings, xp, steps, recipe, progress)
     weight = choose_last_unit(dataset, embeddings, xp, network, recipe.last_unit, progress)
     trained = time.perf_counter()
     test, predicted, last = _predict(dataset, embeddings, "test", xp, network, progress)
-    answers = dataset.rank(shrink(predicted, last, weight), test, xp)
-    ranked = time.perf_counter()
-    mean = xp.broadcast_to(xp.asarray(embeddings["train"].mean(axis=0)), last.shape)
-    for name, baseline in (("repetition", last), ("mean", mean)):
-        ranks = dataset.rank(baseline, test, xp)
-        answers |= {f"{name}_{kind}": values for kind, values in ranks.items()}
     return {
-        **answers,
+        **dataset.rank(shrink(predicted, last, weight), test, xp),
         "validation_loss": loss,
         "last_unit_weight": weight,
         "lstm_seconds": trained - began,
-        "rank_seconds": ranked - trained,
+        "rank_seconds": time.perf_counter() - trained,
     }
 
 

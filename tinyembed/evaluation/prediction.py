@@ -82,11 +82,11 @@ class Recipe:
         return text
 
 
-PLAIN = Recipe(
-    shortcut=False, attention=False, temperature=None, per_piece=1, warm_up=0, rate=1e-3,
-    last_unit=(0.0,),
-)  # fmt: skip
 RECIPE = Recipe()
+PAPER = Recipe(  # three LSTM layers, 1 - cosine, and nothing else
+    shortcut=False, attention=False, temperature=None, per_piece=1, warm_up=0, rate=1e-3,
+    standardize=False, last_unit=(0.0,),
+)  # fmt: skip
 
 
 def train_predictor(train, validation, seed, xp, steps=STEPS, recipe=RECIPE, progress=None):

@@ -1,5 +1,7 @@
 """Both experiments on one trained model, or on the paper's seven models and two baselines.
 
+Prediction is run twice: with our predictor, and with the paper's own.
+
 Whatever is finished is kept in files, and the same call continues after an interruption.
 """
 
@@ -17,7 +19,13 @@ from tinyembed.backends.choice import engine_for
 from tinyembed.backends.memory import suggest_less
 from tinyembed.errors import InputError
 from tinyembed.evaluation.baselines import pca_encoder, untrained_encoder
-from tinyembed.evaluation.experiments import Dataset, run_composers, run_majority, run_prediction
+from tinyembed.evaluation.experiments import (
+    Dataset,
+    run_composers,
+    run_majority,
+    run_prediction,
+    run_predictor,
+)
 from tinyembed.evaluation.results import Answers, entry_of, results_of, total_seconds
 from tinyembed.models.table import PAPER_MODELS
 from tinyembed.models.weights import load_weights
@@ -32,6 +40,7 @@ from tinyembed.training.trainer import Trainer, fingerprint
 
 EXPERIMENTS = {  # and the setting with its number of training steps
     "prediction": (run_prediction, "lstm_steps"),
+    "paper": (run_predictor, "lstm_steps"),
     "composers": (run_composers, "classifier_steps"),
 }
 KIND = "answers"  # of the files of answers and of embeddings
@@ -165,10 +174,10 @@ class Experiments:
         return encoder_of(model, self.xp)
 
     def _run_stages(self, answers, label, make_encoder, dataset):
-        """Run both experiments on one embedding, as far as needed, and append to its answers.
+        """Run all experiments on one embedding, as far as needed, and append to its answers.
 
         An experiment that has written its file is never run again, so a killed run resumes after
-        the last one. The embeddings, the largest of these files, are removed when both have used
+        the last one. The embeddings, the largest of these files, are removed when all have used
         them. label: how the names of the files begin; make_encoder: () -> encode, called only where
         embeddings are needed.
         """
@@ -195,8 +204,8 @@ class Experiments:
                 found[name] = {key: np.asarray(value) for key, value in raw.items()}
                 save_arrays(files[name], found[name], KIND)
         embeddings_file.unlink(missing_ok=True)
-        answers.prediction.append(found["prediction"])
-        answers.composers.append(found["composers"])
+        for name in EXPERIMENTS:
+            getattr(answers, name).append(found[name])
         answers.pieces.append(dataset.target_pieces())
 
     def _commands(self, name, music_words):

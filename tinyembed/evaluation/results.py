@@ -28,28 +28,30 @@ STAGES = ("embed", "lstm", "rank", "classifier")
 class Answers:
     """The answers of one embedding for all seeds: lists with one entry per seed.
 
-    prediction: what `run_prediction` returns; composers: what `run_composers` returns; pieces: the
-    piece of each test sequence, (S,).
+    prediction: what `run_prediction` returns; paper: what `run_predictor` returns for the paper's
+    predictor; composers: what `run_composers` returns; pieces: the piece of each test sequence,
+    (S,).
     """
 
     def __init__(self):
-        self.prediction, self.composers, self.pieces = [], [], []
+        self.prediction, self.paper, self.composers, self.pieces = [], [], [], []
 
-    def ranks(self, kind, baseline=""):
+    def ranks(self, kind, baseline="", predictor="prediction"):
         """All ranks of a kind and their pieces, without those that had no candidates.
 
-        baseline: "repetition_" or "mean_" for the ranks of that baseline instead.
+        baseline: "repetition_" or "mean_" for the ranks of that baseline instead; predictor:
+        "prediction" or "paper".
         """
-        values = np.concatenate([p[baseline + kind] for p in self.prediction])
+        values = np.concatenate([p[baseline + kind] for p in getattr(self, predictor)])
         pieces = np.concatenate(self.pieces)
         ranked = ~np.isnan(values)
         return values[ranked], pieces[ranked]
 
-    def rank_entry(self, baseline=""):
+    def rank_entry(self, baseline="", predictor="prediction"):
         """{"rank", "rank_same_piece", "box", "box_same_piece"}, for kinds that have ranks."""
         entry = {}
         for kind in KINDS:
-            values, pieces = self.ranks(kind, baseline)
+            values, pieces = self.ranks(kind, baseline, predictor)
             if len(values):
                 entry[kind] = describe(values, pieces)
                 entry[kind.replace("rank", "box")] = box(values)
@@ -74,20 +76,35 @@ def composer_scores(answers, names):
 
 
 def significance(answers_by_model):
-    """The tests between models, and of each model against its own last unit repeated."""
-    tests = {"against_repetition": {kind: {} for kind in KINDS}}
+    """The tests between models, by both predictors, and of each against its last unit repeated."""
+    paper = _between_models(answers_by_model, "paper")
+    tests = {**_between_models(answers_by_model), "paper_predictor": paper}
+    tests["against_repetition"] = {kind: {} for kind in KINDS}
     for kind in KINDS:
-        ranks = {name: answers.ranks(kind)[0] for name, answers in answers_by_model.items()}
-        ranks = {name: values for name, values in ranks.items() if len(values)}
-        if len(ranks) > 1:
-            _, pieces = next(iter(answers_by_model.values())).ranks(kind)
-            tests[kind] = {"pairs": compare_pairs(ranks, pieces), "levene": levene(ranks)}
+        ranks = _ranks_of(answers_by_model, kind)
         for name, values in ranks.items():
             repeated, pieces = answers_by_model[name].ranks(kind, "repetition_")
             tests["against_repetition"][kind][name] = compare(
                 values, repeated, pieces, len(ranks), (name, "repetition")
             )
     return tests
+
+
+def _between_models(answers_by_model, predictor="prediction"):
+    """{kind: {"pairs", "levene"}} for kinds of which two models or more have ranks."""
+    tests = {}
+    for kind in KINDS:
+        ranks = _ranks_of(answers_by_model, kind, predictor)
+        if len(ranks) > 1:
+            _, pieces = next(iter(answers_by_model.values())).ranks(kind, "", predictor)
+            tests[kind] = {"pairs": compare_pairs(ranks, pieces), "levene": levene(ranks)}
+    return tests
+
+
+def _ranks_of(answers_by_model, kind, predictor="prediction"):
+    """{name: ranks} of the models that have any."""
+    found = {name: a.ranks(kind, "", predictor)[0] for name, a in answers_by_model.items()}
+    return {name: values for name, values in found.items() if len(values)}
 
 
 def corpus_entry(dataset, data):
@@ -151,10 +168,18 @@ def entry_of(answers, title, names):
     return {
         "title": title,
         **answers.rank_entry(),
+        "paper_predictor": {
+            **answers.rank_entry(predictor="paper"),
+            "seconds": _seconds(answers.paper, ("lstm", "rank")),
+        },
         "last_unit_weights": [float(p["last_unit_weight"]) for p in answers.prediction],
         "composers": composer_scores(answers.composers, names),
-        "seconds": {stage: float(sum(a[f"{stage}_seconds"] for a in both)) for stage in STAGES},
+        "seconds": _seconds(both, STAGES),
     }
+
+
+def _seconds(answers, stages):
+    return {stage: float(sum(a[f"{stage}_seconds"] for a in answers)) for stage in stages}
 
 
 def results_of(dataset, answers, majority, settings, xp):
@@ -191,6 +216,7 @@ def about(xp, settings):
             "lstm_steps": settings["lstm_steps"],
             "lstm_batch": prediction.BATCH,
             "predictor": prediction.RECIPE.describe(),
+            "paper_predictor": prediction.PAPER.describe(),
             "classifier_steps": settings["classifier_steps"],
             "classifier_batch": composers.BATCH,
         },
@@ -200,4 +226,5 @@ def about(xp, settings):
 def total_seconds(results):
     """The seconds of all stages together, over all the runs that they took."""
     entries = [*results["models"].values(), *results["baselines"].values()]
+    entries += [entry["paper_predictor"] for entry in entries if "paper_predictor" in entry]
     return sum(sum(entry["seconds"].values()) for entry in entries if "seconds" in entry)

@@ -10,6 +10,7 @@ BASELINES = {  # in the order of the tables
     "chance": "Chance",
 }
 KINDS = {"rank": "random units", "rank_same_piece": "units of the same piece"}
+PREDICTORS = {"ours": "our predictor", "paper": "the paper's"}
 
 
 def dig(results, *path):
@@ -43,9 +44,20 @@ def entries(results):
     return [*models_of(results).items(), *present]
 
 
-def by_rank(results, kind="rank"):
+def rank_of(entry, kind, predictor="ours"):
+    """The statistics of one model's or baseline's ranks, or None."""
+    return dig(entry, "paper_predictor", kind) if predictor == "paper" else dig(entry, kind)
+
+
+def tests_of(results, kind, predictor="ours"):
+    """The tests between all pairs of models, by the ranks of a predictor."""
+    path = ("paper_predictor", kind) if predictor == "paper" else (kind,)
+    return dig(results, "tests", *path, "pairs") or []
+
+
+def by_rank(results, kind="rank", predictor="ours"):
     """The models from best to worst: by median, then by mean reciprocal rank."""
-    found = {name: dig(model, kind) for name, model in models_of(results).items()}
+    found = {name: rank_of(model, kind, predictor) for name, model in models_of(results).items()}
     found = {name: rank for name, rank in found.items() if rank}
     return sorted(found, key=lambda name: (found[name]["median"], -found[name].get("mrr", 0)))
 

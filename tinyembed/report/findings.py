@@ -1,6 +1,6 @@
 """The findings in sentences, computed from the results."""
 
-from tinyembed.report.access import DENOISING, KINDS, by_accuracy, by_rank, dig, models_of, title
+from tinyembed.report.access import KINDS, by_accuracy, by_rank, dig, models_of, title
 from tinyembed.report.words import number, p_or_dash, rank_text, share
 
 
@@ -22,7 +22,16 @@ def _prediction(results, kind):
         f"Prediction among{size} {KINDS[kind]}: {title(results, order[0])} {verb} a median rank of "
         f"{rank_text(rank['median'])}{_interval(rank, rank_text)}"
     )
-    return text + _others(results, order, lambda model: rank_text(model[kind]["median"]))
+    text += _others(results, order, lambda model: rank_text(model[kind]["median"]))
+    theirs = by_rank(results, kind, "paper")
+    if not theirs:
+        return text
+    medians = (
+        f"{title(results, name)} "
+        f"{rank_text(results['models'][name]['paper_predictor'][kind]['median'])}"
+        for name in theirs
+    )
+    return f"{text} By the paper's own predictor, from the best: {', '.join(medians)}."
 
 
 def _interval(scores, show):
@@ -93,28 +102,3 @@ def _classification(results):
             f"; always naming the commonest composer is right for {share(majority)} of the units"
         )
     return text + _others(results, order, lambda model: share(model["composers"]["accuracy"]))
-
-
-def expectations(results):
-    """The paper's five findings, and whether they hold here: (finding, True or False) pairs.
-
-    Models are ordered by median rank among random units, then by mean reciprocal rank.
-    """
-    order = {name: i for i, name in enumerate(by_rank(results))}
-    skill = {name: -i for i, name in enumerate(by_accuracy(results))}
-    found = []
-    if {"forward", "context", *DENOISING} <= order.keys():
-        worst = max(order["forward"], order["context"])
-        ahead = worst < min(order[name] for name in DENOISING)
-        found.append(("Both context models lead all denoising autoencoders in prediction", ahead))
-    if {"composer", "regularized", "context"} <= skill.keys():
-        leads = skill["composer"] == max(skill.values())
-        found.append(("Composer discrimination leads classification", leads))
-        between = skill["context"] < skill["regularized"] < skill["composer"]
-        found.append(("Regularized stands between context and composer in classification", between))
-    if {"composer", "regularized", "context", "forward"} <= order.keys():
-        trails = order["composer"] > max(order[n] for n in ("context", "forward", "regularized"))
-        found.append(("Composer discrimination trails the context models in prediction", trails))
-        between = order["context"] < order["regularized"] < order["composer"]
-        found.append(("Regularized stands between context and composer in prediction", between))
-    return found

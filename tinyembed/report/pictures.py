@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tinyembed.report import paper
-from tinyembed.report.access import KINDS, dig, models_of, title
+from tinyembed.report.access import KINDS, dig, models_of, rank_of, title
 from tinyembed.report.matrices import draw_confusion, draw_significance, literal
 from tinyembed.report.training_pictures import GREY, INK, save
 
@@ -21,8 +21,7 @@ PAPER = {"marker": "D", "ls": "", "mfc": "white", "mec": VERMILION, "ms": 6}  # 
 def draw_all(folder, results):
     """Draw the pictures that there are results for, and remove others of an earlier report.
 
-    Returns the set of the files drawn, among ranks.png, beside_paper.png, significance.png,
-    accuracy.png and confusion.png.
+    Returns the set of the files drawn, among those of PICTURES.
     """
     drawn = set()
     for name, draw in PICTURES.items():
@@ -59,6 +58,31 @@ def draw_ranks(results):
                 axes.plot(paper.MODELS[name].median, y, **PAPER, zorder=4, label=label)
         axes.set_title(f"among {KINDS[kind]}", fontsize=10, color=INK)
         axes.set_xlabel("rank of the true unit (0 is best)")
+        axes.set_xlim(left=0)
+    return _labelled(figure, [title(results, name) for name in names])
+
+
+def draw_findings(results):
+    """The first page's picture: each model's median rank, by both predictors, and its accuracy."""
+    models = models_of(results)
+    names = [name for name, model in models.items() if model.get("rank") and name in paper.MODELS]
+    if not names:
+        return None
+    figure, (ranks, accuracies) = _panels(2, len(names), width=4.4)
+    for y, name in enumerate(names):
+        model, theirs = models[name], paper.MODELS[name]
+        for who, marker, words in ("ours", "o", "our predictor"), ("paper", "s", "the paper's"):
+            if rank := rank_of(model, "rank", who):
+                color = BLUE if who == "ours" else INK
+                label = f"this run, {words}"
+                ranks.plot(rank["median"], y, marker, color=color, ms=7, label=label, zorder=3)
+        ranks.plot(theirs.median, y, **PAPER, label="paper (its own corpus)", zorder=2)
+        if dig(model, "composers", "accuracy") is not None:
+            accuracies.plot(100 * model["composers"]["accuracy"], y, "o", color=BLUE, ms=7)
+        accuracies.plot(100 * theirs.micro_f1, y, **PAPER)
+    ranks.set_xlabel("median rank among random units (0 is best)")
+    accuracies.set_xlabel("units whose composer is found (percent)")
+    for axes in ranks, accuracies:
         axes.set_xlim(left=0)
     return _labelled(figure, [title(results, name) for name in names])
 
@@ -159,6 +183,7 @@ def _labelled(figure, titles):
 
 
 PICTURES = {
+    "findings.png": draw_findings,
     "ranks.png": draw_ranks,
     "beside_paper.png": draw_beside_paper,
     "significance.png": draw_significance,

@@ -6,7 +6,16 @@ defined by a heading and a function that fills a cell.
 
 from tinyembed.evaluation.significance import p_text
 from tinyembed.report import paper
-from tinyembed.report.access import BASELINES, KINDS, by_rank, dig, entries, label
+from tinyembed.report.access import (
+    BASELINES,
+    KINDS,
+    by_rank,
+    dig,
+    entries,
+    label,
+    rank_of,
+    tests_of,
+)
 from tinyembed.report.blocks import Strong, Table
 from tinyembed.report.words import interval_text, number, p_or_dash, rank_text, share
 
@@ -44,17 +53,17 @@ REPETITION = {
 COMPARED = ("median", "spread", "skew")  # with the paper
 
 
-def table_2(results):
+def table_2(results, predictor="ours"):
     """The prediction ranks of models and baselines, for both kinds of candidates."""
-    best = {kind: (by_rank(results, kind) or [None])[0] for kind in KINDS}
+    best = {kind: (by_rank(results, kind, predictor) or [None])[0] for kind in KINDS}
     rows = []
     for name, entry in entries(results):
-        if not any(entry.get(kind) for kind in KINDS):
+        if not any(rank_of(entry, kind, predictor) for kind in KINDS):
             continue
         theirs = paper.MODELS.get(name)
         row = [label(results, name)]
         for kind in KINDS:
-            rank = entry.get(kind) or {}
+            rank = rank_of(entry, kind, predictor) or {}
             repeated = dig(results, "baselines", "repetition", name, kind, "median")
             for what in COMPARED:
                 text = DETAILS[what](rank)
@@ -66,10 +75,11 @@ def table_2(results):
     header = ["Model", *(f"{who}: {what}" for what in COMPARED for who in ("random", "paper"))]
     header += ["random: repetition", *(f"same piece: {what}" for what in COMPARED)]
     header += ["same piece: repetition"]
+    what = "Table 2, by the paper's own predictor" if predictor == "paper" else "Table 2"
     return Table(
         header,
         rows,
-        "Table 2: rank of the true unit, 0 is best. Random: among random units; same piece: among "
+        f"{what}: rank of the true unit, 0 is best. Random: among random units; same piece: among "
         "units of the same piece; in brackets: 95% interval of the median, resampled by piece; "
         "repetition: the median when the last unit is repeated, in the same embedding; spread: "
         "interquartile range.",
@@ -107,16 +117,17 @@ def repetition_table(results):
     return Table(["Model", "candidates", *REPETITION], rows, caption)
 
 
-def pair_table(results, kind):
+def pair_table(results, kind, predictor="ours"):
     """Every pair of models, by every test."""
     rows = [
         [f"{label(results, pair['first'])} against {label(results, pair['second'])}"]
         + [show(pair) for show in PAIR.values()]
-        for pair in dig(results, "tests", kind, "pairs") or []
+        for pair in tests_of(results, kind, predictor)
     ]
+    who = ", by the paper's own predictor" if predictor == "paper" else ""
     caption = (
-        f"All pairs among {KINDS[kind]}. Differences are first minus second: negative where the "
-        f"first ranks better. Every p is multiplied by {len(rows)} (Bonferroni); bold: "
+        f"All pairs among {KINDS[kind]}{who}. Differences are first minus second: negative where "
+        f"the first ranks better. Every p is multiplied by {len(rows)} (Bonferroni); bold: "
         "significant at 0.05."
     )
     return Table(["Pair", *PAIR], rows, caption)

@@ -5,10 +5,11 @@ out, and the headings of empty sections too.
 """
 
 from tinyembed.report import paper, rank_tables, tables
-from tinyembed.report.access import KINDS, dig, entries, label
+from tinyembed.report.access import KINDS, PREDICTORS, dig, entries, label
 from tinyembed.report.blocks import Bullets, Heading, Paragraph, Picture, Table
-from tinyembed.report.findings import expectations, summary
+from tinyembed.report.findings import summary
 from tinyembed.report.method import cannot_hold_section, making_section, trust_section
+from tinyembed.report.verdicts import verdicts
 from tinyembed.report.words import number, rank_text, setting_text, share
 
 TITLE = "Musical features by deep autoencoders: prediction and composers"
@@ -31,13 +32,17 @@ def summary_section(results):
             "their numbers stand beside for the order of models, not for comparison one by one."
             + (f" {'; '.join(about)}." if about else "")
         ),
+        Heading("In a hurry"),
+        Table(
+            ["What the paper found", "holds here", "by what numbers"],
+            [[verdict.finding, verdict.holds, verdict.numbers] for verdict in verdicts(results)],
+            "Each finding is a set of pairs of models, of which the first is ahead. Yes: all pairs "
+            "hold, by both predictors; partly: some do. Significant: by Wilcoxon's test on means "
+            "by piece, after Bonferroni's correction.",
+        ),
+        Picture("findings.png", "Median rank and accuracy of each model, here and in the paper"),
         Heading("Summary"),
         Bullets(summary(results) or ["No model has been evaluated yet."]),
-        Table(
-            ["What the paper found", "holds here"],
-            [[finding, "yes" if holds else "no"] for finding, holds in expectations(results)],
-            "By the order of medians and accuracies alone, sure or not.",
-        ),
         Heading("Warnings"),
         Bullets(results.get("warnings") or []),
     ]
@@ -118,7 +123,7 @@ def prediction_section(results):
     table = rank_tables.table_2(results)
     if not table.rows:
         return []
-    predictor = dig(results, "settings", "predictor")
+    predictor, theirs = (dig(results, "settings", f"{who}predictor") for who in ("", "paper_"))
     return [
         Heading("Forward prediction"),
         Paragraph(
@@ -130,6 +135,8 @@ def prediction_section(results):
         ),
         Paragraph(predictor + last_unit_added(results)) if predictor else None,
         table,
+        Paragraph(f"The paper's own predictor: {theirs}") if theirs else None,
+        rank_tables.table_2(results, "paper"),
         Picture("ranks.png", "Boxes of the ranks of each model, for both kinds of candidates",
             "Figure 3 for this corpus. Box: quartiles; whiskers: the outermost ranks within 1.5 "
             "interquartile ranges; outliers are not drawn."),
@@ -141,7 +148,7 @@ def prediction_section(results):
         Picture("significance.png", "Rank-biserial correlation of every pair of models",
             "Rank-biserial correlations; one star: Wilcoxon's test on sequences is significant "
             "after Bonferroni's correction, two: that on means by piece is too."),
-        *(rank_tables.pair_table(results, kind) for kind in KINDS),
+        *(rank_tables.pair_table(results, kind, who) for who in PREDICTORS for kind in KINDS),
         Heading("Spreads", 3),
         rank_tables.levene_table(results),
         Heading("Ranks in full", 3),
