@@ -18,6 +18,7 @@ from tinyembed import evaluate, reproduce
 from tinyembed.cli.running import exit_status
 from tinyembed.models.table import PAPER_MODELS
 from tinyembed.storage.arrays import load_arrays, save_arrays
+from tinyembed.training.runs import Run
 
 QUICK = (
     "--width", "tiny", "--examples", "100", "--batch-size", "20", "--lstm-steps", "4",
@@ -110,6 +111,25 @@ def test_the_report_and_the_results(reproduced, results):
     assert (out / "report.html").read_text().startswith("<!doctype html>")
     assert not list(out.glob("answers/*embeddings*"))
     assert "report.md" in printed
+
+
+def test_rows_beside_the_papers(tmp_path):
+    music, out = write_corpus(tmp_path / "music", 3, 6, beats=80), tmp_path / "report"
+    status, printed, err = run(
+        reproduce, "--data", music, *QUICK, "--models", "contrastive_alone", "context",
+        "contrastive", "--out", out, "--json",
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    results = json.loads(printed)
+    assert list(results["models"]) == ["context"]
+    assert list(results["others"]) == ["contrastive", "contrastive_alone"]
+    report = (out / "report.md").read_text()
+    assert "| Contrastive, without counts of intervals |" in report
+    configs = {name: Run(out / "models" / f"{name}-seed0") for name in results["others"]}
+    intervals = {n: Run.open(run.folder)[1]["intervals"] for n, run in configs.items()}
+    assert intervals == {"contrastive": 64, "contrastive_alone": 0}
+    command = results["others"]["contrastive_alone"]["commands"]["train, seed 0"]
+    assert "--model contrastive --batch-size 512 --intervals 0" in command
 
 
 def test_ranks_are_those_of_the_answers(reproduced, results):

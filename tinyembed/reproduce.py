@@ -10,6 +10,8 @@ from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import prediction
 from tinyembed.evaluation.reproduction import Experiments
+from tinyembed.evaluation.rows import ROWS
+from tinyembed.models.table import PAPER_MODELS
 from tinyembed.music.roll import ROLL_BYTES
 from tinyembed.music.sources import open_corpus
 from tinyembed.storage.locks import locked
@@ -29,6 +31,8 @@ def build_parser():
     """All options of the command."""
     parser = Parser("reproduce", "Train the seven models, run both experiments, write the report.")
     parser.share("--data", "--any-meter", "--splits", "--width", "--device")
+    words = f"what to train, of {', '.join(ROWS)}"
+    parser.add("--models", words, ROWS, PAPER_MODELS, "NAME", nargs="+")
     parser.add("--examples", "for each model", count, EXAMPLES)
     parser.add("--batch-size", "examples per step", count, 100)
     parser.add("--seeds", "trainings per model", count, 1, metavar="N")
@@ -44,6 +48,7 @@ def main(argv=None):
     parser = build_parser()
     options = parser.parse_args(argv)
     check_counts(options, "examples", "seeds", "lstm_steps", "classifier_steps")
+    options.models = [name for name in ROWS if name in options.models]  # in the order of the tables
     if options.batch_size < CANDIDATES:
         raise InputError(f"--batch-size {options.batch_size}: at least {CANDIDATES} are compared")
     check_memory("--batch-size", options.batch_size, ROLL_BYTES)
@@ -56,7 +61,7 @@ def main(argv=None):
     try:
         with locked(home):
             experiments = Experiments(home, corpus, settings, xp, options.json)
-            results = experiments.reproduce(music_words(settings))
+            results = experiments.reproduce(music_words(settings), options.models)
             present(home, results, parser, argv, options.json)
     except Interrupted as stop:
         print(

@@ -27,6 +27,7 @@ from tinyembed.evaluation.experiments import (
     run_predictor,
 )
 from tinyembed.evaluation.results import Answers, entry_of, results_of, total_seconds
+from tinyembed.evaluation.rows import ROWS
 from tinyembed.models.table import PAPER_MODELS
 from tinyembed.models.weights import load_weights
 from tinyembed.music.corpus import Corpus
@@ -95,50 +96,52 @@ class Experiments:
         results["baselines"]["mean"] = answers.rank_entry("mean_")
         return {**results, "seconds": total_seconds(results)}
 
-    def reproduce(self, music_words):
-        """The contents of results.json for the seven models and the baselines, all seeds pooled.
+    def reproduce(self, music_words, rows=PAPER_MODELS):
+        """The contents of results.json for some of ROWS and the baselines, all seeds pooled.
 
         music_words: the options of a command that name the corpus, for the commands in the report.
         Raises Interrupted after Ctrl-C in a training.
         """
-        answers = {name: Answers() for name in (*PAPER_MODELS, *BASELINES)}
-        majority, summaries = [], {name: [] for name in PAPER_MODELS}
+        answers = {name: Answers() for name in (*rows, *BASELINES)}
+        majority, summaries = [], {name: [] for name in rows}
         for seed in self._seeds():
             dataset = self.dataset(seed)
             majority.append(run_majority(dataset))
-            for name in PAPER_MODELS:
+            for name in rows:
                 summaries[name].append(self.train(name, seed))
             for name in answers:
                 make_encoder = partial(self._encoder, name, dataset)
                 self._run_stages(answers[name], f"{name}-seed{seed}", make_encoder, dataset)
         self.say("statistics")
-        models = {name: answers[name] for name in PAPER_MODELS}
+        models = {name: answers[name] for name in rows if name in PAPER_MODELS}
         results = results_of(dataset, models, majority, self.settings, self.xp)
-        for name, entry in results["models"].items():
+        names = self.corpus.composers
+        others = [name for name in rows if name not in PAPER_MODELS]
+        results["others"] = {n: entry_of(answers[n], ROWS[n].title, names) for n in others}
+        for name, entry in {**results["models"], **results["others"]}.items():
             losses = [summary["validation_loss"] for summary in summaries[name]]
             entry["validation_loss"] = float(np.mean(losses))
             entry["examples"] = summaries[name][0]["examples"]
             entry["commands"] = self._commands(name, music_words)
             entry["seconds"]["train"] = sum(summary["seconds"] for summary in summaries[name])
         for name, title in BASELINES.items():
-            results["baselines"][name] = entry_of(answers[name], title, self.corpus.composers)
+            results["baselines"][name] = entry_of(answers[name], title, names)
         return {**results, "seconds": total_seconds(results)}
 
     def train(self, name, seed):
-        """Train one model, or finish its training. Returns its summary."""
+        """Train one of ROWS, or finish its training. Returns its summary."""
         run = Run(self._model_folder(name, seed))
         with suppress(InputError):  # missing or damaged: made again from the last checkpoint
             summary = read_record(run.summary_file)
             check(summary, SUMMARY, SUMMARY)
             return summary
-        settings = ("data", "any_meter", "splits", "width", "examples", "batch_size")
+        settings = ("data", "any_meter", "splits", "width", "examples")
         config = {
-            "model": name,
+            **ROWS[name].settings(self.settings["batch_size"]),
             **{key: self.settings[key] for key in settings},
             "seed": seed,
             "split_seed": self.settings["seed"],
             "learning_rate": 1e-3,
-            "temperature": 1.0,
         }
         trainer = Trainer(run, config, self.corpus, engine_for(self.xp))
         if run.config_file.exists():
@@ -164,7 +167,7 @@ class Experiments:
         return self.folder / "models" / f"{name}-seed{seed}"
 
     def _encoder(self, name, dataset):
-        """`encode` of one of the seven models or of a baseline."""
+        """`encode` of one of ROWS or of a baseline."""
         pieces, seed_and_xp = np.unique(dataset.train.piece), (dataset.seed, self.xp)
         if name == "untrained":
             return untrained_encoder(self.corpus, pieces, self.settings["width"], *seed_and_xp)
@@ -218,8 +221,8 @@ class Experiments:
         commands = {}
         for seed in self._seeds():
             out = str(self._model_folder(name, seed))
-            train = ["train", "--model", name, *music_words]
-            train += [*options("width", "examples", "batch_size"), "--seed", str(seed)]
+            train = ["train", *ROWS[name].options(self.settings["batch_size"]), *music_words]
+            train += [*options("width", "examples"), "--seed", str(seed)]
             if seed != self.settings["seed"]:
                 train += ["--split-seed", str(self.settings["seed"])]
             evaluate = ["evaluate", out, *options("keys", "lstm_steps", "classifier_steps")]

@@ -225,6 +225,7 @@ def about(xp, settings):
 
 def total_seconds(results):
     """The seconds of all stages together, over all the runs that they took."""
-    entries = [*results["models"].values(), *results["baselines"].values()]
+    parts = "models", "others", "baselines"
+    entries = [entry for part in parts for entry in results.get(part, {}).values()]
     entries += [entry["paper_predictor"] for entry in entries if "paper_predictor" in entry]
     return sum(sum(entry["seconds"].values()) for entry in entries if "seconds" in entry)

@@ -33,15 +33,15 @@ def title(results, name):
 
 
 def label(results, name):
-    """The name of a model or a baseline in the report."""
-    return BASELINES.get(name) or title(results, name)
+    """The name of a model, of another row or of a baseline in the report."""
+    return BASELINES.get(name) or dig(results, "others", name, "title") or title(results, name)
 
 
 def entries(results):
-    """(name, results) of the models, then of the baselines."""
+    """(name, results) of the paper's models, then of other rows, then of the baselines."""
     baselines = dig(results, "baselines") or {}
     present = [(name, baselines[name]) for name in BASELINES if baselines.get(name)]
-    return [*models_of(results).items(), *present]
+    return [*models_of(results).items(), *(dig(results, "others") or {}).items(), *present]
 
 
 def rank_of(entry, kind, predictor="ours"):
