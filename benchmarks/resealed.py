@@ -29,6 +29,18 @@ VALUES = (
 NAMED = re.compile(rb"'(descr|shape|fortran_order)': ('[^']*'|\([^)]*\)|\w+)")
 
 
+def some_bytes(data, rng):
+    """A copy of some bytes with one to three of them changed, half of the time near an end."""
+    changed = bytearray(data or b"x")
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(changed))
+        if rng.random() < 0.5:
+            at = min(at, 60) if rng.random() < 0.5 else len(changed) - 1 - min(at, 100)
+            at = max(at, 0)
+        changed[at] ^= rng.randint(1, 255)
+    return bytes(changed)
+
+
 def change_archive(data, rng, bytewise):
     """A changed .npz of this package, such as a weight file."""
     seal = SEAL.fullmatch(data[-len(seal_text("weights")) :])

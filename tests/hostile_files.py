@@ -10,10 +10,12 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import resource
 import struct
 import sys
 import time
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -35,6 +37,11 @@ LIMIT = 1 << 30  # bytes of address space beyond what the process has when it be
 ESCAPE = "\x1b]0;owned\x07\n"
 DEEP = "[" * 100_000
 ZEROS = 1 << 31  # bytes that a bomb unfolds to
+# Words of errors from within Python, zip or NumPy, which say nothing to a user.
+OF_PYTHON = re.compile(
+    r"NoneType|object (is|has)|indices|codec|Errno|argument|iterable|Expecting|delimiter|magic|CRC"
+    r"|while decomp|unpack requires|buffer|overflow|encountered|[a-z](Error|Exception)\b"
+)
 
 
 # .npz files.
@@ -337,10 +344,10 @@ def index(folder):
             "piece": (-1, 6, 2**31 - 1),
             "beat": (-1, 100, 2**31 - 1),
             "piece_composer": (-1, 2, 2**31 - 1),
-            "scale": (-1, np.nan, np.inf),
+            "scale": (-1, np.nan, np.inf, 3e38),
             "basis": (np.nan, np.inf, 7, 1e300),
-            "embeddings": (np.nan, np.inf),
-            "table": (np.nan, -np.inf),
+            "embeddings": (np.nan, np.inf, 3e38, -3e38),
+            "table": (np.nan, -np.inf, 3e38),
             "corpus_ticks": (-1, 2**31 - 1),
             "corpus_pitches": (128, 255),
             "corpus_beat_start": (-1, 1, 2**31 - 1),
@@ -351,6 +358,8 @@ def index(folder):
             for value in values:
                 changed = {**arrays, name: with_value(arrays[name], value)}
                 yield f"{name} {value}", pack(changed, about)
+        for name in ("embeddings", "table"):
+            yield f"{name} of 3e38", pack({**arrays, name: np.full_like(arrays[name], 3e38)}, about)
         for name in ("sounds", "corpus_piece_is_test"):
             changed = with_value(arrays[name].view(np.uint8), 7).view(bool)
             yield f"{name} 7", pack({**arrays, name: changed}, about)
@@ -377,14 +386,24 @@ def index(folder):
 # The process that reads them.
 
 
+def fault(text, path):
+    """What is wrong with the text of a refusal for a user, or None."""
+    if not text.isprintable() or len(text) > 600:
+        return "not a line"
+    if path is not None and not text.startswith(str(path)):
+        return "does not begin with the file's name"
+    found = OF_PYTHON.search(text)
+    return found and f"speaks of {found[0]!r}"
+
+
 def outcome(use, path):
     """What reading did: "refused: " and the reason, or what is wrong with it."""
     try:
         use()
     except InputError as error:
         text = str(error)
-        if not text.isprintable() or len(text) > 600 or not text.startswith(str(path)):
-            return f"a bad line: {text!r:.300}"
+        if fault(text, path):
+            return f"a bad line, {fault(text, path)}: {text!r:.300}"
         return f"refused: {text.removeprefix(str(path))}"
     except BaseException as error:
         return f"{type(error).__name__}: {error}"
@@ -418,6 +437,7 @@ def main(kind, folder):
             names[name] = Path(folder) / f"{n}.hostile"
             names[name].write_bytes(data)
             del data
+        warnings.simplefilter("error")  # each would be a second line
         resource.setrlimit(resource.RLIMIT_AS, (size + LIMIT, resource.RLIM_INFINITY))
         report("a canary of 50 MB", lambda: np.ones(50_000_000, np.uint8).sum(), path)
         for name, file in names.items():

@@ -1,17 +1,21 @@
 """Files by somebody who means harm: one line each, little memory, no time."""
 
+import contextlib
 import json
 import os
+import random
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_files import ESCAPE, archive, bomb, npy, pack
+from hostile_files import ESCAPE, archive, bomb, fault, npy, pack
 
-from benchmarks import damage
-from tinyembed.errors import InputError
+from benchmarks import damage, resealed
+from tinyembed.embedding.embed import embed
+from tinyembed.errors import InputError, WorkError
 from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.neighbours.collection import Collection
 from tinyembed.storage.arrays import load_arrays, open_arrays
@@ -80,6 +84,54 @@ def test_names_in_an_index_cannot_command_a_terminal(tmp_path):
     row = loaded.index.labels.row(0)
     assert row["piece"] == r"\x1b]0;owned\x07\n" and row["composer"] == r"\x9b31mred\ud800"
     assert loaded.corpus.names == loaded.index.labels.pieces
+
+
+def use_weights(path):
+    model, _ = load_weights(path)
+    with np.errstate(all="ignore"), contextlib.suppress(WorkError):  # large weights
+        embed(np.eye(60, 96, dtype=np.float32), model)
+
+
+def use_index(path):
+    index = Collection.load(path).index
+    try:
+        index.search(np.ones(100), k=1)
+    except InputError as error:  # the search does not know the file
+        assert not fault(str(error), None), str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "use", "least"),
+    [
+        ("weights", resealed.change_archive, use_weights, 50),
+        ("weights, former", lambda data, rng, bytewise: bytewise(data), use_weights, 5),
+        ("index", resealed.change_index, use_index, 50),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_every_refusal_is_in_words_for_a_user(name, change, use, least, tmp_path):
+    """Of files changed by somebody who knows the format; no warning is printed."""
+    with damage.small():
+        path, _ = damage.KINDS[name](tmp_path)
+        data, refused = path.read_bytes(), set()
+        for n in range(250):
+            rng = random.Random(n)
+            path.write_bytes(change(data, rng, partial(resealed.some_bytes, rng=rng)))
+            try:
+                use(path)
+            except InputError as error:
+                assert not fault(str(error), path), str(error)
+                refused.add(str(error))
+    assert len(refused) > least
+
+
+def test_what_is_no_line_for_a_user_is_told():
+    assert fault("a.index: damaged", "a.index") is None
+    for text in (
+        *("a.index: damaged\n", "damaged", "a.index: 'NoneType' object is not iterable"),
+        *("a.index: string indices must be integers", "a.index: [Errno 22] Invalid argument"),
+    ):
+        assert fault(text, "a.index")
 
 
 @pytest.mark.parametrize(

@@ -467,7 +467,9 @@ def test_an_approximate_index_is_saved_and_loaded(both, tmp_path):
         ("cell_numbers", lambda numbers: numbers[:, :-1]),
         ("cell_numbers", lambda numbers: numbers * np.float32(np.nan)),
         ("centres", lambda centres: centres[:, :-1]),
+        ("cell_numbers", lambda numbers: np.full_like(numbers, 3e38)),
         ("centres", lambda centres: centres * np.float32(np.inf)),
+        ("centres", lambda centres: np.full_like(centres, 3e38)),
         ("centres", lambda centres: centres[:0]),
     ],
 )

@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 from strange_reader import strange_reader
 
+from tinyembed import corpus as corpus_command
+from tinyembed.cli.running import exit_status
 from tinyembed.errors import InputError, MusicError, WorkError
 from tinyembed.music import default_corpus, score_worker
 from tinyembed.music.inputs import read_file, read_music
@@ -96,6 +98,35 @@ def test_a_worker_that_does_not_start(worker, monkeypatch):
         worker.read("a")
     monkeypatch.undo()
     assert worker.read("b")
+    worker.close()
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(WorkError, match=r"does not start: No such file or directory$"):
+        worker.read("a")
+    monkeypatch.undo()
+    assert worker.read("b")
+
+
+def no_process(path):
+    raise WorkError("no process starts")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_no_score_can_be_read_without_ends_the_reading(workers):
+    """It would be the reason of every file."""
+    with pytest.raises(WorkError, match=r"^no process starts$"):
+        read_pieces([("A", n, f"/{n}.krn") for n in "abc"], no_process, workers, progress=False)
+
+
+def test_a_corpus_whose_scores_cannot_be_read_is_one_line(tmp_path, monkeypatch, capsys):
+    for name in ("A/a.krn", "A/b.krn", "B/c.krn"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(KERN)
+    monkeypatch.setattr(score_worker, "START", ["-c", "raise SystemExit(5)"])
+    monkeypatch.setattr(score_worker, "_workers", {})
+    assert exit_status(lambda: corpus_command.main(["--data", str(tmp_path)])) == 1
+    out, err = capsys.readouterr()
+    reason = "the process that reads scores does not start: exit status 5"
+    assert (out, err) == ("", f"tinyembed: {reason}\n")
 
 
 def test_threads_share_a_worker(worker):

@@ -4,6 +4,7 @@ Most of these tests need music21 (extra `scores`) and are skipped without it.
 """
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -37,6 +38,7 @@ with warnings.catch_warnings():
 with_music21 = pytest.mark.skipif(not util.find_spec("music21"), reason="music21 not installed")
 
 DIVISIONS = 480  # of a quarter note, in the MusicXML and in the MIDI files below
+TUNE = "X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n"
 QUARTER, EIGHTH = DIVISIONS, DIVISIONS // 2
 
 
@@ -413,16 +415,95 @@ def test_a_bar_of_a_billion_beats(tmp_path, name, text):
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("a.krn", "**kern\n4%" + "9" * 4000 + "c\n*MM60\n4c\n*-\n", r"absurdly long: [\d,]+\.\.\."),
-        ("b.krn", "**kern\n" + "0" * 5000 + "c\n*-\n", r"line 2: .*"),
-        ("c.abc", "X:1\nM:4/" + "9" * 5000 + "\nL:1/4\nK:C\nC|\n", r"damaged: .*"),
+        ("a.krn", "**kern\n" + "0" * 99 + "c\n*MM60\n4c\n*-\n", r"absurdly long: [\d,]+ beats"),
+        ("b.krn", "**kern\n" + "0" * 5000 + "c\n*-\n", r"line 2: the number 0{12}\.\.\. is too .*"),
+        (
+            "c.krn",
+            "**kern\n4%" + "9" * 5000 + "c\n*-\n",
+            r"line 2: the number 9{12}\.\.\. is too .*",
+        ),
+        ("d.krn", "**kern\n*M4/4097\n4c\n*-\n", r"line 2: the number 4097 is too large .*"),
+        ("e.krn", "**kern\n4" + "." * 10**5 + "c\n*-\n", r"line 2: a duration with 100,000 dots"),
+        ("f.abc", TUNE.replace("4/4", "4/" + "9" * 5000), r"a time signature in 1/9+\.\.\."),
+        ("g.abc", TUNE + "L:9999/1\nC|\n", r"a bar of 39,996 quarter notes"),
+        ("h.abc", TUNE + "C" * 200 + "|\n", r"a bar of 200 quarter notes"),
+        ("j.abc", TUNE + "C" * 95 + "C/16|\n", r"a bar of 1,521 times its shortest note"),
+        ("i.abc", "".join(TUNE.replace("1", f"{n}", 1) for n in range(900)), r"holds 900 sep.*"),
     ],
 )
 def test_huge_numbers_give_a_short_reason(tmp_path, name, text, reason):
+    """By arithmetic: read as they stand, each of these takes more than a few seconds."""
     (tmp_path / name).write_text(text)
     with pytest.raises(MusicError, match=f"^{reason}$") as caught:
         read_score(tmp_path / name)
     assert len(str(caught.value)) < 200
+
+
+def key(fifths):
+    return meter().replace("<time>", f"<key><fifths>{fifths}</fifths></key><time>") + bar(60)
+
+
+def chord_symbol(alter):
+    degree = f"<degree-value>9</degree-value><degree-alter>{alter}</degree-alter>"
+    degree = f"<degree>{degree}<degree-type>add</degree-type></degree>"
+    root = "<root><root-step>C</root-step></root><kind>dominant</kind>"
+    return meter() + f"<harmony>{root}{degree}</harmony>" + bar(60)
+
+
+def degrees(number):
+    symbol = chord_symbol(1)
+    start, end = symbol.index("<degree>"), symbol.index("</degree>") + len("</degree>")
+    return symbol[:start] + symbol[start:end] * number + symbol[end:]
+
+
+def two_beats(beats):
+    """A time signature of three parts, two of them as long."""
+    one = "<beats>4</beats><beat-type>4</beat-type>"
+    return meter().replace(one, one + one.replace("4</beats>", f"{beats}</beats>") * 2) + bar(60)
+
+
+@with_music21
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize(
+    ("measure", "usual", "huge", "reason"),
+    [
+        (key, 7, 101, "a key signature of 101 fifths"),
+        (key, -7, -999_999_999, "a key signature of -999999999 fifths"),
+        (chord_symbol, 1, 10**9, "a chord symbol with a degree altered by 1000000000 semitones"),
+        (two_beats, 4, 47, "a time signature with 4+47+47 beats in a bar"),
+    ],
+)
+def test_numbers_that_music21_counts_up_to(tmp_path, measure, usual, huge, reason, encoding):
+    """Refused by arithmetic, wherever they stand in a file: read, they take a minute or a crash."""
+    path = musicxml(tmp_path, [measure(usual)])
+    assert len(read_score(path).ticks)
+    entity = f'<!DOCTYPE score-partwise [<!ENTITY n "{huge}">]><score-partwise'
+    for text in (measure(huge), measure("&n;")):
+        path = musicxml(tmp_path, [text])
+        text = path.read_text().replace("<score-partwise", entity, 1)
+        path.write_bytes(text.replace("UTF-8", encoding).encode(encoding))
+        with pytest.raises(MusicError, match=f"^{re.escape(reason)}$"):
+            read_score(path)
+
+
+@with_music21
+def test_a_chord_symbol_with_a_thousand_degrees(tmp_path):
+    assert len(read_score(musicxml(tmp_path, [degrees(5)])).ticks) == 4
+    with pytest.raises(MusicError, match=r"^a chord symbol with 1,000 degrees$"):
+        read_score(musicxml(tmp_path, [degrees(1000)]))
+
+
+@with_music21
+def test_bars_of_abc_that_are_long_but_no_fault(tmp_path):
+    """Grace notes and tuplets count as long as they sound; a tune may have no bar lines."""
+    for music, notes in (
+        ("CDEF|" + "{" + "c" * 300 + "}C4|", 5),
+        ("CDEF|" + "(3CDE" * 15 + "|", 49),
+        ("C" * 200 + "\n", 200),
+    ):
+        path = tmp_path / "a.abc"
+        path.write_text(TUNE.replace("CDEF|", music))
+        assert len(read_score(path).ticks) == notes
 
 
 @with_music21
@@ -482,11 +563,15 @@ def test_partitura_reads_real_scores_the_same(work):
     ("name", "content", "reason"),
     [
         ("empty.musicxml", b"", "empty file"),
-        ("broken.musicxml", b'<?xml version="1.0"?><score-partwise><part-li', "damaged: "),
+        (
+            "broken.musicxml",
+            b'<?xml version="1.0"?><score-partwise><part-li',
+            "damaged: unclosed token: line 1",
+        ),
         ("broken.mxl", b"PK\x03\x04 and so on", "damaged: "),
         ("page.xml", b"<html><body>404</body></html>", "no notes|damaged"),
         ("list.txt", b"not a score", "not a kind of score"),
-        ("meter.abc", b"X:1\nM:often\nK:C\nC4|\n", "damaged: ValueError"),
+        ("meter.abc", b"X:1\nM:often\nK:C\nC4|\n", r"damaged: reading it fails \(ValueError\)$"),
         ("rests.abc", b"X:1\nM:4/4\nL:1/4\nK:C\nz4|z4|]\n", "no notes"),
         ("tunes.abc", b"X:1\nL:1/4\nK:C\nC4|\n\nX:2\nL:1/4\nK:C\nD4|\n", "holds 2 separate pieces"),
         ("kern.krn", b"**kern\n*M4/4\n4q$%\n", "no notes|damaged"),

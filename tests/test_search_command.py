@@ -25,6 +25,7 @@ from tinyembed.music.midi import read_midi
 from tinyembed.music.roll import onset_roll
 from tinyembed.neighbours.collection import Collection, piece_of
 from tinyembed.neighbours.index import Index
+from tinyembed.storage import mapped
 from tinyembed.storage.cache import cache_folder
 
 ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -210,6 +211,38 @@ def test_a_saved_index_needs_no_music(music, weights, other_weights, tmp_path, c
     fails(capsys, 2, query, "--in", bare, "--model", weights, [bare, "without its music"])
     saved.write_bytes(saved.read_bytes()[:3000])
     fails(capsys, 2, query, "--in", saved, "--model", weights, [saved, "not a readable index"])
+
+
+def test_verify_reads_what_a_search_does_not(music, options, tmp_path, capsys, monkeypatch):
+    """A saved index is checked as far as it is read: in full only with --verify."""
+    monkeypatch.setattr(mapped, "LAZY", 0)  # as for a large index,
+    monkeypatch.setattr(mapped, "BLOCK", 64)  # whose blocks hold few of its rows
+    saved, query = tmp_path / "a.index", (music / "Bolero" / "piece_01.mid", *options[2:])
+    last = ask(capsys, *query, "-k", 81, *options[:2], "--save", saved)["neighbours"][-1]
+    found = ask(capsys, *query, "--in", saved, "-k", 1, "--verify")["neighbours"]
+    loaded = Collection.load(saved).index
+    rows = [loaded.labels.row(row) for row in range(81)]
+    (far,) = (n for n, row in enumerate(rows) if row.items() <= last.items())
+    data = bytearray(saved.read_bytes())
+    data[data.index(loaded.embeddings[[far]].tobytes()) + 200] ^= 1
+    saved.write_bytes(data)
+
+    assert ask(capsys, *query, "--in", saved, "-k", 1)["neighbours"] == found
+    for words in (["-k", 1, "--verify"], ["-k", 81]):
+        fails(capsys, 2, *query, "--in", saved, *words, [saved, "damaged", "search ... --save"])
+    monkeypatch.setattr(mapped, "LAZY", 1 << 26)  # a small one is always checked
+    fails(capsys, 2, *query, "--in", saved, "-k", 1, [saved, "damaged", "search ... --save"])
+
+
+def test_an_index_of_another_version_says_how_to_make_it_again(music, options, tmp_path, capsys):
+    saved, query = tmp_path / "a.index", (music / "Bolero" / "piece_01.mid", *options[2:])
+    Index(np.ones((3, 100), np.float32)).save(saved)
+    later = saved.read_bytes().replace(b"index 2 ", b"index 3 ", 1)
+    np.save(tmp_path / "former.npy", np.zeros(9, "u1"))  # how a file of the first version began
+    for version, data in ((1, (tmp_path / "former.npy").read_bytes()), (3, later)):
+        saved.write_bytes(data)
+        parts = [saved, f"format {version}", "python -m tinyembed.search ... --save"]
+        fails(capsys, 2, *query, "--in", saved, parts)
 
 
 def test_a_unit_without_an_onset_is_neither_query_nor_neighbour(weights, tmp_path, capsys):

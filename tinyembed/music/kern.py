@@ -31,6 +31,7 @@ STEPS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}  # semitones a
 # 4 is a quarter note, 8. a dotted eighth, 3%2 lasts two thirds of a whole note.
 DURATION = re.compile(r"(\d+)(?:%(\d+))?(\.*)")
 PITCH = re.compile(r"[A-G]+|[a-g]+")  # c is middle C, cc an octave above, C one below, CC two below
+MOST, MOST_DIGITS, MOST_DOTS = 2048, 99, 10  # exact sums of stranger durations take minutes
 METER, TEMPO = re.compile(r"\*M\d+(?:\+\d+)*/(\d+)"), re.compile(r"\*MM(\d+(?:\.\d+)?)$")
 
 
@@ -129,7 +130,7 @@ def _read_line(fields, table, notes):
     if fields[0].startswith("*"):
         for field, spine in zip(fields, table.spines, strict=True):
             if spine.is_kern and (match := METER.match(field)):
-                notes.denominators.add(int(match[1]))
+                notes.denominators.add(_number(match[1]))
             elif spine.is_kern and (match := TEMPO.match(field)):
                 notes.add_tempo(table.now(), float(match[1]))
         table.manipulate(fields)
@@ -170,11 +171,22 @@ def _read_row(fields, table, notes):
 def _duration(field):
     """In quarter notes. 0 is a breve, 00 a long, 000 a maxima."""
     match = DURATION.search(field)
-    if not match or (match[2] and not int(match[2])):
+    if not match or (match[2] and not _number(match[2])):
         raise ValueError(f"{field} has no duration")
-    digits, numerator, dots = match[1], int(match[2] or 1), len(match[3])
-    whole = Fraction(1, int(digits)) if int(digits) else Fraction(2 ** len(digits))
+    digits, numerator, dots = match[1], _number(match[2] or "1"), len(match[3])
+    if dots > MOST_DOTS:
+        raise ValueError(f"a duration with {dots:,} dots")
+    part = _number(digits)
+    whole = Fraction(1, part) if part else Fraction(2 ** len(digits))
     return 4 * whole * numerator * (2 - Fraction(1, 2**dots))
+
+
+def _number(digits):
+    """A number in a duration or a meter. Raises ValueError if it is larger than music needs."""
+    if len(digits) > MOST_DIGITS or int(digits) > MOST:
+        shown = f"{digits[:12]}..." if len(digits) > 12 else digits
+        raise ValueError(f"the number {shown} is too large for a duration or a meter")
+    return int(digits)
 
 
 def _pitch(note):

@@ -22,6 +22,7 @@ from tinyembed.music.scores import read_score, require_music21
 
 SECONDS = 60  # per file
 MEMORY = 2_000_000_000  # bytes
+NO_START = "the process that reads scores does not start"
 TIME_IS_UP, OUT_OF_MEMORY, FAILED = 1, 77, 70  # exit statuses; that of faulthandler is 1
 
 # `-P`: a file in the current folder that is called like a module of Python's is not imported.
@@ -76,22 +77,23 @@ class Worker:
 
     def _start(self):
         self.close()
-        self._process = subprocess.Popen(
-            [sys.executable, *START],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the worker
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, *START],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C reaches this process alone, which ends the worker
+            )
+        except OSError as error:
+            raise WorkError(f"{NO_START}: {error.strerror or error}") from error
         try:
             self._send(sys.path)
             self._send((self._reader, self._seconds, self._memory))
             pickle.load(self._process.stdout)  # it is ready
         except (OSError, EOFError) as error:
             _hang_up(self._process)
-            status = self._process.wait()
-            message = f"the process that reads scores does not start: {_how(status)}"
-            raise WorkError(message) from error
+            raise WorkError(f"{NO_START}: {_how(self._process.wait())}") from error
         except BaseException:
             self.close()
             raise

@@ -12,16 +12,17 @@ A score and a MIDI file of the same music give the same piece. For this:
 """
 
 import io
-import re
 import warnings
 import zipfile
 from contextlib import contextmanager, redirect_stderr
 from importlib import util
 from pathlib import Path
+from xml.etree.ElementTree import ParseError
 
 from tinyembed.errors import InputError, MusicError
 from tinyembed.music.abc import denominators, readable_abc
 from tinyembed.music.kern import read_kern
+from tinyembed.music.limits import check_abc, check_abc_bars, check_xml
 from tinyembed.music.streams import notes_of
 
 NO_MUSIC21 = (
@@ -29,10 +30,6 @@ NO_MUSIC21 = (
     "or pass a folder of MIDI files with --data"
 )
 LONGEST_REASON = 150  # characters
-# The beats of a bar, such as "3" or "3+2".
-XML_BEATS = re.compile(r"<beats\b[^>]*>([^<]*)")
-ABC_BEATS = re.compile(r"^M:([^/\n]*)/", re.MULTILINE)
-MOST_BEATS = 1000
 
 
 def read_score(path, any_meter=False):
@@ -52,7 +49,7 @@ def read_score(path, any_meter=False):
         except (InputError, MemoryError):  # these say nothing about the file
             raise
         except Exception as error:  # music21's parsers raise many unrelated types
-            reason = f"damaged: {type(error).__name__}: {error}".rstrip(": ")
+            reason = _damaged(error)
     reason = " ".join(reason.split())
     if len(reason) > LONGEST_REASON:  # it quotes the file
         reason = f"{reason[:LONGEST_REASON]}..."
@@ -80,6 +77,18 @@ def load_music21():
     return music21
 
 
+def _damaged(error):
+    """The reason why a score cannot be read, for a user.
+
+    What music21 and the readers of XML and of archives say about a file has sense; an error from
+    within them, such as "'NoneType' object is not iterable", has none.
+    """
+    of_file = isinstance(error, (ParseError, zipfile.BadZipFile))
+    if str(error) and (of_file or type(error).__module__.startswith("music21")):
+        return f"damaged: {error}"
+    return f"damaged: reading it fails ({type(error).__name__})"
+
+
 def _notes(path):
     """Raises MusicError, InputError as `load_music21` does, or whatever music21 raises."""
     suffix = Path(path).suffix.lower()
@@ -87,20 +96,38 @@ def _notes(path):
     if suffix == ".krn":
         return read_kern(_text(data))
     load_music21()
+    score = _abc(_text(data)) if suffix == ".abc" else _musicxml(path, suffix, data)
+    score.toSoundingPitch(inPlace=True)
+    notes = notes_of(score)
+    if suffix == ".abc":
+        notes.denominators |= denominators(readable_abc(_text(data)))
+    return notes
+
+
+def _abc(text):
+    """The music21 stream of a tune."""
+    from music21 import abcFormat
+
+    text = readable_abc(text)
+    check_abc(text)
+    handler = abcFormat.ABCFile().readstr(text)
+    check_abc_bars(handler.tokens)
+    return abcFormat.translate.abcToStreamScore(handler)
+
+
+def _musicxml(path, suffix, data):
+    """The music21 stream of a score in MusicXML, or in another notation that music21 reads."""
     from music21 import converter, stream
 
     reader = converter.Converter()
     try:
-        if suffix == ".abc":
-            text = readable_abc(_text(data))
-            _check_beats(ABC_BEATS.findall(text))
-            reader.parseData(text, format="abc")
-        elif suffix == ".mxl" and zipfile.is_zipfile(path):
+        if suffix == ".mxl" and zipfile.is_zipfile(path):
             text = converter.ArchiveManager(path).getData()
-            _check_beats(XML_BEATS.findall(text))
+            check_xml(text)
             reader.parseData(text, format="musicxml")
         else:
-            _check_beats(XML_BEATS.findall(data.decode("latin-1")))
+            if suffix in (".xml", ".musicxml"):
+                check_xml(data)
             # `converter.parse` would write a pickle of every score to a folder of music21's, and
             # read that pickle next time.
             reader.parseFileNoPickle(path)
@@ -108,11 +135,7 @@ def _notes(path):
         raise MusicError("not a kind of score that music21 reads") from None
     if isinstance(reader.stream, stream.Opus):
         raise MusicError(f"holds {len(reader.stream.scores)} separate pieces")
-    reader.stream.toSoundingPitch(inPlace=True)
-    notes = notes_of(reader.stream)
-    if suffix == ".abc":
-        notes.denominators |= denominators(text)
-    return notes
+    return reader.stream
 
 
 def _bytes_of(path):
@@ -133,13 +156,6 @@ def _text(data):
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("latin-1")
-
-
-def _check_beats(meters):
-    """Raise MusicError if a bar claims more beats than any has: music21 would list them all."""
-    for meter in meters:
-        if any(int(beats) > MOST_BEATS for beats in re.findall(r"\d+", meter)):
-            raise MusicError(f"a time signature with {meter.strip()} beats in a bar")
 
 
 @contextmanager

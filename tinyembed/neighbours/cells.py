@@ -16,6 +16,8 @@ import numpy as np
 from tinyembed.errors import InputError
 from tinyembed.neighbours.files import expect, inside
 
+LARGEST = 2  # of a coordinate; all are those of vectors of length 1
+
 
 def new_cells(size, n_cells):
     """An empty inverted file of rows with `size` numbers."""
@@ -54,9 +56,8 @@ def arrays_to_cells(arrays, n, most):
     numbers = expect(arrays, "cell_numbers", "<f4", len(rows), size)
     inside("cell_sizes", sizes, 0, len(rows))
     inside("cell_rows", rows, 0, n - 1)
-    largest = np.finfo(np.float32).max
     for name, array in (("centres", centres), ("cell_numbers", numbers)):
-        inside(name, array, -largest, largest)
+        inside(name, array, -LARGEST, LARGEST)
     if not (0 < size <= most and n_cells) or sizes.sum() != len(rows):
         raise InputError("its parts do not fit: the cells are not those of its rows")
     if np.bincount(rows, minlength=1).max() > 1:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyembed.embedding.embed import embed_piece, units_bar
+from tinyembed.embedding.embed import embed_pieces, units_bar
 from tinyembed.errors import InputError
 from tinyembed.music.corpus import READER_VERSION, Corpus
 from tinyembed.music.piece import TICKS_PER_BEAT, Piece
@@ -38,7 +38,7 @@ class Collection:
         """
         pieces = [piece_of(corpus, n) for n in range(corpus.n_pieces)]
         with units_bar(pieces, progress) as bar:
-            rows = [embed_piece(piece, model, bar) for piece in pieces]
+            rows = embed_pieces(pieces, model, bar)
         rows = xp.asarray(np.concatenate(rows))
         return cls(corpus, Index(rows, Labels.of_corpus(corpus, seconds), model))
 

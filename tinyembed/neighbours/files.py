@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinyembed.errors import InputError
-from tinyembed.neighbours.shortlist import COLUMNS
+from tinyembed.neighbours.shortlist import COLUMNS, SHORTEST
 from tinyembed.storage.files import reading
 from tinyembed.storage.mapped import load_mapped, save_mapped
 from tinyembed.storage.text import escaped
@@ -18,6 +18,7 @@ RULES = {
     "pieces": texts(MOST_PIECES),
     "composers": texts(MOST_PIECES),
 }
+AGAIN = "make it again with python -m tinyembed.search ... --save"
 ORTHONORMAL = 1e-6  # the largest error of a dot product of two directions
 
 
@@ -31,7 +32,7 @@ def load_index(path, verify=False):
 
     Raises InputError if the file is missing, damaged, not an index, or if its parts do not fit.
     """
-    arrays, about = load_mapped(path, KIND, WORDS, LARGE, verify)
+    arrays, about = load_mapped(path, KIND, WORDS, LARGE, verify, AGAIN)
     with reading(path, WORDS):
         _check_rows(arrays)
         check(about, RULES, ("model", "labelled"))
@@ -55,8 +56,8 @@ def expect(arrays, name, kind, *shape):
         want in (None, have) for want, have in zip(shape, array.shape, strict=True)
     )
     if array.dtype.str != kind or not fits:
-        want = f"{kind} {shape}".replace("None", "any")
-        found = f"{array.dtype.str} {array.shape}"
+        want = f"{np.dtype(kind).name} {shape}".replace("None", "any")
+        found = f"{array.dtype.name} {array.shape}"
         raise InputError(f"its parts do not fit: {name} is {found}, not {want}")
     if kind == "|b1" and array.size and array.view(np.uint8).max() > 1:
         raise InputError(f"{name} holds what is neither true nor false")
@@ -75,11 +76,13 @@ def _check_rows(arrays):
     if n == 0 or d == 0:
         raise InputError("there are no embeddings in it")
     expect(arrays, "table", "<f4", n, min(COLUMNS, d + 1))
-    inside("scale", expect(arrays, "scale", "<f4", n), 0, np.finfo(np.float32).max)
+    inside("scale", expect(arrays, "scale", "<f4", n), 0, 1.001 / SHORTEST)  # 1 / length, rounded
     basis = expect(arrays, "basis", "<f8", d, d)
     inside("basis", basis, -2, 2)
     if np.abs(basis.T @ basis - np.eye(d)).max() > ORTHONORMAL:
-        raise InputError("its parts do not fit: the directions of its shortlist are none")
+        raise InputError(
+            "its parts do not fit: the directions of its shortlist are not orthonormal"
+        )
 
 
 def _check_labels(arrays, n, n_pieces):

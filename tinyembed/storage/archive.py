@@ -10,12 +10,14 @@ the version of its format, and the SHA-256 of all bytes before. zip takes it for
 programs read the file as any other .npz. Files by earlier versions have no seal and still load.
 """
 
+import errno
 import hashlib
 import math
 import os
 import re
 import struct
 import zipfile
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -32,7 +34,7 @@ LARGEST_UNEXPECTED = 1 << 26  # bytes that compressed arrays of no expected shap
 _END = b"PK\5\6"  # how zip's last record begins, of 22 bytes and the comment
 _END_SIZE, _LONGEST_COMMENT = 22, 1 << 16
 _HEADER = re.compile(
-    rb"\{'descr': '([<|][biufU]\d{1,9})', 'fortran_order': (False|True), "
+    rb"\{'descr': '(\|[biu]1|<[iuf][248]|<U\d{1,9})', 'fortran_order': (False|True), "
     rb"'shape': \(([0-9, ]{0,400})\), \} *\n"
 )
 
@@ -74,8 +76,9 @@ class Archive:
                 f"written by another version of tinyembed (format {int(seal[2])}, this one reads "
                 f"1 and {VERSION})"
             )
-        self.zip = zipfile.ZipFile(file)
-        members = self.zip.infolist()
+        with _unpacking("its list of arrays"):
+            self.zip = zipfile.ZipFile(file)
+            members = self.zip.infolist()
         room = sum(info.compress_size + 2 * len(info.filename) + 200 for info in members)
         if size > room + len(comment) + _END_SIZE + 100:
             raise ValueError("there is more in it than its arrays")
@@ -101,12 +104,15 @@ class Archive:
         Raises InputError where the file has no such array, or one of another type or shape.
         """
         info = self._member(name)
-        with self.zip.open(info) as member:
-            dtype, fortran, found, header = _read_header(member)
+        with _unpacking(name):
+            member = self.zip.open(info)
+        with member:
+            dtype, fortran, found, header = _read_header(member, name)
             if types is not None and dtype.str not in types:
-                raise InputError(f"{name} is of type {dtype.str}, not {' or '.join(types)}")
+                right = " or ".join(np.dtype(one).name for one in types)
+                raise InputError(f"{name} holds {dtype.name}, not {right}")
             if shape is not None and found != tuple(shape):
-                raise InputError(f"{name} is {found}, not {tuple(shape)}")
+                raise InputError(f"{name} is of shape {found}, not {tuple(shape)}")
             if info.file_size != header + math.prod(found) * dtype.itemsize:
                 raise ValueError(f"{name} is not as large as it claims")
             if shape is None:
@@ -164,18 +170,37 @@ def _comment(file, size):
     return comment
 
 
-def _read_header(member):
+@contextmanager
+def _unpacking(what):
+    """zip's own errors, of a dozen types, are about its records: for a user, the file is damaged.
+
+    An error of the disk remains what it is.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place outside the file
+            raise
+        raise ValueError(f"damaged: {what} cannot be unpacked") from None
+
+
+def _read(member, size, name):
+    with _unpacking(name):  # at its end zip's checksum is compared
+        return member.read(size)
+
+
+def _read_header(member, name):
     """The type of a .npy, whether its order is Fortran's, its shape, and the header's length."""
-    start = member.read(10)
-    if start[:8] != b"\x93NUMPY\1\0" or len(start) < 10:
-        raise ValueError("not a plain array")
-    length = struct.unpack("<H", start[8:])[0]
-    header = _HEADER.fullmatch(member.read(length))
-    if not header:
-        raise ValueError("not a plain array")
-    dtype, shape = np.dtype(header[1].decode()), header[3].decode().replace(",", " ").split()
+    start, header = _read(member, 10, name), None
+    if start[:8] == b"\x93NUMPY\1\0" and len(start) == 10:
+        length = struct.unpack("<H", start[8:])[0]
+        header = _HEADER.fullmatch(_read(member, length, name))
+    dtype = np.dtype(header[1].decode() if header else "<U0")
+    shape = header[3].decode().replace(",", " ").split() if header else []
     if dtype.itemsize == 0 or len(shape) > 8:
-        raise ValueError("not a plain array")
+        raise ValueError(f"{name} is not a plain array")
     return dtype, header[2] == b"True", tuple(map(int, shape)), 10 + length
 
 
@@ -183,10 +208,10 @@ def _fill(member, data, name):
     """Fill `data`, an array of bytes, from a member that must end exactly there."""
     view, done = memoryview(data), 0
     while done < len(view):
-        part = member.read(min(CHUNK, len(view) - done))
+        part = _read(member, min(CHUNK, len(view) - done), name)
         if not part:
             raise ValueError(f"{name} is cut short")
         view[done : done + len(part)] = part
         done += len(part)
-    if member.read(1):  # at the end zip's checksum is compared
+    if _read(member, 1, name):
         raise ValueError(f"{name} is longer than it claims")

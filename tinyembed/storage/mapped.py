@@ -23,7 +23,7 @@ import numpy as np
 from tinyembed.errors import InputError
 from tinyembed.storage.files import reading, write_atomically
 from tinyembed.storage.text import printable
-from tinyembed.storage.values import parse_json
+from tinyembed.storage.values import anything_named, check, parse_json
 
 VERSION = 2
 ALIGNMENT = 64  # bytes
@@ -31,9 +31,16 @@ BLOCK = 1 << 16  # bytes with one checksum
 MANY = 64  # blocks that are worth several threads
 LAZY = 1 << 26  # bytes: up to this size an array is checked at once, which takes 20 ms
 LONGEST_HEADER = 1 << 26  # bytes
+LARGEST = 1e15  # of a number in a lazy array; sums of products of such numbers do not overflow
+AGAIN = "make the file again"
 FIRST_LINE = re.compile(rb"tinyembed ([a-z]{1,20}) (\d{1,4}) (\d{1,8}) ([0-9a-f]{64})\n")
 FIRST_VERSION = b"\x93NUMPY"  # how a file of version 1 began
-_TYPE = re.compile(r"[<|][biuf][1248]")
+_TYPE, _CHECKSUMS = re.compile(r"\|[biu]1|<[iuf][248]"), re.compile(r"([0-9a-f]{8})*")
+ENTRY = {  # what the header says of an array
+    "type": ("a type of numbers, such as <f4", lambda value: _matches(_TYPE, value)),
+    "shape": ("a list of up to 8 whole numbers", lambda value: _is_shape(value)),
+    "blocks": ("checksums in hexadecimal", lambda value: _matches(_CHECKSUMS, value)),
+}
 
 
 def save_mapped(path, kind, arrays, about):
@@ -64,20 +71,20 @@ def save_mapped(path, kind, arrays, about):
     write_atomically(path, write)
 
 
-def load_mapped(path, kind, words, lazy=(), verify=False):
+def load_mapped(path, kind, words, lazy=(), verify=False, again=AGAIN):
     """The arrays of such a file by name, mapped and read-only, and its JSON object.
 
     kind: as for `save_mapped`; words: what such a file is called; lazy: the names of arrays of
-    finite numbers that may be checked as they are read, if they are large; verify: check them now
-    all the same.
+    finite numbers up to `LARGEST` that may be checked as they are read, if they are large; verify:
+    check them now all the same; again: what to do about a damaged file, for the message.
     Raises InputError if the file is missing, damaged, or another one.
     """
     with reading(path, words), open(path, "rb") as file:
-        header = _read_header(file, kind)
+        header = _read_header(file, kind, again)
         size, arrays, at = os.fstat(file.fileno()).st_size, {}, _aligned(file.tell())
         for name, entry in header["arrays"].items():
-            arrays[name] = array = _map(file, at, size, entry)
-            array.finite = name in lazy and array.dtype.kind == "f"
+            arrays[name] = array = _map(file, at, size, name, entry)
+            array.finite, array.again = name in lazy and array.dtype.kind == "f", again
             if not verify and name in lazy and array.nbytes > LAZY:
                 array.where = f"{printable(path)}: "
             else:
@@ -85,9 +92,7 @@ def load_mapped(path, kind, words, lazy=(), verify=False):
                 arrays[name] = array.view(np.memmap)
             at = _aligned(at + array.nbytes)
         if at != size:
-            raise ValueError("its length is wrong")
-        if not isinstance(header["about"], dict):
-            raise ValueError("damaged")
+            raise ValueError("its length is not that of its arrays")
         return arrays, header["about"]
 
 
@@ -108,8 +113,8 @@ class CheckedArray(np.memmap):
     Whoever reads it in another way calls `verify` first. Raises InputError that names the file.
     """
 
-    where = ""  # "FILE: ", for an error
-    finite = False  # whether numbers that are not finite are refused too
+    where, again = "", AGAIN  # "FILE: " and what to do, for an error
+    finite = False  # whether numbers that are not finite or absurdly large are refused too
 
     def __array_finalize__(self, other):
         super().__array_finalize__(other)
@@ -162,12 +167,14 @@ class CheckedArray(np.memmap):
         for n in blocks:
             part = data[n * BLOCK : (n + 1) * BLOCK]
             if zlib.crc32(part) != self.blocks[n]:
-                raise InputError(f"{self.where}damaged: a checksum differs; make the file again")
+                raise InputError(f"{self.where}damaged: a checksum differs; {self.again}")
             if self.finite and not _are_finite(np.frombuffer(part, self.dtype)):
-                raise InputError(f"{self.where}there are numbers in it that are not finite")
+                raise InputError(
+                    f"{self.where}numbers in it are not finite or absurdly large; {self.again}"
+                )
 
 
-def _read_header(file, kind):
+def _read_header(file, kind, again):
     """The value of the header. The file is left at its end."""
     start = file.read(200)
     line = FIRST_LINE.match(start)
@@ -175,28 +182,28 @@ def _read_header(file, kind):
         version = 1 if line is None else int(line[2])
         raise InputError(
             f"not of this version of tinyembed (format {version}, this one reads {VERSION}); "
-            "make the file again"
+            f"{again}"
         )
     if not line or int(line[3]) > LONGEST_HEADER:
         raise ValueError("it does not begin like one")
     if line[1] != kind.encode():
-        raise ValueError(f"a file of tinyembed, but of {line[1].decode()}")
+        raise ValueError(f"a file of tinyembed, but of {line[1].decode()}, not {kind}")
     file.seek(line.end())
     header = file.read(int(line[3]))
     if hashlib.sha256(header).hexdigest().encode() != line[4]:
         raise ValueError("damaged: its checksum differs")
     header = parse_json(header)
-    if not isinstance(header, dict) or not isinstance(header.get("arrays"), dict):
-        raise ValueError("damaged")
+    check(header, {"arrays": anything_named(), "about": anything_named()}, ("arrays", "about"))
     return header
 
 
-def _map(file, at, size, entry):
+def _map(file, at, size, name, entry):
     """The array that begins at byte `at`, with nothing checked but its claims."""
-    kind, shape, blocks = (entry[name] for name in ("type", "shape", "blocks"))
-    whole = all(type(n) is int and 0 <= n < 1 << 48 for n in shape) and len(shape) <= 8
-    if not whole or not _TYPE.fullmatch(kind):
-        raise ValueError("not a plain array")
+    try:
+        check(entry, ENTRY, ENTRY)
+    except InputError as error:
+        raise ValueError(f"the entry of {name[:40]}: {error}") from None
+    kind, shape, blocks = (entry[key] for key in ENTRY)
     dtype = np.dtype(kind)
     length = math.prod(shape) * dtype.itemsize
     if at + length > size:
@@ -212,9 +219,21 @@ def _map(file, at, size, entry):
     return array
 
 
+def _matches(pattern, value):
+    return isinstance(value, str) and pattern.fullmatch(value)
+
+
+def _is_shape(value):
+    if not isinstance(value, list) or len(value) > 8:
+        return False
+    return all(type(n) is int and 0 <= n < 1 << 48 for n in value)
+
+
 def _are_finite(numbers):
-    # The sum of squares takes half the time, and can only be finite if they all are.
-    return np.isfinite(np.dot(numbers, numbers)) or np.isfinite(numbers).all()
+    """Whether all numbers are finite, and none is larger than LARGEST."""
+    # The sum of squares takes half the time, and can only be that small if they all are.
+    with np.errstate(over="ignore"):
+        return np.dot(numbers, numbers) <= LARGEST**2 or np.abs(numbers).max() <= LARGEST
 
 
 def _checksums(array):

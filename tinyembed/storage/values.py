@@ -19,8 +19,11 @@ def parse_json(text):
         return json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise
+    except json.JSONDecodeError as error:
+        place = f"from line {error.lineno:,}, column {error.colno:,} on"
+        raise ValueError(f"not JSON {place}") from None
+    except UnicodeDecodeError:
+        raise ValueError("not JSON: bytes in it are no text") from None
     except ValueError:
         raise ValueError("a number in it is too long") from None
 
@@ -49,7 +52,8 @@ def whole(least=0, most=MOST):
 
 def number(least=-math.inf, most=math.inf, infinite=False):
     """A number from `least` to `most`; infinite: whether an infinity is one."""
-    words = f"a number from {least:g} to {most:g}" if math.isfinite(least) else "a number"
+    words = "a number" + (f" from {least:g}" if math.isfinite(least) else "")
+    words += f" to {most:g}" if math.isfinite(most) else ""
 
     def is_right(value):
         if type(value) not in (int, float) or (type(value) is int and abs(value) > MOST):
@@ -89,6 +93,11 @@ def texts(most, printed=False):
         return all(_is_text(text) and (text.isprintable() or not printed) for text in value)
 
     return words, is_right
+
+
+def anything_named():
+    """An object of any values."""
+    return "an object with names and values", lambda value: isinstance(value, dict)
 
 
 def optional(rule):
