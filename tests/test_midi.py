@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from music import midi_file, write_midi
 
 from tinyembed.errors import MusicError
-from tinyembed.music.midi import read_midi
+from tinyembed.music.midi import USUAL_FILE, read_midi
 from tinyembed.music.midi_tracks import LARGEST_FILE
 from tinyembed.music.piece import LONGEST_PIECE, Piece
 
@@ -168,6 +168,49 @@ def test_all_types_of_source(tmp_path):
         sources = [path, str(path), path.read_bytes(), file, mido.MidiFile(path)]
         for source in sources:
             assert onsets(read_midi(source)) == expected
+
+
+@pytest.mark.parametrize("size", [USUAL_FILE - 1, USUAL_FILE, USUAL_FILE + 1, 2 * USUAL_FILE])
+def test_files_of_any_size_are_read_whole(tmp_path, size):
+    path, count = tmp_path / "a.mid", size // 9
+    data = saved(midi_file([(480 * i, 480, 60) for i in range(count)]))
+    assert len(data) > size
+    path.write_bytes(data)
+    assert len(read_midi(path).ticks) == count
+    path.write_bytes(header() + b"MTrk" + (size - 22).to_bytes(4, "big") + data[22 : size - 1])
+    with pytest.raises(MusicError, match="truncated"):
+        read_midi(path)
+
+
+tempo_event = st.tuples(
+    st.integers(0, 2000),
+    st.one_of(st.binary(min_size=3, max_size=3), st.just(bytes(3)), st.binary(max_size=5)),
+    st.booleans(),
+)
+
+
+@given(st.lists(st.lists(tempo_event, max_size=6), min_size=1, max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_tempi_are_those_that_the_events_say(tracks):
+    data, expected, repairs = header(tracks=len(tracks)), [], set()
+    for events in tracks:
+        now, body = 0, b"\0\x90\x3c\x40"
+        for delta, said, long in events:  # the length of an event in one byte or in two
+            now += delta
+            body += bytes([0x80 | delta >> 7, delta & 0x7F, 0xFF, 0x51, *[0x80] * long, len(said)])
+            body += said
+            value = int.from_bytes(said[:3], "big") if len(said) >= 3 else 0
+            if len(said) != 3:
+                repairs.add("a tempo event of a wrong length")
+            elif value == 0:
+                repairs.add("a tempo of zero")
+            expected += [(now / 480, value / 1e6)] if value else []
+        body += b"\0\xff\x2f\0"
+        data += b"MTrk" + len(body).to_bytes(4, "big") + body
+    piece = read_midi(data)
+    assert piece.tempi == tuple(sorted(expected, key=lambda tempo: tempo[0]))
+    assert piece.repairs == tuple(sorted(repairs))
+    assert all(type(number) is float for tempo in piece.tempi for number in tempo)
 
 
 def test_a_missing_file_gives_a_reason(tmp_path):

@@ -12,6 +12,7 @@ from benchmarks.readers import compare, events, events_of_mido
 from tinyembed.errors import MusicError
 from tinyembed.music.midi import read_midi
 from tinyembed.music.midi_events import (
+    COLUMNS,
     CUT,
     DONE,
     ENDED,
@@ -95,9 +96,9 @@ def test_a_mido_file_and_its_bytes_are_the_same_piece(several):
 def read(data, end=None):
     """Read the bytes of a track. Returns why it stopped, where, its rows, and `resumed`."""
     data = bytes(data)
-    arrays = [np.zeros(len(data) // 2 + 1, np.int64) for _ in range(4)]
+    arrays = [np.zeros(len(data) // 2 + 1, kind) for kind in COLUMNS]
     end = len(data) if end is None else end
-    code, at, _, _, n, resumed = read_events(data, 0, end, 0, 0, [a.data for a in arrays], 0)
+    code, at, _, _, n, resumed = read_events(data, 0, end, 0, 0, 0, *arrays)
     return code, at, list(zip(*(array[:n].tolist() for array in arrays), strict=True)), resumed
 
 
@@ -158,7 +159,7 @@ class Fenced(bytes):
 def test_no_byte_outside_is_read(data, end):
     fenced = Fenced(data)
     fenced.limit = min(end, len(data))
-    arrays = [np.zeros(fenced.limit // 2 + 1, np.int64).data for _ in range(4)]
-    code, at, _, _, n, _ = read_events(fenced, 0, fenced.limit, 0, 0, arrays, 0)
+    arrays = [np.zeros(fenced.limit // 2 + 1, kind) for kind in COLUMNS]
+    code, at, _, _, n, _ = read_events(fenced, 0, fenced.limit, 0, 0, 0, *arrays)
     assert at <= fenced.limit and n <= fenced.limit // 2
     assert code in (DONE, ENDED, CUT, NO_STATUS, UNDEFINED, TOO_LONG)

@@ -161,6 +161,7 @@ def test_all_notes_are_read_and_the_repair_is_said(name):
             "damaged: an event that is longer than its track, at byte 22",
         ),
         (header() + track(notes(), 100_000_000), "damaged: a track claims 100,000,000 bytes"),
+        (header() + track(END * 2_000 + notes()), "damaged: more than 1,000 end-of-track"),
         (header(2, 2) + track(notes()) + track(BASS), "separate songs"),
     ],
 )

@@ -1,6 +1,5 @@
 """Read a MIDI file into a `Piece` (section 3.2)."""
 
-from itertools import pairwise
 from os import PathLike
 from typing import BinaryIO
 
@@ -14,6 +13,8 @@ from tinyembed.music.piece import Piece, check_meter
 
 DRUM_CHANNEL = 9  # "channel 10", counted from zero
 SMALLEST_NOTE = 7  # a time signature may count in notes of 1/2^7 at most
+USUAL_FILE = 1 << 16  # bytes; to make room for the largest file takes longer than to read this
+NO_TEMPO = "a tempo of zero"
 
 MidiSource = str | PathLike[str] | bytes | bytearray | memoryview | BinaryIO | mido.MidiFile
 
@@ -30,25 +31,17 @@ def read_midi(source: MidiSource, any_meter: bool = False) -> Piece:
         events = _events_of_mido(source)
     else:
         events = _events_of_bytes(_bytes_of(source))
-    midi_format, resolution, notes, ends, metas, repairs = events
-    if midi_format == 2 and sum(len(times) > 0 for times, _ in notes) > 1:
+    midi_format, resolution, onsets, end, tempi, denominators, repairs = events
+    times, pitches, tracks = onsets
+    if midi_format == 2 and (tracks[:1] != tracks).any():
         raise MusicError("its tracks are separate songs (MIDI format 2)")
     if resolution <= 0:
         timing = "zero ticks per beat" if resolution == 0 else "timed in SMPTE frames"
         raise MusicError(f"{timing}, so it has no beats")
-
-    tempi, denominators = [], set()
-    for time, kind, data in metas:
-        if kind == TEMPO:
-            tempi += [(time / resolution, tempo) for tempo in _tempo(data, repairs)]
-        else:
-            denominators.update(_denominator(data, repairs))
     if not any_meter:
         check_meter(denominators)
-    tempi.sort(key=lambda tempo: tempo[0])  # stable: of two at one beat, the later track's holds
-    times, pitches = (np.concatenate([track[n] for track in notes] or [[]]) for n in (0, 1))
-    end = max(ends, default=0)
-    return Piece.from_notes(times, pitches, resolution, end, tuple(tempi), tuple(sorted(repairs)))
+    tempi = _tempi_in_order(*tempi, resolution)
+    return Piece.from_notes(times, pitches, resolution, end, tempi, tuple(sorted(repairs)))
 
 
 def _bytes_of(source):
@@ -56,7 +49,9 @@ def _bytes_of(source):
     try:
         if isinstance(source, (str, PathLike)):
             with open(source, "rb") as file:
-                data = file.read(LARGEST_FILE + 1)
+                data = file.read(USUAL_FILE)
+                if len(data) == USUAL_FILE:
+                    data += file.read(LARGEST_FILE + 1 - USUAL_FILE)
         elif isinstance(source, (bytes, bytearray, memoryview)):
             data = bytes(source)
         else:
@@ -73,60 +68,91 @@ def _bytes_of(source):
 def _events_of_bytes(data):
     """What a piece is made of.
 
-    Returns the format; the ticks per beat; for each track, the times and pitches of its notes; the
-    times of its last note-on or note-off; (time, type, data) of each tempo and time signature; and
-    the set of repairs.
+    Returns the format; the ticks per beat; the times, pitches and tracks of all notes, three
+    arrays; the time of the last note-on or note-off; the times and microseconds per beat of all
+    tempi, two arrays; the set of the denominators of time signatures; and the set of repairs.
     """
     midi_format, resolution, columns, bounds, repairs = read_tracks(data)
     times, statuses, firsts, seconds = columns
-    is_meta = statuses == META
     is_note = (statuses & 0xE0 == NOTE_OFF) & (statuses & 0x0F != DRUM_CHANNEL)  # 0x80 and 0x90
-    is_onset = is_note & (statuses & 0xF0 == NOTE_ON) & (seconds > 0)
+    is_onset = is_note & (statuses >= NOTE_ON) & (seconds > 0)
     if (is_note & ((firsts > 127) | (seconds > 127))).any():
         repairs.add("a note or velocity over 127")
         firsts = np.minimum(firsts, 127)
+    rows = np.flatnonzero(is_onset)
+    onsets = times[rows], firsts[rows], np.searchsorted(bounds, rows, side="right")
+    end = int(times[is_note].max(initial=0))
 
-    notes, ends = [], []
-    for start, stop in pairwise(bounds):
-        track = slice(start, stop)
-        onsets = is_onset[track]
-        notes.append((times[track][onsets], firsts[track][onsets]))
-        ends += times[track][is_note[track]][-1:].tolist()
-    metas = []
-    for row in np.flatnonzero(is_meta & ((firsts == TEMPO) | (firsts == TIME_SIGNATURE))).tolist():
-        length, at = read_number(data, int(seconds[row]), len(data))
-        metas.append((int(times[row]), int(firsts[row]), data[at : at + length]))
-    return midi_format, resolution, notes, ends, metas, repairs
+    is_meta = statuses == META
+    rows = np.flatnonzero(is_meta & (firsts == TEMPO))
+    tempi = times[rows], _tempi(data, seconds[rows], repairs)
+    denominators = set()
+    for at in seconds[is_meta & (firsts == TIME_SIGNATURE)].tolist():
+        denominators.update(_denominator(_data_at(data, at), repairs))
+    return midi_format, resolution, onsets, end, tempi, denominators, repairs
+
+
+def _tempi(data, at, repairs):
+    """The microseconds per beat of tempo events, 0 for one that does not say.
+
+    data: bytes; at: (n,) integers, where in them the lengths of the events stand. Returns (n,)
+    integers. Some files have thousands of such events.
+    """
+    values = np.frombuffer(data, np.uint8)
+    usual = values[at] == 3  # the length in one byte; then three bytes are there
+    first = at[usual]
+    tempi = np.zeros(len(at), np.int64)
+    for n in (1, 2, 3):
+        tempi[usual] = tempi[usual] << 8 | values[first + n]
+    if not tempi[usual].all():
+        repairs.add(NO_TEMPO)
+    for n in np.flatnonzero(~usual).tolist():
+        tempi[n] = _tempo(_data_at(data, int(at[n])), repairs)
+    return tempi
+
+
+def _data_at(data, at):
+    """The data of a meta event whose length stands at `at`."""
+    length, at = read_number(data, at, len(data))
+    return data[at : at + length]
 
 
 def _events_of_mido(midi):
     """The same of a `mido.MidiFile`, whose messages are objects."""
-    notes, ends, metas = [], [], []
-    for track in midi.tracks:
-        now, times, pitches, end = 0, [], [], 0
+    onsets, end, tempi, denominators, repairs = [], 0, [], set(), set()
+    for number, track in enumerate(midi.tracks):
+        now = 0
         for message in track:
             now += message.time
             if message.type in ("note_on", "note_off") and message.channel != DRUM_CHANNEL:
-                end = now
+                end = max(end, now)
                 if message.type == "note_on" and message.velocity > 0:
-                    times.append(now)
-                    pitches.append(message.note)
-            elif message.type in ("set_tempo", "time_signature"):
-                kind = TEMPO if message.type == "set_tempo" else TIME_SIGNATURE
-                metas.append((now, kind, bytes(message.bytes()[3:])))
-        notes.append((np.array(times, np.int64), np.array(pitches, np.int64)))
-        ends.append(end)
-    return midi.type, midi.ticks_per_beat, notes, ends, metas, set()
+                    onsets.append((now, message.note, number))
+            elif message.type == "set_tempo":
+                tempi.append((now, _tempo(bytes(message.bytes()[3:]), repairs)))
+            elif message.type == "time_signature":
+                denominators.update(_denominator(bytes(message.bytes()[3:]), repairs))
+    onsets = np.array(onsets, np.int64).reshape(-1, 3).T
+    tempi = np.array(tempi, np.float64).reshape(-1, 2).T
+    return midi.type, midi.ticks_per_beat, onsets, end, tempi, denominators, repairs
 
 
 def _tempo(data, repairs):
-    """[seconds per beat] of a tempo event, or [] if it does not say."""
+    """The microseconds per beat of a tempo event, or 0 if it does not say."""
     if len(data) != 3:
         repairs.add("a tempo event of a wrong length")
-    tempo = int.from_bytes(data[:3], "big") / 1e6 if len(data) >= 3 else 0
+    tempo = int.from_bytes(data[:3], "big") if len(data) >= 3 else 0
     if len(data) == 3 and tempo == 0:
-        repairs.add("a tempo of zero")
-    return [tempo] if tempo else []
+        repairs.add(NO_TEMPO)
+    return tempo
+
+
+def _tempi_in_order(times, tempi, resolution):
+    """The tempi of a `Piece`: (beat, seconds per beat) pairs."""
+    times, tempi = times[tempi > 0], tempi[tempi > 0]
+    order = np.argsort(times, kind="stable")  # of two at one time, the later track's holds
+    beats, seconds = times[order] / resolution, tempi[order] / 1e6
+    return tuple(zip(beats.tolist(), seconds.tolist(), strict=True))
 
 
 def _denominator(data, repairs):

@@ -23,7 +23,12 @@ events take one to four bytes, seven bits in each; the highest bit says that ano
 
 `read_events` is one loop over these bytes. It trusts nothing: before each byte it checks that the
 byte is there. What a program does about a file that is wrong is in midi_tracks.py.
+
+The loop is an operation, which a backend may compile as it stands. So it handles integers alone:
+it returns a number, not a text, that says why it stopped.
 """
+
+from tinyembed.backends.dispatch import operation
 
 NOTE_OFF, NOTE_ON, PROGRAM, PRESSURE, SYSTEM = 0x80, 0x90, 0xC0, 0xD0, 0xF0
 SYSEX, ESCAPE, META = 0xF0, 0xF7, 0xFF
@@ -38,6 +43,8 @@ UNDEFINED = 4  # a status that MIDI does not define
 TOO_LONG = 5  # a delta time or a length of more than four bytes
 
 LONGEST_NUMBER = 1 << 28  # four bytes of seven bits
+
+COLUMNS = ("int64", "uint8", "uint8", "int32")  # what `read_events` writes, one row per event
 
 
 def read_number(data, at, end):
@@ -57,23 +64,23 @@ def read_number(data, at, end):
     return -CUT, at
 
 
-def read_events(data, at, end, time, running, columns, n):
+@operation
+def read_events(data, at, end, time, running, n, times, statuses, firsts, seconds):
     """Read the events of a track, up to an end-of-track event or `end`.
 
     data: bytes; at, end: the part of them to read; time: the ticks before it; running: the last
-    status, or 0; columns: four arrays of integers, which receive one row per channel message and
-    meta event, from row n on:
-        time     in ticks from the beginning of the track
-        status   0x80 to 0xEF, or 0xFF for a meta event
-        first    the first data byte; the type of a meta event
-        second   the second data byte, or 0; where in `data` the length of a meta event stands
+    status, or 0; n: the first row to write. One row per channel message and meta event is written
+    into four arrays of the types `COLUMNS`, or memoryviews of them:
+        times     in ticks from the beginning of the track
+        statuses  0x80 to 0xEF, or 0xFF for a meta event
+        firsts    the first data byte; the type of a meta event
+        seconds   the second data byte, or 0; where in `data` the length of a meta event stands
     An event takes at least two bytes, so that (end - at) / 2 rows are enough.
 
     Returns why it stopped; at, time, running and n as they are then, where `at` is the beginning of
     an event that is not whole or not valid; and whether a running status went on after a system
     or meta event. The standard says that these end it, but many programs go on, and so does this.
     """
-    times, statuses, firsts, seconds = columns
     after_system, resumed = -1, False
     while at < end:
         start = at

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinyembed.errors import MusicError
 from tinyembed.music.midi_events import (
+    COLUMNS,
     CUT,
     DONE,
     ENDED,
@@ -24,6 +25,7 @@ from tinyembed.music.midi_events import (
 )
 
 LARGEST_FILE = 16_000_000  # bytes: no piano piece is larger, and its events take 7 times as much
+MOST_ENDS = 1000  # end-of-track events of one track that are read past
 
 HEADER, TRACK = b"MThd", b"MTrk"
 CHUNK_NAME = re.compile(rb"[A-Za-z0-9 ]{4}")
@@ -52,7 +54,7 @@ def read_tracks(data):
     is_riff = data[:4] == b"RIFF" and data[8:12] == b"RMID"
     midi_format, declared, ticks_per_beat, at = _read_header(data, is_riff)
     rows = max(len(data) - at, 0) // 2 + 1
-    arrays = [np.empty(rows, dtype) for dtype in (np.int64, np.uint8, np.uint8, np.int32)]
+    arrays = [np.empty(rows, dtype) for dtype in COLUMNS]
     columns = [array.data for array in arrays]  # a memoryview takes single values faster
     starts, repairs, n = [], set(), 0
     while at < len(data):
@@ -117,12 +119,16 @@ def _read_to(data, at, end, columns, n, trusted, repairs):
     Returns why it stopped, where, and the number of rows.
     """
     code, time, running = DONE, 0, 0
-    while at < end:
-        code, at, time, running, n, resumed = read_events(data, at, end, time, running, columns, n)
+    for _ in range(MOST_ENDS):
+        if at >= end:
+            break
+        code, at, time, running, n, resumed = read_events(data, at, end, time, running, n, *columns)
         if resumed:
             repairs.add(RUNNING)
         if code != ENDED or not trusted or _is_boundary(data, at):
             break
+    else:
+        raise MusicError(f"damaged: more than {MOST_ENDS:,} end-of-track events in one track")
     return code, at, n
 
 
