@@ -1,9 +1,16 @@
 """The stand-in refuses what CuPy refuses. (On a real GPU these tests have nothing to say.)"""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from conftest import STANDIN
 
 from tinyembed.backends.arrays import to_host
+
+SUMS = "tinyembed_sums"
 
 
 @pytest.fixture(autouse=True)
@@ -172,6 +179,96 @@ def capture(gpu, work, pool):
     return graph
 
 
+def in_a_capture(gpu, work):
+    """Do it there, and end the capture whatever comes of it."""
+    stream = gpu.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        try:
+            work()
+        finally:
+            with pytest.raises(gpu.cuda.runtime.CUDARuntimeError, match="Invalidated"):
+                stream.end_capture()
+
+
+def test_nine_small_arrays_are_joined_by_one_kernel_that_the_host_feeds(gpu, standin):
+    x = gpu.zeros(3)
+    for joined, launches, transfers in ((8, 8, 0), (9, 1, 1)):
+        standin.reset()
+        gpu.stack([x] * joined)
+        counts = standin.counts()
+        assert (counts["launches"], counts["to_device"]) == (launches, transfers)
+    with standin.forbid_synchronisation(), pytest.raises(standin.Forbidden):
+        gpu.stack([x] * 9)
+
+
+def test_a_dropped_pool_keeps_what_was_not_given_back(gpu, standin):
+    def lost():
+        return standin.counts()["bytes_lost"]
+
+    before = lost()
+    for give_back, expected in ((True, 0), (False, 800)):
+        pool = gpu.cuda.MemoryPool()
+        with gpu.cuda.using_allocator(pool.malloc):
+            gpu.zeros(100)
+        assert (pool.used_bytes(), pool.total_bytes(), pool.n_free_blocks()) == (0, 800, 1)
+        if give_back:
+            pool.free_all_blocks()
+        assert lost() == before
+        del pool
+        assert lost() == before + expected
+
+
+def test_a_kernel_takes_what_cupy_takes(gpu):
+    kernel = gpu.ElementwiseKernel("raw T x, int64 size, int64 stride", "T total", "", SUMS)
+    x, total = gpu.ones((4, 3), np.float32), gpu.zeros(3, np.float32)
+    kernel(x, 12, 3, total)
+    assert total.tolist() == [4, 4, 4]
+    with pytest.raises(TypeError, match="Type is mismatched"):
+        kernel(x, 12, 3, gpu.zeros(3))
+    with pytest.raises(TypeError, match="takes 4 arguments"):
+        kernel(x, 12, total)
+    with pytest.raises(TypeError, match="Unsupported type"):
+        kernel(x, 12, 3, np.zeros(3, np.float32))
+    with pytest.raises(NotImplementedError, match="does not know"):
+        gpu.ElementwiseKernel("T x", "T y", "y = x", "unheard_of")
+    step = gpu.ElementwiseKernel("T x, raw int64 y", "T z", "", SUMS)
+    with pytest.raises(ValueError, match="shape"):
+        step(x, gpu.arange(3), gpu.zeros((4, 1), np.float32))
+
+
+PLAYED = """
+import cupy
+runtime = cupy.cuda.runtime
+print(cupy.__version__, runtime.runtimeGetVersion(), runtime.driverGetVersion())
+print(cupy.cuda.is_available())
+try:
+    print(runtime.getDeviceCount())
+except runtime.CUDARuntimeError as error:
+    print(str(error).partition(":")[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "14.2.0 13020 13020 True 1"),
+        ({"STANDIN_CUPY": "13.6.0"}, "13.6.0 13020 13020 True 1"),
+        ({"STANDIN_CUDA": "12090"}, "14.2.0 12090 13020 True 1"),
+        ({"STANDIN_DRIVER": "13000"}, "14.2.0 13020 13000 True 1"),
+        ({"STANDIN_DRIVER": "12080"}, "14.2.0 13020 12080 False cudaErrorInsufficientDriver"),
+        ({"STANDIN_DRIVER": "0"}, "14.2.0 13020 0 False cudaErrorInsufficientDriver"),
+        ({"STANDIN_DEVICES": "0"}, "14.2.0 13020 13020 False cudaErrorNoDevice"),
+    ],
+)
+def test_what_is_played(variables, said):
+    environment = {**os.environ, "PYTHONPATH": str(STANDIN), **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", PLAYED], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.split() == said.split(), done.stderr
+
+
 def test_a_graph_runs_when_launched_and_not_before(gpu):
     x, pool = gpu.zeros(3), gpu.cuda.MemoryPool()
 
@@ -192,11 +289,32 @@ def test_what_a_graph_may_not_do(gpu):
     for work in (
         lambda: float(x[0]),
         lambda: gpu.asarray(np.ones(3)),
+        lambda: x.set(np.ones(3)),
+        lambda: x.get(),
+        lambda: bool(x[0]),
+        lambda: gpu.asnumpy(x),
+        lambda: x[x > 0],
+        lambda: gpu.nonzero(x),
+        lambda: gpu.stack([x] * 9),
+        lambda: gpu.concatenate([x] * 9),
+        lambda: gpu.argsort(x),
+        lambda: x.sort(),
+        lambda: gpu.lexsort(x[None]),
+        lambda: gpu.linalg.eigh(gpu.zeros((2, 2))),
         lambda: kept.append(x + 1),
         lambda: gpu.cuda.get_current_stream().synchronize(),
     ):
         with pytest.raises(error):
             capture(gpu, work, pool)
+        kept.clear()
+    with pytest.raises(error, match="operation not permitted when stream is capturing"):
+        in_a_capture(gpu, lambda: gpu.stack([x] * 9))
+    for work in (
+        lambda: x[...].__setitem__(..., gpu.concatenate([x] * 8)[:3]),
+        lambda: gpu.concatenate([x] * 8 + [gpu.zeros(3, int)]),  # of two types: nine copies
+        lambda: x.__setitem__(gpu.arange(2), 5),
+    ):
+        capture(gpu, work, pool).launch()
     with pytest.raises((NotImplementedError, error)):
         capture(gpu, lambda: x @ x, pool)
     with pytest.raises(error, match="null stream"):

@@ -4,7 +4,11 @@ import functools
 
 import numpy as np
 
-from cupy._array import SCALARS, accept, change, compute, ndarray, raw
+from cupy import standin
+from cupy._array import ndarray
+from cupy._launches import elementwise, reduction
+from cupy._sums import block_sum
+from cupy._work import SCALARS, accept, change, compute, raw
 
 
 class ufunc:
@@ -18,7 +22,7 @@ class ufunc:
         if len(args) > self.nin:
             *args, out = args
         if any(isinstance(x, Fused) for x in args):
-            return _fused_call(self.function, args, out)
+            return fused_call(self.function, args, out)
         args = [accept(x) for x in args]
         keywords = {} if dtype is None else {"dtype": dtype}
         if out is None:
@@ -34,7 +38,7 @@ NAMES = (
     "absolute sign maximum minimum exp log log1p log2 sqrt square tanh floor ceil rint "
     "isfinite isnan isinf equal not_equal less less_equal greater greater_equal logical_and "
     "logical_or logical_not bitwise_and bitwise_or bitwise_xor invert left_shift right_shift "
-    "divmod sin cos arctan2 arccos"
+    "divmod sin cos arctan2 arccos conjugate"
 ).split()
 UFUNCS = {name: ufunc(name) for name in NAMES}
 UFUNCS["abs"] = UFUNCS["absolute"]
@@ -80,7 +84,7 @@ class Fused:
     def __setitem__(self, index, value):
         if index is not Ellipsis and index != slice(None):
             raise ValueError("The fusion supports `[...]` or `[:]`.")
-        _fused_call(np.positive, (value,), self)
+        fused_call(np.positive, (value,), self)
 
     def __bool__(self):
         raise TypeError("Can't cast to bool")
@@ -89,7 +93,7 @@ class Fused:
         raise TypeError("a value inside a fused formula has no array")
 
 
-def _fused_call(function, args, out):
+def fused_call(function, args, out):
     values, arrays = [], 0
     for x in args:
         if type(x) is Fused:
@@ -113,7 +117,7 @@ def _fused_call(function, args, out):
         return tuple(made) if many else made[0]
     if not isinstance(out, Fused) or not isinstance(out.value, np.ndarray):
         raise TypeError("return arrays must be of ArrayType")
-    if state["inputs"].get(id(out)) and out.value.shape != state["shape"]:
+    if any(x is out for x in state["inputs"]) and out.value.shape != state["shape"]:
         raise ValueError("a fused formula writes into an array of another shape than the whole")
     np.copyto(out.value, function(*values), casting="same_kind")
     state["written"].add(id(out))
@@ -124,8 +128,11 @@ def fused_reduction(function, x, axis):
     """A sum or the like at the end of a fused formula: still one kernel."""
     if x.state["reduced"]:
         raise NotImplementedError("Multiple reduction is not implemented yet")
-    x.state["reduced"] = True
-    return Fused(function(x.value, axis), x.state, True)
+    x.state["reduced"], x.state["axis"] = True, axis
+    whole = np.broadcast_to(x.value, x.state["shape"])
+    inputs = np.broadcast_arrays(*x.state["arrays"])
+    keywords = {"inputs": inputs} if function is block_sum else {}
+    return Fused(function(whole, axis, **keywords), x.state, True)
 
 
 _give_operators(ndarray)
@@ -145,7 +152,9 @@ class Fusion:
         name = kernel_name or formula.__name__
         if not name.isidentifier():  # of a lambda, say
             raise ValueError(f"Invalid kernel name: {name!r}")
+        self.name = name
         self.known = {}  # for arguments of each kind: which are written to, whether it returns
+        self.axes = {}  # for these, in a list: the axis of the reduction, or nothing
 
     def __call__(self, *args):
         if any(isinstance(x, Fused) for x in args) or not any(isinstance(x, ndarray) for x in args):
@@ -155,9 +164,13 @@ class Fusion:
                 raise TypeError(f"Invalid argument type for '{self.formula.__name__}': {type(x)}")
         kind = tuple((x.dtype.char, x.ndim) if _is(x) else type(x) for x in args)
         if kind not in self.known:  # once on copies, to see what it writes into and returns
-            written, results, _ = self._run([np.copy(raw(x)) if _is(x) else x for x in args])
+            results, state = self._run([np.copy(raw(x)) if _is(x) else x for x in args])
+            written = {n for n, x in enumerate(state["inputs"]) if id(x) in state["written"]}
             self.known[kind] = written, _is_tuple(results), len(results) > 0
+            self.axes[kind] = [state["axis"]] if state["reduced"] else []
         written, many, returns = self.known[kind]
+
+        started = functools.partial(self._started, kind, args) if standin.watched() else None
         targets = [x for n, x in enumerate(args) if n in written]
         if targets:
             places = [n for n in range(len(args)) if n in written]
@@ -169,42 +182,50 @@ class Fusion:
                 self._run(given)
 
             if not returns:
-                change(write, targets, *[None if n in written else x for n, x in enumerate(args)])
+                change(
+                    write, targets, *[None if n in written else x for n, x in enumerate(args)],
+                    started=started,
+                )  # fmt: skip
                 return None
             # What it returns does not depend on whether it has written already: it is computed
             # from copies first. Both together are one launch.
             made = compute(
-                lambda *given: _tuple(self._run([_copied(x) for x in given]), many), *args
-            )
+                lambda *given: _tuple(self._run([_copied(x) for x in given]), many), *args,
+                started=started,
+            )  # fmt: skip
             change(
                 write, targets, *[None if n in written else x for n, x in enumerate(args)],
                 launches=0,
             )  # fmt: skip
             return made
 
-        return compute(lambda *given: _tuple(self._run(given), many), *args)
+        return compute(lambda *given: _tuple(self._run(given), many), *args, started=started)
+
+    def _started(self, kind, args, results, given):
+        arrays = np.broadcast_arrays(*[raw(x) for x in args if _is(x)])
+        if axes := self.axes[kind]:
+            return [reduction(self.name, arrays, axes[0])]
+        return [elementwise(self.name, arrays)]
 
     def _run(self, given):
-        """Which arguments are written to (their numbers), the results, and the results' shape."""
+        """The results, and what is known of the run: see the state's keys."""
         arrays = [x for x in given if isinstance(x, np.ndarray)]
         shape = np.broadcast(*arrays).shape
-        state = {"reduced": False, "written": set(), "inputs": {}, "shape": shape}
-        inside = [Fused(x, state) if x is not None else None for x in given]
-        state["inputs"] = {id(x): True for x in inside}
-        results = self.formula(*inside)
+        state = {"reduced": False, "written": set(), "shape": shape, "arrays": arrays}
+        state["inputs"] = [Fused(x, state) if x is not None else None for x in given]
+        results = self.formula(*state["inputs"])
         if results is None:
             results = ()
         many = isinstance(results, tuple)
         values = [r.value if isinstance(r, Fused) else r for r in (results if many else (results,))]
         if state["reduced"]:
-            shape = np.shape(values[0])
-        written = {n for n, x in enumerate(inside) if id(x) in state["written"]}
-        return written, (_Tuple(values) if many else values), shape
+            state["shape"] = np.shape(values[0])
+        return (_Tuple(values) if many else values), state
 
 
 def _tuple(ran, many):
-    _, results, shape = ran
-    found = tuple(np.broadcast_to(r, shape) for r in results)
+    results, state = ran
+    found = tuple(np.broadcast_to(r, state["shape"]) for r in results)
     return found if many else found[0]
 
 

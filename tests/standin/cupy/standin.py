@@ -6,9 +6,15 @@ cupy.standin.counts()["launches"]
 
 with cupy.standin.forbid_synchronisation():
     ...  # anything that waits for the device, or crosses the bus, raises an error
+
+with cupy.standin.watch() as launches:
+    ...  # each kernel that is started or recorded is a `Launch` in the list: its blocks, its shape
+
+STANDIN_CUPY=13.6.0 STANDIN_DRIVER=12040 python -m tinyembed.train ...  # too old, both
 """
 
 import contextlib
+import os
 import threading
 
 _LABELS = (
@@ -19,17 +25,28 @@ _LABELS = (
     "to_host",
     "synchronisations",  # the host waited for the device; a transfer to the host is one
 )
-device = True  # whether one answers; conftest.py says no, for tests that do not ask for it
+# What is played: CuPy's version, the CUDA it is made for, the newest CUDA that the driver knows
+# (0 where there is no driver), and whether a device answers. Tests set these, or a process's
+# environment does. conftest.py says that no device answers, for tests that do not ask for one.
+version = os.environ.get("STANDIN_CUPY", "14.2.0")
+runtime = int(os.environ.get("STANDIN_CUDA", 13020))
+driver = int(os.environ.get("STANDIN_DRIVER", 13020))
+device = os.environ.get("STANDIN_DEVICES", "1") != "0" and driver // 1000 >= runtime // 1000
 _counts = dict.fromkeys(_LABELS, 0)
 _forbidden = threading.local()
+_watched = None  # a list of kernels, while a test watches
 
 
 def counts():
     """What happened since `reset`: a dict of the labels above, and what memory is held now.
 
-    "bytes_held": of all arrays that are alive; "peak_bytes": the most since `reset`.
+    "bytes_held": of all arrays that are alive; "peak_bytes": the most since `reset`;
+    "bytes_lost": of pools that were dropped without `free_all_blocks`, since the program began.
     """
-    return {**_counts, "bytes_held": memory.held, "peak_bytes": memory.peak}
+    from cupy.cuda.pool import lost_bytes
+
+    held = {"bytes_held": memory.held, "peak_bytes": memory.peak, "bytes_lost": lost_bytes()}
+    return {**_counts, **held}
 
 
 def reset():
@@ -41,6 +58,31 @@ def reset():
 
 def count(label, n=1):
     _counts[label] += n
+
+
+@contextlib.contextmanager
+def watch():
+    """A list of the kernels, each a `Launch`, that are started or recorded within it."""
+    global _watched
+    _watched, before = [], _watched
+    try:
+        yield _watched
+    finally:
+        _watched = before
+
+
+def watched():
+    """Whether a test wants to know of kernels."""
+    return _watched is not None
+
+
+def say(launches):
+    """Tell it."""
+    if _watched is not None:
+        from cupy.cuda import capture
+
+        recorded = capture.recording() is not None
+        _watched.extend(launch._replace(recorded=recorded) for launch in launches)
 
 
 class Forbidden(RuntimeError):
@@ -87,7 +129,7 @@ class Buffer:
     __slots__ = ("__weakref__", "nbytes", "pool")
 
     def __init__(self, nbytes, pool):
-        pool.take(nbytes)
+        pool._take(nbytes)
         self.nbytes, self.pool = nbytes, pool
         memory.held += nbytes
         memory.peak = max(memory.peak, memory.held)
@@ -95,4 +137,4 @@ class Buffer:
     def __del__(self):
         if hasattr(self, "pool") and memory:  # there was enough, and Python is not ending
             memory.held -= self.nbytes
-            self.pool.give_back(self.nbytes)
+            self.pool._give_back(self.nbytes)

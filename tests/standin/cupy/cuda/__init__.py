@@ -4,15 +4,16 @@ import contextlib
 import time
 
 from cupy import standin
+from cupy.cuda import pool as _pool
 from cupy.cuda import runtime
 from cupy.cuda.capture import Graph, Stream, get_current_stream
-from cupy.cuda.pool import MemoryPool, OutOfMemoryError, current, default
+from cupy.cuda.pool import MemoryPool, PinnedMemoryPool
 
-__all__ = ["Graph", "MemoryPool", "OutOfMemoryError", "Stream", "get_current_stream", "runtime"]
+__all__ = ["Graph", "MemoryPool", "PinnedMemoryPool", "Stream", "get_current_stream", "runtime"]
 
 
 class memory:  # CuPy's name for the module
-    OutOfMemoryError = OutOfMemoryError
+    OutOfMemoryError = _pool.OutOfMemoryError
 
 
 def is_available():
@@ -23,8 +24,8 @@ def is_available():
 class Device:
     """The only device there is."""
 
-    def __init__(self, number=0):
-        self.id = number
+    def __init__(self, device=0):
+        self.id = device
 
     compute_capability = "90"
 
@@ -45,20 +46,20 @@ class Device:
 @contextlib.contextmanager
 def using_allocator(allocator=None):
     """Take memory from another pool. allocator: a pool's `malloc`."""
-    current.append(default if allocator is None else allocator.__self__)
+    _pool.current.append(_pool.default if allocator is None else allocator.__self__)
     try:
         yield
     finally:
-        current.pop()
+        _pool.current.pop()
 
 
-def alloc(nbytes):
+def alloc(size):
     """A piece of memory without a shape: has `.ptr`."""
     import numpy as np
 
     from cupy._array import ndarray
 
-    whole = ndarray((int(nbytes) + 256,), np.uint8)
+    whole = ndarray((int(size) + 256,), np.uint8)
     return whole[-whole.data.ptr % 256 :].data
 
 
@@ -79,6 +80,6 @@ class Event:
         return True
 
 
-def get_elapsed_time(start, end):
+def get_elapsed_time(start_event, end_event):
     """Milliseconds between two events."""
-    return (end.time - start.time) * 1e3
+    return (end_event.time - start_event.time) * 1e3

@@ -1,6 +1,7 @@
 """Memory pools with a limit."""
 
 import os
+import weakref
 
 
 class OutOfMemoryError(MemoryError):
@@ -13,45 +14,65 @@ class OutOfMemoryError(MemoryError):
         )
 
 
+class _Held:
+    """Bytes that a pool holds: handed out, and in all. Memory of the device, so it may stay."""
+
+    def __init__(self):
+        self.used = self.total = 0
+
+
 class MemoryPool:
-    """Where arrays get their memory from. As in CuPy, CUPY_GPU_MEMORY_LIMIT bounds each pool."""
+    """Where arrays get their memory from. As in CuPy, CUPY_GPU_MEMORY_LIMIT bounds each pool.
+
+    And as in CuPy 14.1 and 14.2, whose free chunks and arenas hold each other, a pool that is
+    dropped gives nothing back that `free_all_blocks` has not given back before.
+    """
 
     def __init__(self, allocator=None):
-        self._used = self._total = 0
+        self._held = _Held()
         self._limit = int(os.environ.get("CUPY_GPU_MEMORY_LIMIT", 0))
+        weakref.finalize(self, _dropped.append, self._held)
 
-    def malloc(self, nbytes):
+    def malloc(self, size):
         raise NotImplementedError("the stand-in only knows which pool this is")
 
-    def take(self, nbytes):
-        if self._limit and self._used + nbytes > self._limit:
-            raise OutOfMemoryError(nbytes, self._used, self._limit)
-        self._used += nbytes
-        self._total = max(self._total, self._used)
+    def _take(self, nbytes):
+        if self._limit and self._held.used + nbytes > self._limit:
+            raise OutOfMemoryError(nbytes, self._held.used, self._limit)
+        self._held.used += nbytes
+        self._held.total = max(self._held.total, self._held.used)
 
-    def give_back(self, nbytes):
-        self._used -= nbytes
+    def _give_back(self, nbytes):
+        self._held.used -= nbytes
 
     def used_bytes(self):
-        return self._used
+        return self._held.used
 
     def total_bytes(self):
-        return self._total
+        return self._held.total
 
     def free_bytes(self):
-        return self._total - self._used
+        return self._held.total - self._held.used
 
     def free_all_blocks(self, stream=None):
-        self._total = self._used
+        self._held.total = self._held.used
 
     def n_free_blocks(self):
-        return int(self._total > self._used)
+        return int(self._held.total > self._held.used)
 
     def set_limit(self, size=None, fraction=None):
         self._limit = int(size or 0)
 
     def get_limit(self):
         return self._limit
+
+
+_dropped = []  # what pools held that are no more
+
+
+def lost_bytes():
+    """Bytes that pools hold which nobody has any more: no program gets them back."""
+    return sum(held.total for held in _dropped)
 
 
 default = MemoryPool()

@@ -2,7 +2,7 @@
 
 from cupy import standin
 
-MEMORY = 8 << 30  # bytes of the device that is played
+_MEMORY = 8 << 30  # bytes of the device that is played
 
 
 class CUDARuntimeError(RuntimeError):
@@ -14,6 +14,14 @@ def deviceSynchronize():
 
 
 def getDeviceCount():
+    """Raises where none answers, as CUDA does."""
+    if not standin.device:
+        raise CUDARuntimeError(
+            "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime "
+            "version"
+            if standin.driver // 1000 < standin.runtime // 1000
+            else "cudaErrorNoDevice: no CUDA-capable device is detected"
+        )
     return 1
 
 
@@ -22,12 +30,12 @@ def getDeviceProperties(device):
 
 
 def memGetInfo():
-    return MEMORY - standin.memory.held, MEMORY
+    return _MEMORY - standin.memory.held, _MEMORY
 
 
 def runtimeGetVersion():
-    return 13000
+    return standin.runtime
 
 
 def driverGetVersion():
-    return 13000
+    return standin.driver
