@@ -1,10 +1,11 @@
-"""One pass over 4 million units, timed on a part of it: real batches, made on the GPU.
+"""One pass over 4 million units, timed on as much of it as there is time for.
 
-It trains the context model as `tinyembed.train` does, on music of its own making that has as many
-different units, and reads the rate from the log that the training writes.
+It trains the context model as `tinyembed.train` does, batches made on the GPU, on music of its own
+making that has as many different units.
 """
 
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ from tinyembed.backends.choice import engine_for
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.piece import TICKS_PER_BEAT, Piece
 from tinyembed.training.runs import Run
-from tinyembed.training.trainer import Trainer, fingerprint
+from tinyembed.training.trainer import LOG_EVERY, Trainer, fingerprint
 
 UNITS = 4_000_000  # of one pass; the paper's corpus has 3,997,873
 PIECES, BEATS = 1000, 424  # 810 of them for training: in twelve keys 4 million units
 ONSETS = 6  # a beat, about
 COMPOSERS = 25
 BATCH = 100
+AT_MOST = 42  # seconds: a little more than the whole pass is to take
 
 
 def made_up_corpus(pieces=PIECES, beats=BEATS, seed=0):
@@ -37,34 +39,44 @@ def made_up_corpus(pieces=PIECES, beats=BEATS, seed=0):
     return corpus
 
 
-def time_a_pass(corpus, width, batches, xp, batch_size=BATCH):
-    """Take some steps of a training; what a whole pass over 4 million units would take.
+def time_a_pass(corpus, width, batches, xp, batch_size=BATCH, at_most=AT_MOST):
+    """Take the steps of a training; what a whole pass over 4 million units takes.
 
-    batches: how many; those after the first line of the log are timed, since a graph is recorded
-    before. Validations and checkpoints are not part of a step's time. Returns a dict.
+    batches: how many steps, and at_most: how many seconds; where the time ends first, the rest of
+    the pass is a multiplication. The first lot of steps is not counted, since a graph is recorded
+    there. Lines of the log are written as in a training; validations and checkpoints, which are no
+    part of a step's time, are not. Returns a dict.
     """
     config = {
         "model": "context", "width": width, "examples": batches * batch_size,
         "batch_size": batch_size, "seed": 0, "learning_rate": 1e-3, "temperature": 1.0,
     }  # fmt: skip
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", {**config, "corpus": fingerprint(corpus)})
         trainer = Trainer(run, config, corpus, engine_for(xp))
-        trainer.train(progress=False)
-        lines = [line for line in run.read_log() if "examples_per_s" in line]
-    counted = lines[1:] or lines
-    before = lines[0]["examples"] if lines[1:] else 0
-    examples = counted[-1]["examples"] - before
-    taken = np.diff([before, *(line["examples"] for line in counted)])
-    seconds = float(sum(taken / [line["examples_per_s"] for line in counted]))
+        with trainer.engine.running():
+            _take(trainer, batches // 2)
+            first, start = trainer.step, time.monotonic()
+            while trainer.step < batches and time.monotonic() - start < at_most:
+                _take(trainer, batches - trainer.step)
+            seconds = time.monotonic() - start
+    timed = trainer.step - first
     return {
         "width": width,
         "batch_size": batch_size,
         "units": UNITS,
         "different_units": len(trainer.examples),
-        "timed_batches": examples // batch_size,
+        "timed_batches": timed,
         "timed_seconds": seconds,
-        "first_seconds": trainer.seconds - seconds,
-        "units_per_s": examples / seconds,
-        "seconds": UNITS * seconds / examples,
+        "first_seconds": start - began,  # for the corpus, the model, and the first steps
+        "units_per_s": timed * batch_size / seconds,
+        "seconds": UNITS * seconds / (timed * batch_size),
     }
+
+
+def _take(trainer, steps):
+    """So many steps, or as many as there are between two lines of the log; and a line of it."""
+    for _ in range(min(steps, LOG_EVERY)):
+        trainer.take_step()
+    trainer.write_log(0.0)  # which waits for the GPU

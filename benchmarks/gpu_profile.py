@@ -1,4 +1,8 @@
-"""What a GPU does in a step: kernels, their number and their time, whoever launched them."""
+"""What a GPU does in a step: kernels, their number and their time, whoever launched them.
+
+This is PyTorch's profiler, so it needs CUPTI, NVIDIA's interface for profilers. gpu_nodes.py and
+gpu_operations.py do without, for our steps alone.
+"""
 
 from collections import defaultdict
 
@@ -10,7 +14,7 @@ PRODUCTS = ("gemm", "gemv", "cutlass", "xmma", "nvjet", "conv", "wgrad", "dgrad"
 LISTED = 12  # kernels, those that take longest
 
 
-def kernels(step, wait, steps=20):
+def profiled(step, wait, steps=20):
     """The kernels of one step: a dict, each number a mean over `steps` of them.
 
     launches: how many; kernel_ms: their time, added up; product_ms: that of matrix products and
@@ -38,7 +42,7 @@ def kernels(step, wait, steps=20):
 
 
 def summed(taken, steps):
-    """{name: (ms, launches)} over some steps, as `kernels` returns it."""
+    """{name: (ms, launches)} over some steps, as `profiled` returns it."""
     of_products = [ms for name, (ms, _) in taken.items() if is_product(name)]
     longest = sorted(taken.items(), key=lambda item: -item[1][0])[:LISTED]
     return {

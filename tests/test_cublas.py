@@ -152,6 +152,32 @@ def test_a_library_that_is_not_there(gpu, monkeypatch):
     assert to_host(matmul(x, x.T) + total).tolist() == [[9.0] * 3] * 3
 
 
+def test_where_the_library_is_looked_for(monkeypatch, tmp_path):
+    """By its name once CuPy has loaded it, else in CUDA's own folder and in those of pip."""
+    done = []
+
+    def missing(name):
+        done.append(name)
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(blas.importlib, "import_module", done.append)
+    monkeypatch.setattr(blas.site, "getsitepackages", lambda: [str(tmp_path / "pip [3]")])
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    monkeypatch.setenv("CUDA_PATH", str(tmp_path / "cuda [13]"))
+    monkeypatch.delenv("CUDA_HOME", raising=False)
+    places = [
+        tmp_path / "cuda [13]" / "lib64" / "libcublas.so.13",
+        tmp_path / "pip [3]" / "nvidia" / "cu13" / "lib" / "libcublas.so.13",
+    ]
+    for place in places:
+        place.parent.mkdir(parents=True)
+        place.touch()
+    assert blas.load(13) is None
+    first, *searched = done[:4]
+    assert first == "cupy_backends.cuda.libs.cublas"
+    assert searched == ["libcublas.so.13", *map(str, places)]
+
+
 @pytest.mark.parametrize(("status", "kind"), [(3, MemoryError), (13, RuntimeError)])
 def test_what_the_library_answers(status, kind):
     class Library:

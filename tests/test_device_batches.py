@@ -115,4 +115,44 @@ def test_one_transfer_for_many_steps(corpus, gpu, standin, name):
         with standin.forbid_synchronisation():
             batches.at(step)
     assert standin.counts()["to_device"] == 1
-    assert standin.counts()["launches"] - counts["launches"] <= 8 * STEPS_AT_ONCE
+    assert standin.counts()["launches"] - counts["launches"] <= 4 * STEPS_AT_ONCE
+
+
+def test_a_step_draws_for_one_step_at_most(corpus, gpu):
+    """All the draws of fifty steps at once would keep a GPU waiting for them."""
+    steps = 3 * STEPS_AT_ONCE + 1
+    _, batches = batches_of(corpus, gpu, "context", steps=steps)
+    drawn, draw = [], batches.ahead.draw
+    batches.ahead.draw = lambda step: drawn.append(step) or draw(step)
+    batches.look_ahead(0)
+    assert drawn == list(range(STEPS_AT_ONCE))
+    for step in range(steps):
+        before = len(drawn)
+        batches.at(step)
+        batches.look_ahead(step + 1)
+        assert len(drawn) <= before + 1
+    assert drawn == list(range(steps))
+
+
+def test_a_training_that_is_resumed_draws_the_same(corpus, gpu):
+    host, batches = batches_of(corpus, gpu, "note_drop", steps=200)
+    for step in (0, 1, 2, 77, 78, 3, 199):
+        same_batch(batches.at(step)[0], host.batch(step, SIZE))
+        batches.look_ahead(step + 1)
+
+
+def test_indices_are_drawn_ahead_too(gpu):
+    drawn, steps = [], STEPS_AT_ONCE + 30
+
+    def draw(step):
+        drawn.append(step)
+        return np.full((3, 2), step)
+
+    draws = engine_for(gpu).draws(draw, lambda step: (step, 0.5), steps)
+    for step in range(1, steps + 1):
+        before = len(drawn)
+        rows, numbers = draws.at(step)
+        draws.look_ahead(step)
+        assert len(drawn) <= before + 1 or step == 1
+        assert (to_host(rows) == step).all() and to_host(numbers).tolist() == [step, 0.5]
+    assert drawn == list(range(1, steps + 1))

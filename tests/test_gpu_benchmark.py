@@ -1,108 +1,192 @@
 """benchmarks/gpu.py: its message without a GPU, and all of its code against a mock of CuPy."""
 
+import contextlib
+import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import STANDIN
 
 pytest.importorskip("torch")
 
-from benchmarks.gpu import fastest, lines_of
+from benchmarks import gpu as command
+from benchmarks import gpu_memory, lstm
+from benchmarks.gpu_device import find_peer
+from benchmarks.gpu_operations import operations
 from benchmarks.gpu_pass import made_up_corpus
 from benchmarks.gpu_profile import is_product, summed
-from benchmarks.machine import RESULTS, side_by_side
+from benchmarks.gpu_table import lines_of_pass, lines_of_ways
+from benchmarks.machine import RESULTS
+from tinyembed.backends import choice, dispatch
+from tinyembed.backends.arrays import add_matmul, matmul
+from tinyembed.backends.cupy.graphs import own_stream
+from tinyembed.errors import InputError, WorkError
+from tinyembed.evaluation import predictor
+from tinyembed.layers.elu import Elu
+from tinyembed.models.table import WIDTHS, Width
 
 pytestmark = pytest.mark.usefixtures("engine")
 
 HOME = Path(__file__).resolve().parents[1]
 
 
-def bench(*words, **more):
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **more}
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks.gpu", *words],
-        capture_output=True, text=True, env=environment, cwd=HOME, timeout=500,
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def tiny_width():
+    """A width for tests, where the arithmetic is next to nothing."""
+    WIDTHS["tiny"] = Width(conv=(4, 6, 6, 8), dense=(16, 12, 100))
+    yield "tiny"
+    del WIDTHS["tiny"]
 
 
 @pytest.fixture(scope="module")
-def checked(gpu):
-    """The result of a check, on a GPU or on the mock of CuPy. Nothing is written."""
+def small_lstm():
+    """The same for networks of LSTM cells."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lstm, "UNITS", 16)
+        patch.setattr(predictor, "UNITS", 16)
+        yield
+
+
+@pytest.fixture(scope="module")
+def on_the_gpu(gpu):
+    """--device auto is the GPU, or the mock of one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if hasattr(gpu, "standin"):
+            patch.setattr(gpu.standin, "device", True)
+        yield gpu
+
+
+def run(*words):
+    """(exit status, what is printed) of the command, in this process."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        status = command.main(list(words))
+    return status, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def checked(on_the_gpu, tiny_width, small_lstm, tmp_path_factory):
+    """The result of a check of all parts, on a GPU or on the mock of CuPy."""
+    file = tmp_path_factory.mktemp("results") / "gpu.json"
     before = sorted(RESULTS.iterdir())
-    more = {"PYTHONPATH": str(STANDIN)} if hasattr(gpu, "standin") else {}
-    done = bench("--check", "--json", **more)
-    assert done.returncode == 0, done.stderr
+    choice.use("cpu")
+    status, printed = run("--check", "--json", "--width", tiny_width, "--out", str(file))
+    result = json.loads(printed)
+    assert status == 0, result["failed"]
+    assert json.loads(file.read_text()) == result and result["finished"]
     assert sorted(RESULTS.iterdir()) == before
-    return json.loads(done.stdout)
+    return result
 
 
-def test_everything_is_measured(checked):
-    assert [(e["width"], e["tf32"]) for e in checked["steps"]] == [
-        ("small", True),
-        ("small", False),
-    ]
-    assert [e["tf32"] for e in checked["lstm"]] == [True, False]
-    for entry in checked["steps"] + checked["lstm"]:
-        ways = entry["ways"]
-        assert {"tinyembed", "tinyembed, graph", "torch eager", "torch compiled"} <= set(ways)
-        for way in ways.values():
-            assert way["ms"]["q1"] <= way["ms"]["median"] <= way["ms"]["q3"]
-        assert ways["tinyembed"]["launches"] > 50
-        assert entry["ours"] in ways and entry["arithmetic_ms"] > 0
-        for found in entry["times_faster_than"].values():
-            assert found["of"] in ways and found["ratio"] > 0
+def test_steps_are_measured_in_every_way(checked):
+    for part in ("steps", "lstm", "contrastive", "predictor", "compiled"):
+        entries = checked[part]
+        assert {e["tf32"] for e in entries} == ({True} if part == "compiled" else {True, False})
+        for entry in entries:
+            assert {"tinyembed", "tinyembed, graph"} <= set(entry["ways"])
+            assert entry["ways"]["tinyembed"].get("launches", 51) > 50  # the mock counts them
+            assert entry["ours"] in entry["ways"]
+            for way in entry["ways"].values():
+                assert 0 < way["ms"]["q1"] <= way["ms"]["median"] <= way["ms"]["q3"]
+    kinds = {"steps": ["eager", "graph"], "lstm": ["eager", "graph"], "compiled": ["compiled"]}
+    for part, names in kinds.items():
+        for name in names:
+            assert all(f"torch {name}" in e["times_faster_than"] for e in checked[part])
+    both = {name for e in checked["compiled"] for name in e["ways"]}
+    assert {"torch compiled", "torch compiled, graph, channels last"} <= both
+
+
+def test_the_rest_is_measured(checked):
     (whole,) = checked["passes"]
     per_batch = whole["timed_seconds"] / whole["timed_batches"]
     assert whole["seconds"] == pytest.approx(per_batch * 4_000_000 / whole["batch_size"])
+    assert whole["timed_batches"] == 2  # of three, where the first is not counted
+    (memory,) = checked["memory"]
+    assert len(memory["after_bytes"]) == 2
+    assert [e["model"] for e in checked["operations"]] == ["context", "contrastive", "predictor"]
+    (profile,) = checked["profile"]
+    assert {"tinyembed", "torch eager", "torch graph, channels last"} <= set(profile["ways"])
+    assert {"name", "multiprocessors", "driver", "cuda", "cupy"} <= set(checked["gpu"])
+    assert checked["torch"] and checked["machine"]["numpy"]
+    assert set(checked["seconds"]) | {n["part"] for n in checked["left_out"]} == set(command.PARTS)
+    assert {row["verdict"] for row in checked["to_reach"]} == {"not measured"}
 
 
-def test_the_table(checked):
-    lines = "\n".join(line for e in checked["steps"] + checked["passes"] for line in lines_of(e))
-    assert "small width, batch 10, FP32" in lines and "times as fast as torch eager" in lines
-    assert "one pass over 4,000,000 units" in lines
+def test_the_tables(checked):
+    steps = "\n".join(line for e in checked["steps"] for line in lines_of_ways(e))
+    assert "tiny width, batch 10, FP32" in steps and "times as fast as torch eager" in steps
+    assert "4,000,000 units" in "\n".join(lines_of_pass(checked["passes"][0]))
 
 
-def test_without_a_gpu(gpu):
-    if not hasattr(gpu, "standin"):
-        pytest.skip("there is a GPU")
-    for more in ({}, {"PYTHONPATH": str(STANDIN)}):  # no CuPy, or a PyTorch that finds no GPU
-        done = bench("--width", "paper", "--batch", "100", "--name", "x", **more)
-        assert done.returncode == 1 and done.stdout == ""
-        lines = done.stderr.strip().splitlines()
-        assert len(lines) == 1 and "GPU" in lines[0] and "--check" in lines[0], done.stderr
+def test_without_pytorch_its_parts_are_left_out(on_the_gpu, tiny_width, monkeypatch):
+    peer, why = find_peer(on_the_gpu, check=False)
+    assert peer or "finds no GPU" in why
+    monkeypatch.setattr(command, "find_peer", lambda *given: (None, "PyTorch finds no GPU"))
+    words = ("--check", "--parts", "compiled,profile,steps", "--width", tiny_width)
+    status, printed = run(*words)
+    assert status == 0 and "without PyTorch: PyTorch finds no GPU" in printed
+    for part in ("compiled", "profile"):
+        assert f"left out: {part}, all of it: PyTorch finds no GPU" in printed
+    ways = [line[:36].strip() for line in printed.splitlines()]
+    assert "tinyembed, graph" in ways and "torch eager" not in ways
 
 
-def test_a_name_that_cannot_name_a_file():
-    done = bench("--name", "../elsewhere")
-    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
+def test_on_a_cpu_the_parts_of_a_gpu_are_left_out(tiny_width, small_lstm, monkeypatch):
+    monkeypatch.setattr(command, "find_gpu", lambda check: np)
+    parts = "memory,operations,kernels,predictor"
+    status, printed = run("--check", "--json", "--parts", parts, "--width", tiny_width)
+    result = json.loads(printed)
+    assert status == 0 and not result["failed"] and len(result["predictor"]) == 2
+    assert {n["part"] for n in result["left_out"]} == {"memory", "operations", "kernels"}
 
 
-def test_the_clock_is_read_when_the_gpu_is_done():
-    """Each turn waits for the GPU before and after it, so it times no other way's work."""
-    said = []
-    rivals = {"a": lambda: said.append("a"), "b": lambda: said.append("b")}
-    side_by_side(rivals, 2, 0, wait=lambda: said.append("wait"))
-    turns = "".join(word[0] for word in said)
-    assert turns == "a" + "waw" + "b" + "wbw" + 2 * ("waw" + "wbw")
+def test_without_a_gpu(standin, monkeypatch):
+    monkeypatch.setattr(standin, "device", False)
+    with pytest.raises(WorkError, match=r"NVIDIA GPU: .*; --check"):
+        command.main([])
+    words = [sys.executable, "-m", "benchmarks.gpu"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=HOME, timeout=100)
+    assert done.returncode == 1 and done.stdout == "" and len(done.stderr.splitlines()) == 1
 
 
-def test_the_fastest_of_each_kind():
-    taken = {
-        "tinyembed": [3, 3], "tinyembed, graph": [1, 1], "torch eager": [5, 5],
-        "torch eager, channels last": [4, 4], "torch compiled": [3, 3],
-        "torch compiled, graph": [0.5, 0.5], "torch graph": [2, 2],
-    }  # fmt: skip
-    assert fastest(taken, "tinyembed") == "tinyembed, graph"
-    assert fastest(taken, "torch eager") == "torch eager, channels last"
-    assert fastest(taken, "torch compiled") == "torch compiled"
-    assert fastest(taken, "torch graph") == "torch graph"
-    assert fastest(taken, "torch") == "torch compiled, graph"
-    assert fastest({"tinyembed": [1]}, "torch") is None
+@pytest.mark.parametrize("words", [["--parts", "step"], ["--parts", ""], ["--seconds", "0"]])
+def test_wrong_options(words):
+    with pytest.raises(InputError, match=r"choose from steps, passes|above 0"):
+        command.main(words)
+
+
+def test_each_operation_is_timed_where_it_is_called_first(on_the_gpu, kernels):
+    xp = on_the_gpu
+    x = xp.asarray(np.random.default_rng(0).standard_normal((20, 20)), np.float32)
+    whole = xp.asarray(np.ones((3, 3)), np.int32)  # whose add_matmul calls matmul
+    before = dispatch._tables["cupy"]
+
+    def step():
+        add_matmul(whole, whole, whole)
+        return Elu().forward(matmul(x, matmul(x, x)))
+
+    with own_stream(xp):
+        found = operations(step, xp, quick=True)
+    calls = {name: calls for name, _, calls in found["operations"]}
+    assert calls == {"add_matmul": 1, "matmul": 2, "elu": 1}
+    assert all(ms > 0 for _, ms, _ in found["operations"]) and found["elsewhere_ms"] > 0
+    assert dispatch._tables["cupy"] is before
+
+
+def test_memory_that_stays_is_seen(on_the_gpu, tiny_width, monkeypatch):
+    found = gpu_memory.trainings(tiny_width, on_the_gpu, 3, 10)
+    kept, train = [], gpu_memory._train
+
+    def leaky(*given):
+        train(*given)
+        kept.append(on_the_gpu.zeros(1 << 22, np.uint8))
+
+    monkeypatch.setattr(gpu_memory, "_train", leaky)
+    leaking = gpu_memory.trainings(tiny_width, on_the_gpu, 3, 10)
+    assert found["growth_bytes"] < 1 << 22 <= leaking["growth_bytes"] // 2
 
 
 def test_kernels_are_added_up():

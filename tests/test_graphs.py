@@ -1,5 +1,7 @@
 """Steps that are recorded and replayed, and what keeps them from being recorded."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -128,6 +130,24 @@ def test_running_out_of_memory_spoils_the_recording_too(gpu, standin):
             step()
         with pytest.raises(MemoryError):
             step()
+
+
+@pytest.mark.parametrize("how", ["recorded", "a wait"])
+def test_a_step_that_is_dropped_gives_its_memory_back(gpu, how):
+    """CuPy's pool would keep it: its free pieces and its lists of them hold each other."""
+    work = make_step(gpu)[-1] if how == "recorded" else failing(gpu, how)[1]
+    with own_stream(gpu):
+        step = Replayed(work, gpu, say=lambda line: None)
+        for _ in range(WARM_UP):
+            step()
+        assert step.pool.total_bytes() > 0
+        step()
+    pool = step.pool
+    if how == "recorded":
+        assert step.graph and pool.total_bytes() > 0
+        del step
+        gc.collect()
+    assert pool.free_bytes() == 0
 
 
 def test_what_is_said_goes_to_the_error_stream(gpu, standin, capsys):

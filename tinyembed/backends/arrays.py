@@ -5,6 +5,7 @@ CPU or the GPU, in float32 to train, float64 to check, complex128 to differentia
 """
 
 import functools
+import sys
 
 import numpy as np
 
@@ -27,18 +28,20 @@ def on_gpu(x):
 
 
 def examples_at_once(x):
-    """How many examples to encode at once where x lives: 250 on a CPU, 1,000 on a GPU.
+    """How many examples to encode at once where x lives: 60 on a CPU, 1,000 on a GPU.
 
-    A CPU's caches hold what larger batches would send through memory. (At `paper` width those would
-    also need arrays that the system hands out anew each time; see cpu/memory.py.)
+    On a CPU each thread encodes its own examples, and the caches hold what more of them would send
+    through memory. (At `paper` width those would also need arrays that the system hands out anew
+    each time; see cpu/memory.py.)
     """
-    return 1000 if on_gpu(x) else 250
+    return 1000 if on_gpu(x) else 60
 
 
 def device_module(device):
     """The array module of a device named on the command line.
 
-    device: "cpu", "gpu", or "auto" (the GPU where one is usable, else the CPU).
+    device: "cpu", "gpu", or "auto": the GPU where one is usable, else the CPU. Where a GPU would be
+    usable with a newer driver or CuPy, "auto" says so in one line.
     Raises InputError where "gpu" is asked for and there is none to use.
     """
     if device == "cpu":
@@ -47,15 +50,46 @@ def device_module(device):
         raise InputError(f"--device {device}: choose auto, cpu or gpu")
     try:
         cupy = import_cupy()
-        # Importing works without a driver, so ask whether a device answers.
-        if cupy.cuda.is_available():
-            return cupy
-        reason = "CuPy finds no NVIDIA GPU or driver"
     except ImportError:
-        reason = 'CuPy is not installed (pip install "tinyembed[gpu]" for CUDA 13, [gpu12] for 12)'
-    if device == "auto":
-        return np
-    raise InputError(f"--device gpu: {reason}; --device cpu runs the same code")
+        outdated = None
+        problem = f"CuPy is not installed ({INSTALL})"
+    else:
+        outdated = _outdated(cupy)
+        # Importing works without a driver, so ask whether a device answers.
+        if not outdated and cupy.cuda.is_available():
+            return cupy
+        problem = outdated or "CuPy finds no NVIDIA GPU or driver"
+    if device == "gpu":
+        raise InputError(f"--device gpu: {problem}; --device cpu runs the same code")
+    if outdated:
+        _note(f"no GPU is used: {outdated}; --device cpu does not ask for one")
+    return np
+
+
+INSTALL = 'pip install "tinyembed[gpu]" for CUDA 13, [gpu12] for 12'
+DRIVERS = {12: 525, 13: 580}  # the oldest NVIDIA driver for each CUDA
+
+
+def _outdated(cupy):
+    """What has to be newer before a GPU can be used, in words; None where nothing has."""
+    if int(cupy.__version__.partition(".")[0]) < 14:
+        return f"CuPy {cupy.__version__} is too old, 14 or newer is needed ({INSTALL})"
+    runtime = cupy.cuda.runtime
+    needed, found = runtime.runtimeGetVersion() // 1000, runtime.driverGetVersion()
+    if not 0 < found < needed * 1000:  # without a driver, 0 is found
+        return None
+    newest = f"{found // 1000}.{found % 1000 // 10}"  # 12040 is CUDA 12.4
+    way = "" if needed == 12 else ', or pip install "tinyembed[gpu12]"'
+    return (
+        f"the NVIDIA driver knows CUDA up to {newest} and CuPy is for CUDA {needed}; update the "
+        f"driver to {DRIVERS.get(needed, 'one of its time')} or newer{way}"
+    )
+
+
+@functools.cache
+def _note(line):
+    """Say a line once."""
+    print(f"note: {line}", file=sys.stderr)
 
 
 def device_name(xp):
@@ -118,6 +152,24 @@ def matmul(a, b):
 def add_matmul(total, a, b):
     """total += a @ b, in place."""
     total += matmul(a, b)
+
+
+@operation
+def column_sums(x):
+    """The sum of each column: (R, C) -> (C,)."""
+    return x.sum(axis=0)
+
+
+@operation
+def add_column_sums(total, x):
+    """total += the sum of each column of x, in place."""
+    total += column_sums(x)
+
+
+@operation
+def mean(x):
+    """The mean of a 1-d array: a 0-d array."""
+    return x.mean()
 
 
 @functools.cache

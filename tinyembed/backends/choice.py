@@ -23,6 +23,7 @@ BACKENDS = {  # for NumPy's arrays: the tables of variants, the preferred one fi
 VARIABLE = "TINYEMBED_BACKEND"
 
 _in_use = None
+_chosen = False  # by the program or by the environment
 
 
 def use(name: str | None = None) -> str:
@@ -36,13 +37,27 @@ def use(name: str | None = None) -> str:
     return _use(name or _from_environment() or "numba", f"{VARIABLE}=" if name is None else "")
 
 
-def _use(name, source=""):
-    global _in_use
+def compile_one(name: str) -> bool:
+    """Let numba run one operation, if no backend was chosen. Returns whether numba runs it.
+
+    name: an operation whose results are the same to the last bit with any backend. This is for
+    work that takes longer than the import of numba.
+    """
+    if _in_use == "cpu" and not _chosen and _numba_works():
+        (compiled,) = _load(["numba.variants"])
+        tables = [{name: compiled[name]}, *_load(BACKENDS["cpu"])]
+        dispatch.set_backends("numpy", lambda: tables)
+        return True
+    return _in_use == "numba"
+
+
+def _use(name, source="", chosen=True):
+    global _in_use, _chosen
     if name not in BACKENDS:
         raise InputError(f"{source}{name}: choose one of {', '.join(BACKENDS)}")
     if name == "numba" and not _numba_works():
         name = "cpu"
-    _in_use = name
+    _in_use, _chosen = name, chosen
     dispatch.set_backends("numpy", functools.partial(_load, BACKENDS[name]))
     on_a_gpu = () if name == "plain" else ("cupy.kernels", "cupy.products")
     dispatch.set_backends("cupy", functools.partial(_load, on_a_gpu))
@@ -58,7 +73,8 @@ def use_default():
     """What a program gets that does not choose: not numba, whose import takes half a second."""
     global _in_use
     try:
-        _use(_from_environment() or "cpu", f"{VARIABLE}=")
+        name = _from_environment()
+        _use(name or "cpu", f"{VARIABLE}=", chosen=name is not None)
     except InputError as error:  # raised where the first operation runs, inside a command's main()
         _in_use = None
         dispatch.set_backends("numpy", functools.partial(_raise, error))

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from tinyembed.backends.arrays import array_module, ones, zeros
 from tinyembed.backends.choice import engine_for
+from tinyembed.backends.dispatch import operation
 from tinyembed.errors import WorkError
 from tinyembed.layers.layer import Layer
 from tinyembed.training.optimizers import Adam, Flat, cosine_decay
@@ -34,10 +35,16 @@ class Standardize(Layer):
 
     def forward(self, x, training=False):
         """x: (..., D) -> the same shape."""
-        return (x - self.mean) * self.inverse_std, None
+        return standardize(x, self.mean, self.inverse_std), None
 
     def backward(self, dy, cache):
         return dy * self.inverse_std
+
+
+@operation
+def standardize(x, mean, inverse_std):
+    """(x - mean) / std: (..., D), (D,), (D,) -> (..., D)."""
+    return (x - mean) * inverse_std
 
 
 def progress_bar(iterable, desc, progress):
@@ -76,6 +83,7 @@ def fit(network, loss, draw, look_up, validate, steps, rate=1e-3, progress=None,
         for step in progress_bar(range(1, steps + 1), desc, progress):
             given[:] = draws.at(step)
             take_step()
+            draws.look_ahead(step)
             if step % every == 0 or step == steps:
                 found = validate()
                 if not math.isfinite(found):

@@ -11,9 +11,10 @@ import numpy as np
 from tinyembed.backends.arrays import array_module, matmul
 from tinyembed.evaluation.fitting import Standardize
 from tinyembed.evaluation.passages import SEQUENCE
+from tinyembed.layers.cosine import row_products
 from tinyembed.layers.dense import Dense
-from tinyembed.layers.layer import Layer, Sequential
-from tinyembed.layers.lstm import LastStep, Lstm
+from tinyembed.layers.layer import Layer, Sequential, flat
+from tinyembed.layers.lstm import FirstLstm, LastStep, Lstm
 from tinyembed.models.networks import build_head
 
 UNITS = 400  # "3 stacked LSTM cells, each with 400 units"
@@ -40,7 +41,8 @@ class SimilarityAttention(Layer):
 
     def forward(self, z, x, training=False):
         """z: (N, 7, D), to compare; x: (N, 7, D), to sum -> y: (N, D)."""
-        u = z * ((z * z).sum(axis=2, keepdims=True) + TINY) ** -0.5  # (N, 7, D), of length 1
+        squared = row_products(flat(z), flat(z)).reshape(len(z), GIVEN, 1)
+        u = z * (squared + TINY) ** -0.5  # (N, 7, D), of length 1
         cosines = matmul(u, u.swapaxes(1, 2)).reshape(len(z), -1)  # (N, 49)
         weights, cache = self.weights.forward(cosines[:, self.pairs], training)  # (N, 7)
         return matmul(weights[:, None, :], x)[:, 0], (x, cache)
@@ -90,7 +92,7 @@ class Predictor(Layer):
     def __init__(self, size, rows, shortcut, attention, rng):
         self.standardize = Standardize(size, rows)
         self.lstm = Sequential(
-            lstm1=Lstm(size, UNITS, rng=rng),
+            lstm1=FirstLstm(size, UNITS, rng=rng),
             lstm2=Lstm(UNITS, UNITS, rng=rng),
             lstm3=Lstm(UNITS, UNITS, rng=rng),
             last=LastStep(),

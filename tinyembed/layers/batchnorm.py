@@ -44,28 +44,22 @@ class BatchNorm(Layer):
         """mean and var, (C,) each, and n: of the batch, or the running averages."""
         if not training:
             return self.running_mean, self.running_var, len(rows)
-        mean, var, n = batch_statistics(rows)
-        if mean.dtype.kind != "c":  # a complex step differentiates; it must not leave a trace
-            unbiased = n / max(n - 1, 1)  # running_var estimates the variance of all music
-            running = self.running_mean, self.running_var
-            follow_statistics(*running, mean, var, unbiased, self.momentum)
-        return mean, var, n
+        running = self.running_mean, self.running_var
+        return training_statistics(rows, *running, self.momentum)
 
     def backward(self, dy, cache):
         rows, mean, var, n, training = cache
         drows = flat(dy)  # (R, C)
-        sums = gradient_sums(drows, rows, mean)  # (C,) each
-        self.add_gradients(*sums, var)
+        sums = norm_gradients(drows, rows, mean, var, *self.grads(), self.eps)  # (C,) each
         if training:
             dx = input_gradient(drows, rows, mean, var, self.gamma.value, *sums, n, self.eps)
         else:
             dx = self.scale(drows, var)
         return dx.reshape(dy.shape)
 
-    def add_gradients(self, dy_sum, dyu_sum, var):
-        """Add to the gradients of gamma and beta, from the sums of dy and dy u."""
-        grads = self.gamma.grad, self.beta.grad
-        add_norm_gradients(*grads, dy_sum, dyu_sum, var, self.eps)
+    def grads(self):
+        """The gradients of gamma and beta, to add to."""
+        return self.gamma.grad, self.beta.grad
 
     def scale(self, dy, var):
         """dx in evaluation, where mean and var do not depend on x: gamma s dy."""
@@ -81,10 +75,14 @@ def batch_statistics(x):
 
 
 @operation
-def follow_statistics(running_mean, running_var, mean, var, unbiased, momentum):
-    """Move the running averages towards a batch's statistics, in place."""
-    running_mean += momentum * (mean - running_mean)
-    running_var += momentum * (var * unbiased - running_var)
+def training_statistics(x, running_mean, running_var, momentum):
+    """`batch_statistics`, towards which the running averages move, in place."""
+    mean, var, n = batch_statistics(x)
+    if mean.dtype.kind != "c":  # a complex step differentiates; it must not leave a trace
+        unbiased = n / max(n - 1, 1)  # running_var estimates the variance of all music
+        running_mean += momentum * (mean - running_mean)
+        running_var += momentum * (var * unbiased - running_var)
+    return mean, var, n
 
 
 @operation
@@ -99,11 +97,17 @@ def gradient_sums(dy, x, mean):
     return dy.sum(axis=0), (dy * (x - mean)).sum(axis=0)
 
 
-@operation
-def add_norm_gradients(gamma_grad, beta_grad, dy_sum, dyu_sum, var, eps):
-    """Add to the gradients of gamma, sum(dy u) s, and of beta, sum(dy), in place."""
+def norm_gradients(dy, x, mean, var, gamma_grad, beta_grad, eps):
+    """`gradient_sums`, from which the gradients of gamma and beta grow, in place."""
+    return add_norm_gradients(gradient_sums(dy, x, mean), var, gamma_grad, beta_grad, eps)
+
+
+def add_norm_gradients(sums, var, gamma_grad, beta_grad, eps):
+    """Add to the gradients of gamma, sum(dy u) s, and of beta, sum(dy). Returns the sums."""
+    dy_sum, dyu_sum = sums
     gamma_grad += dyu_sum * (var + eps) ** -0.5
     beta_grad += dy_sum
+    return sums
 
 
 @operation

@@ -5,7 +5,13 @@ need fewer passes over memory: each definition below is that of batch norm, appl
 """
 
 from tinyembed.backends.dispatch import operation
-from tinyembed.layers.batchnorm import BatchNorm, gradient_sums, input_gradient, normalize
+from tinyembed.layers.batchnorm import (
+    BatchNorm,
+    add_norm_gradients,
+    gradient_sums,
+    input_gradient,
+    normalize,
+)
 from tinyembed.layers.elu import elu, elu_gradient
 from tinyembed.layers.layer import flat
 
@@ -23,8 +29,7 @@ class BatchNormElu(BatchNorm):
     def backward(self, dy, cache):
         rows, y, mean, var, n, training = cache
         drows = flat(dy)  # (R, C)
-        sums = gradient_sums_elu(drows, y, rows, mean)  # (C,) each
-        self.add_gradients(*sums, var)
+        sums = norm_gradients_elu(drows, y, rows, mean, var, *self.grads(), self.eps)  # (C,) each
         if training:
             dx = input_gradient_elu(drows, y, rows, mean, var, self.gamma.value, *sums, n, self.eps)
         else:
@@ -42,6 +47,13 @@ def normalize_elu(x, mean, var, gamma, beta, eps):
 def gradient_sums_elu(dy, y, x, mean):
     """`gradient_sums` of the gradient before the ELU, whose output is y."""
     return gradient_sums(elu_gradient(dy, y), x, mean)
+
+
+@operation
+def norm_gradients_elu(dy, y, x, mean, var, gamma_grad, beta_grad, eps):
+    """`norm_gradients` of the gradient before the ELU, whose output is y."""
+    sums = gradient_sums_elu(dy, y, x, mean)
+    return add_norm_gradients(sums, var, gamma_grad, beta_grad, eps)
 
 
 @operation

@@ -8,7 +8,7 @@ reconstructions of four other members of the batch (equation 2). The loss is the
 temperature of 1.
 """
 
-from tinyembed.backends.arrays import array_module, matmul
+from tinyembed.backends.arrays import array_module, column_sums, matmul
 from tinyembed.backends.dispatch import operation
 from tinyembed.layers.cosine import inverse_length
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
@@ -65,5 +65,5 @@ def candidate_cosines_backward(dcosines, cache):
     q, r, candidates, rows, scale, similarity = cache
     dsimilarity = array_module(r).zeros_like(similarity)  # (N, N), zero except at candidates
     dsimilarity[rows, candidates] = dcosines
-    along_r = (dsimilarity * similarity).sum(axis=0) * inverse_length(r) ** 2  # (N,)
+    along_r = column_sums(dsimilarity * similarity) * inverse_length(r) ** 2  # (N,)
     return matmul((dsimilarity * scale).T, q) - along_r[:, None] * r

@@ -7,8 +7,8 @@ temperature the keys that come close count more than those that are far away. (V
 Vinyals 2018; Chen et al. 2020.)
 """
 
-from tinyembed.backends.arrays import array_module, matmul
-from tinyembed.layers.cosine import normalized
+from tinyembed.backends.arrays import array_module, column_sums, matmul
+from tinyembed.layers.cosine import cosine_gradient, normalized, row_products
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
 
 HIDDEN_LOGIT = -1e4  # far below any cosine over a temperature: its probability is 0
@@ -37,19 +37,16 @@ class ContrastiveLoss:
         loss, softmax_cache = self.cross_entropy.forward(logits, right)
         return loss, (q, k, q_inverse, k_inverse, similarity, softmax_cache)
 
-    def backward(self, cache):
-        """dqueries (M, D) and dkeys (N, D).
-
-        The derivative of a cosine with respect to q is (k/|k| - cos q/|q|) / |q|, and vice versa.
-        """
+    def backward(self, cache, of_keys=True):
+        """dqueries (M, D) and dkeys (N, D), or None instead of dkeys unless they are asked for."""
         q, k, q_inverse, k_inverse, similarity, softmax_cache = cache
-        dsimilarity = self.cross_entropy.backward(softmax_cache) / self.temperature  # (M, N)
-        weighted = dsimilarity * similarity
-        along_q = weighted.sum(axis=1)[:, None]  # (M, 1)
-        along_k = weighted.sum(axis=0)[:, None]  # (N, 1)
-        dqueries = (matmul(dsimilarity, k) - along_q * q) * q_inverse
-        dkeys = (matmul(dsimilarity.T, q) - along_k * k) * k_inverse
-        return dqueries, dkeys
+        dlogits, scale = self.cross_entropy.backward(softmax_cache), 1 / self.temperature  # (M, N)
+        along_q = row_products(dlogits, similarity)[:, None]  # (M, 1)
+        dqueries = cosine_gradient(matmul(dlogits, k), along_q, q, q_inverse, scale)
+        if not of_keys:
+            return dqueries, None
+        along_k = column_sums(dlogits * similarity)[:, None]  # (N, 1)
+        return dqueries, cosine_gradient(matmul(dlogits.T, q), along_k, k, k_inverse, scale)
 
 
 class BatchCosineLoss:
@@ -69,4 +66,4 @@ class BatchCosineLoss:
 
     def backward(self, cache):
         """dprediction: (N, D)."""
-        return self.contrast.backward(cache)[0]
+        return self.contrast.backward(cache, of_keys=False)[0]

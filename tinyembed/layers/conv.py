@@ -6,7 +6,7 @@ is a single product, im2col(x) W. Its transpose multiplies by W^T and adds the p
 image with `col2im`. So the paper's tied decoder, W' = W^T, is a line of code.
 """
 
-from tinyembed.backends.arrays import add_matmul, matmul, normal, zeros
+from tinyembed.backends.arrays import add_column_sums, add_matmul, matmul, normal, zeros
 from tinyembed.layers.im2col import col2im, im2col
 from tinyembed.layers.layer import Layer, Parameter, flat
 
@@ -39,7 +39,7 @@ class Conv2d(Layer):
         patches, shape = cache
         add_matmul(self.weight.grad, flat(patches).T, flat(dy))  # (kh*kw*C, M)
         if self.bias is not None:
-            self.bias.grad += flat(dy).sum(axis=0)
+            add_column_sums(self.bias.grad, flat(dy))
         dpatches = matmul(flat(dy), self.weight.value.T).reshape(patches.shape)
         return col2im(dpatches, shape, self.kernel_size, self.stride, self.padding)
 
@@ -72,7 +72,7 @@ class TiedConvTranspose2d(Layer):
 
     def backward(self, dy, x):
         if self.bias is not None:
-            self.bias.grad += flat(dy).sum(axis=0)
+            add_column_sums(self.bias.grad, flat(dy))
         dpatches = im2col(dy, self.kernel_size, self.stride, self.padding)
         add_matmul(self.weight.grad, flat(dpatches).T, flat(x))  # (kh*kw*C, M)
         return matmul(flat(dpatches), self.weight.value).reshape(x.shape)

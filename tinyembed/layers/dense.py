@@ -1,6 +1,6 @@
 """The fully connected layer, and its transpose with the same weights (section 4.1)."""
 
-from tinyembed.backends.arrays import add_matmul, matmul, normal, zeros
+from tinyembed.backends.arrays import add_column_sums, add_matmul, matmul, normal, zeros
 from tinyembed.layers.layer import Layer, Parameter
 
 
@@ -23,7 +23,7 @@ class Dense(Layer):
     def backward(self, dy, x):
         add_matmul(self.weight.grad, x.T, dy)  # (in_features, out_features)
         if self.bias is not None:
-            self.bias.grad += dy.sum(axis=0)
+            add_column_sums(self.bias.grad, dy)
         return matmul(dy, self.weight.value.T)
 
 

@@ -4,7 +4,7 @@ Its input is a roll, in which some twenty of 5,760 values are not zero. Both ope
 so that a backend may use that; the definitions are those of any convolution.
 """
 
-from tinyembed.backends.arrays import add_matmul, matmul
+from tinyembed.backends.arrays import add_column_sums, add_matmul, matmul
 from tinyembed.backends.dispatch import operation
 from tinyembed.layers.conv import Conv2d
 from tinyembed.layers.im2col import im2col
@@ -25,7 +25,7 @@ class FirstConv2d(Conv2d):
         """Adds to the gradients of weight and bias. Returns None."""
         add_weight_gradient(self.weight.grad, dy, patches)
         if self.bias is not None:
-            self.bias.grad += flat(dy).sum(axis=0)
+            add_column_sums(self.bias.grad, flat(dy))
 
 
 @operation

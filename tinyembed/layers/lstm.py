@@ -11,7 +11,14 @@ where (z_i, z_f, z_g, z_o) = x W_x + h W_h + b. Only h W_h has to wait for the s
 one product for all steps.
 """
 
-from tinyembed.backends.arrays import array_module, matmul, normal, zeros
+from tinyembed.backends.arrays import (
+    add_column_sums,
+    add_matmul,
+    array_module,
+    matmul,
+    normal,
+    zeros,
+)
 from tinyembed.backends.dispatch import operation
 from tinyembed.layers.layer import Layer, Parameter, flat
 
@@ -33,41 +40,57 @@ class Lstm(Layer):
 
     def forward(self, x, training=False):
         """x: (T, N, in_features) -> h: (T, N, units), the outputs of all steps."""
-        xp, (steps, n, _) = array_module(x), x.shape
+        xp, (steps, n, _), units = array_module(x), x.shape, self.units
         from_x = matmul(flat(x), self.weight_x.value).reshape(steps, n, -1)  # (T, N, 4 units)
-        from_h = xp.zeros_like(from_x[0])  # (N, 4 units), of h = 0
-        gates, cells, tanhs, outputs = [], [], [], []  # of each step
-        cells.append(xp.zeros((n, self.units), from_x.dtype))  # before the first
+        dtype = xp.result_type(from_x, self.weight_h.value, self.bias.value)
+        gates = xp.empty(from_x.shape, dtype)
+        cells, tanhs, h = (xp.empty((steps, n, units), dtype) for _ in range(3))
+        start = xp.zeros((5, n, units), dtype)
+        from_h, before = start[:4].reshape(n, -1), start[4]  # h W_h and c of no step: zeros
         for t in range(steps):
             if t:
-                from_h = matmul(outputs[-1], self.weight_h.value)
-            step = lstm_step(from_x[t], from_h, self.bias.value, cells[-1])
-            gates.append(step[0])
-            cells.append(step[1])
-            tanhs.append(step[2])
-            outputs.append(step[3])
-        h = xp.stack(outputs)  # (T, N, units)
+                from_h, before = matmul(h[t - 1], self.weight_h.value), cells[t - 1]
+            into = gates[t], cells[t], tanhs[t], h[t]
+            lstm_step(from_x[t], from_h, self.bias.value, before, *into)
         return h, (x, gates, cells, tanhs, h)
 
     def backward(self, dy, cache):
         """Backpropagation through time: from the last step to the first.
 
-        dy: (T, N, units), the gradients of all outputs. What reaches h at step t comes from above,
-        dy[t], and from step t + 1, through W_h. What reaches c comes from h and from step t + 1.
+        dy: (T, N, units), the gradients of all outputs. Returns dx.
+        """
+        x, dz = cache[0], self.add_gradients(dy, cache)
+        return matmul(flat(dz), self.weight_x.value.T).reshape(x.shape)
+
+    def add_gradients(self, dy, cache):
+        """Add to the gradients of weights and bias. Returns dz (T, N, 4 units).
+
+        What reaches h at step t comes from above, dy[t], and from step t + 1, through W_h. What
+        reaches c comes from h and from step t + 1.
         """
         x, gates, cells, tanhs, h = cache
         xp, steps = array_module(dy), len(dy)
-        dh, dc = dy[-1], xp.zeros_like(cells[0])  # (N, units) each
-        dz = xp.empty((steps, *gates[0].shape), gates[0].dtype)  # (T, N, 4 units)
+        dz = xp.empty(gates.shape, gates.dtype)  # (T, N, 4 units)
+        start, dc = xp.zeros((2, *cells.shape[1:]), gates.dtype)  # (N, units) each
+        recurrent = start
         for t in reversed(range(steps)):
-            dc = lstm_step_backward(dh, dc, gates[t], cells[t], tanhs[t], dz[t])
+            before = cells[t - 1] if t else start
+            lstm_step_backward(dy[t], recurrent, gates[t], before, tanhs[t], dz[t], dc)
             if t:
-                dh = dy[t - 1] + matmul(dz[t], self.weight_h.value.T)
-        self.weight_x.grad += matmul(flat(x).T, flat(dz))
+                recurrent = matmul(dz[t], self.weight_h.value.T)
+        add_matmul(self.weight_x.grad, flat(x).T, flat(dz))
         if steps > 1:  # the h before the first step is 0
-            self.weight_h.grad += matmul(flat(h[:-1]).T, flat(dz[1:]))
-        self.bias.grad += flat(dz).sum(axis=0)
-        return matmul(flat(dz), self.weight_x.value.T).reshape(x.shape)
+            add_matmul(self.weight_h.grad, flat(h[:-1]).T, flat(dz[1:]))
+        add_column_sums(self.bias.grad, flat(dz))
+        return dz
+
+
+class FirstLstm(Lstm):
+    """A network's first LSTM, which needs no gradient with respect to its input."""
+
+    def backward(self, dy, cache):
+        """Adds to the gradients of weights and bias. Returns None."""
+        self.add_gradients(dy, cache)
 
 
 class LastStep(Layer):
@@ -83,32 +106,39 @@ class LastStep(Layer):
 
 
 @operation
-def lstm_step(from_x, from_h, bias, c):
-    """One step: x W_x, h W_h (N, 4 units), b and c (N, units) -> gates, c, tanh(c), h."""
+def lstm_step(from_x, from_h, bias, before, gates, c, tanh_c, h):
+    """One step, written into its last four arguments.
+
+    from_x, from_h: x W_x and h W_h, (N, 4 units); bias: (4 units,); before: the c before, (N,
+    units). Writes gates (N, 4 units), c, tanh(c) and h (N, units).
+    """
     xp = array_module(from_x)
     z_i, z_f, z_g, z_o = split(from_x + from_h + bias)  # (N, units) each
-    i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o)
-    g = xp.tanh(z_g)
-    c = f * c + i * g
-    tanh_c = xp.tanh(c)
-    return xp.concatenate([i, f, g, o], axis=1), c, tanh_c, o * tanh_c
+    i, f, g, o = split(gates)
+    i[...], f[...], o[...] = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o)
+    g[...] = xp.tanh(z_g)
+    c[...] = f * before + i * g
+    tanh_c[...] = xp.tanh(c)
+    h[...] = o * tanh_c
 
 
 @operation
-def lstm_step_backward(dh, dc, gates, c, tanh_c, dz):
-    """A step back: dh, dc (N, units) -> the dc of the step before. Writes dz (N, 4 units).
+def lstm_step_backward(dy, recurrent, gates, before, tanh_c, dz, dc):
+    """A step back: writes dz (N, 4 units), and into dc (N, units) that of the step before.
 
-    gates, tanh_c: of this step; c: of the step before. The slope of a sigmoid s is s (1 - s), that
-    of tanh is 1 - tanh^2.
+    dy, recurrent: the gradients of h from above and from the step after, (N, units); gates, tanh_c:
+    of this step; before: the c of the step before. The slope of a sigmoid s is s (1 - s), that of
+    tanh is 1 - tanh^2.
     """
     i, f, g, o = split(gates)
     dz_i, dz_f, dz_g, dz_o = split(dz)
-    dc = dc + dh * o * (1 - tanh_c * tanh_c)
+    dh = dy + recurrent
+    dc += dh * o * (1 - tanh_c * tanh_c)
     dz_i[...] = dc * g * i * (1 - i)
-    dz_f[...] = dc * c * f * (1 - f)
+    dz_f[...] = dc * before * f * (1 - f)
     dz_g[...] = dc * i * (1 - g * g)
     dz_o[...] = dh * tanh_c * o * (1 - o)
-    return dc * f
+    dc *= f
 
 
 def split(z):

@@ -1,6 +1,7 @@
 """Softmax and cross-entropy: how surprised a distribution over classes is by the right answer."""
 
-from tinyembed.backends.arrays import array_module
+from tinyembed.backends.arrays import array_module, mean
+from tinyembed.backends.dispatch import operation
 
 
 def softmax(logits):
@@ -19,15 +20,27 @@ class SoftmaxCrossEntropy:
 
     def forward(self, logits, target):
         """logits: (N, classes); target: (N,) integers. Returns the loss (0-d) and a cache."""
-        xp, z = array_module(logits), shifted(logits)  # (N, classes)
-        rows, exponentials = xp.arange(len(z)), xp.exp(z)
-        total = exponentials.sum(axis=1)  # (N,)
-        loss = (xp.log(total) - z[rows, target]).mean()
-        return loss, (exponentials / total[:, None], rows, target)
+        losses, probabilities = cross_entropies(logits, target)  # (N,), (N, classes)
+        return mean(losses), (probabilities, target)
 
     def backward(self, cache):
         """dlogits: (N, classes), (softmax(logits) - one_hot(target)) / N."""
-        probabilities, rows, target = cache
-        dlogits = probabilities / len(probabilities)
-        dlogits[rows, target] -= 1 / len(probabilities)
-        return dlogits
+        return cross_entropy_gradient(*cache)
+
+
+@operation
+def cross_entropies(logits, target):
+    """-log softmax(logits)[target] of each row, and the softmax: (N,), (N, classes)."""
+    xp, z = array_module(logits), shifted(logits)  # (N, classes)
+    rows, exponentials = xp.arange(len(z)), xp.exp(z)
+    total = exponentials.sum(axis=1)  # (N,)
+    return xp.log(total) - z[rows, target], exponentials / total[:, None]
+
+
+@operation
+def cross_entropy_gradient(probabilities, target):
+    """(probabilities - one_hot(target)) / N: (N, classes)."""
+    n = len(probabilities)
+    dlogits = probabilities / n
+    dlogits[array_module(dlogits).arange(n), target] -= 1 / n
+    return dlogits

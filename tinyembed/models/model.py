@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyembed.backends.arrays import array_module, examples_at_once, to_host
+from tinyembed.backends.sharing import share_out
 from tinyembed.errors import InputError
 from tinyembed.layers.candidate_loss import CandidateCosineLoss
 from tinyembed.layers.layer import Layer
@@ -127,10 +128,8 @@ class Model(Layer):
         """
         xp = array_module(rolls)
         batch_size = batch_size or examples_at_once(rolls)
-        parts = [
-            self.encoder.forward(rolls[i : i + batch_size, ..., None])[0]
-            for i in range(0, len(rolls), batch_size)
-        ]
+        blocks = [slice(i, i + batch_size) for i in range(0, len(rolls), batch_size)]
+        parts = share_out(lambda b: self.encoder.forward(rolls[b, ..., None])[0], blocks, xp)
         return xp.concatenate(parts) if parts else xp.zeros((0, EMBEDDING), rolls.dtype)
 
     def reconstruct(

@@ -18,7 +18,9 @@ def save_checkpoint(trainer):
     """
     run = trainer.run
     state = {f"model.{name}": value for name, value in trainer.model.state().items()}
-    state["adam.m"], state["adam.v"] = to_host(trainer.optimizer.m), to_host(trainer.optimizer.v)
+    adam = trainer.optimizer
+    for name in "mv":
+        state[f"adam.{name}"] = adam.flat.packed(to_host(getattr(adam, name)))
     standing = {name: getattr(trainer, name) for name in _rules(trainer) if name != "log_size"}
     standing["log_size"] = run.log_size()
     save_arrays(run.checkpoint_file, state, KIND, kept=run.previous_file, standing=standing)
@@ -52,9 +54,11 @@ def _restore(trainer, path):
         check(standing, _rules(trainer), _rules(trainer))
         state = {name: archive.array(f"model.{name}", ("<f4",), own[name].shape) for name in own}
         check_state(state, math.inf)  # a training that diverges is told so by its loss
-        m, v = (archive.array(f"adam.{name}", ("<f4",), optimizer.m.shape) for name in "mv")
+        shape = (optimizer.flat.count,)
+        m, v = (archive.array(f"adam.{name}", ("<f4",), shape) for name in "mv")
     trainer.model.load_state(state)
-    optimizer.m[...], optimizer.v[...] = map(trainer.engine.xp.asarray, (m, v))
+    m, v = (trainer.engine.xp.asarray(optimizer.flat.spread(x)) for x in (m, v))
+    optimizer.m[...], optimizer.v[...] = m, v
     trainer.run.cut_log(standing.pop("log_size"))
     for name, value in standing.items():
         setattr(trainer, name, value)

@@ -5,24 +5,43 @@ import math
 from tinyembed.backends.arrays import array_module
 from tinyembed.backends.dispatch import operation
 
+ALIGNED = 64  # numbers: each parameter begins at a multiple of these, as vector loads want it
+
 
 class Flat:
     """All parameters of a model in one array, and all their gradients in another.
 
-    values, grads: (n,) with n the number of weights. Each Parameter's `value` and `grad` become
-    views into them: the optimizer sees two long arrays, the layers see their own shapes.
+    values, grads: (n,), with gaps of zeros between parameters; count: the number of weights. Each
+    Parameter's `value` and `grad` become views into them: the optimizer sees two long arrays, the
+    layers see their own shapes.
     """
 
     def __init__(self, parameters):
         xp = array_module(parameters[0].value)
-        self.values = xp.concatenate([p.value.ravel() for p in parameters])
-        self.grads = xp.zeros_like(self.values)
-        start = 0
+        self.parts, end = [], 0  # where each parameter lies
         for p in parameters:
-            end = start + p.value.size
-            p.value = self.values[start:end].reshape(p.value.shape)
-            p.grad = self.grads[start:end].reshape(p.value.shape)
-            start = end
+            self.parts.append(slice(end, end + p.value.size))
+            end += p.value.size + -p.value.size % ALIGNED
+        self.count = sum(p.value.size for p in parameters)
+        self.values = xp.zeros(end, parameters[0].value.dtype)
+        self.grads = xp.zeros_like(self.values)
+        for p, part in zip(parameters, self.parts, strict=True):
+            self.values[part] = p.value.ravel()
+            p.value = self.values[part].reshape(p.value.shape)
+            p.grad = self.grads[part].reshape(p.value.shape)
+
+    def packed(self, x):
+        """An array like `values` without its gaps: (number of weights,)."""
+        return array_module(x).concatenate([x[part] for part in self.parts])
+
+    def spread(self, packed):
+        """The opposite of `packed`: an array like `values`, with zeros in its gaps."""
+        x, start = array_module(packed).zeros(len(self.values), packed.dtype), 0
+        for part in self.parts:
+            size = part.stop - part.start
+            x[part] = packed[start : start + size]
+            start += size
+        return x
 
 
 class Adam:

@@ -1,15 +1,14 @@
 """The LSTM's step block by block, on several threads."""
 
-import numpy as np
-
 from tinyembed.backends.cpu.blocks import in_blocks
 
 
-def lstm_step(plain, from_x, from_h, bias, c):
-    parts = in_blocks(lambda rows: plain(from_x[rows], from_h[rows], bias, c[rows]), from_x)
-    return parts[0] if len(parts) == 1 else [np.concatenate(p) for p in zip(*parts, strict=True)]
+def lstm_step(plain, from_x, from_h, bias, *arrays):
+    def work(rows):
+        plain(from_x[rows], from_h[rows], bias, *[a[rows] for a in arrays])
+
+    in_blocks(work, from_x)
 
 
 def lstm_step_backward(plain, *arrays):
-    parts = in_blocks(lambda rows: plain(*[a[rows] for a in arrays]), arrays[0])
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    in_blocks(lambda rows: plain(*[a[rows] for a in arrays]), arrays[0])

@@ -13,6 +13,29 @@ STEPS_AT_ONCE = 50
 UNITS_AT_ONCE = 20_000  # examples; with 30 onsets each and context, some 200 MB while being cut
 
 
+class Ahead:
+    """What coming steps draw, one step at a time: no step has to wait for fifty others' draws.
+
+    draw: (step) -> what is drawn for it.
+    """
+
+    def __init__(self, draw):
+        self.draw, self.kept = draw, {}
+
+    def prepare(self, steps):
+        """Draw for the first of these steps that has nothing yet."""
+        for step in steps:
+            if step not in self.kept:
+                self.kept[step] = self.draw(step)
+                return
+
+    def take(self, steps):
+        """What these steps draw: a list. Everything else is forgotten."""
+        found = [self.kept[s] if s in self.kept else self.draw(s) for s in steps]
+        self.kept = {}
+        return found
+
+
 class DeviceBatches:
     """The batches of a training, one after the other in the same arrays.
 
@@ -33,18 +56,25 @@ class DeviceBatches:
         self.small = np.dtype(
             [
                 ("candidates", np.int64, (size, 5)),
-                ("composer", np.int32, (size,)),
+                ("composer", np.int64, (size,)),
                 ("beat", np.int64, (size,)),
                 ("numbers", np.float32, (len(numbers(0)),)),
             ],
             align=True,
         )
-        self.units = 1 + bool(examples.spec.corruption)  # corrupted, and as they are
-        self.cells = int(np.prod(cutter.shape))  # of a roll
-        count = self.units + len(self.offsets)  # then come neighbours
+        # A batch's rolls: corrupted, where the model has a corruption, then as they are, then
+        # neighbours. No model has both a corruption and neighbours.
+        self.corrupted = int(bool(examples.spec.corruption))
+        self.whole = size * int(np.prod(cutter.shape))  # cells of the rolls of one kind
+        kinds = self.corrupted + 1 + len(self.offsets)
         # One cell more than the rolls have: what is not to be seen is written there.
-        self.rolls = [xp.zeros(size * self.cells + 1, np.float32) for _ in range(count)]
+        self.rolls = xp.zeros(kinds * self.whole + 1, np.float32)
         self.row = xp.zeros(self.small.itemsize, np.uint8)
+        shown = self.rolls[:-1].reshape(kinds, size, *cutter.shape)
+        clean = shown[self.corrupted]
+        self.target, *self.others = [*shown[1 + self.corrupted :]] or [clean]
+        self.now = self._batch(shown[0], clean), self.field("numbers")
+        self.ahead = Ahead(self._draw)
         self.first = self.end = 0  # the steps that were taken
 
     def field(self, name):
@@ -53,39 +83,41 @@ class DeviceBatches:
         part = self.row[begin : begin + kind.itemsize]
         return part.view(kind.base).reshape(kind.shape)
 
-    def at(self, step):
-        """The batch of a step and its numbers, in the same arrays each time."""
-        self.look_ahead(step)
-        k = step - self.first
-        self.row[...] = self.rows[k]
-        for rolls, cells, starts in zip(self.rolls, self.onsets, self.starts, strict=True):
-            rolls.fill(0)
-            rolls[cells[starts[k] : starts[k + 1]]] = 1
-        for rolls in self.rolls[self.units + 1 :]:
-            self.rolls[self.units] += rolls
-        shown = [rolls[:-1].reshape(-1, *self.cutter.shape) for rolls in self.rolls]
-        clean = shown[self.units - 1]
-        target = shown[self.units] if self.offsets else clean
-        batch = self.examples.batch_of(
-            input=shown[0],
-            target=target if self.examples.offsets else None,
+    def _batch(self, rolls, clean):
+        return self.examples.batch_of(
+            input=rolls,
+            target=self.target if self.examples.offsets else None,
             candidates=self.field("candidates"),
             composer=self.field("composer"),
             clean=clean,
             beat=self.field("beat"),
         )
-        return batch, self.field("numbers")
+
+    def at(self, step):
+        """The batch of a step and its numbers, in the same arrays each time."""
+        self.look_ahead(step)
+        k = step - self.first
+        self.row[...] = self.rows[k]
+        self.rolls.fill(0)
+        self.rolls[self.onsets[:, self.starts[k] : self.starts[k + 1]]] = 1
+        for other in self.others:
+            self.target += other
+        return self.now
 
     def look_ahead(self, step):
-        """Draw and cut the batches of some steps from `step` on, unless that is done."""
-        if self.first <= step < self.end or (step and step == self.steps):
+        """Cut the batches of some steps from `step` on; if that is done, draw for a later step."""
+        if step and step == self.steps:
             return
-        count = max(1, min(STEPS_AT_ONCE, UNITS_AT_ONCE // self.size, self.steps - step))
-        draws = [
-            self.examples.draw(self.examples.choose(s, self.size), s, corruption=True)
-            for s in range(step, step + count)
-        ]
-        self.take(draws, step)
+        count = max(1, min(STEPS_AT_ONCE, UNITS_AT_ONCE // self.size))
+        if self.first <= step < self.end:  # as many are drawn ahead as are used up
+            last = min(self.end + min(count, step - self.first), self.steps)
+            self.ahead.prepare(range(self.end, last))
+        else:
+            last = max(step + 1, min(step + count, self.steps))
+            self.take(self.ahead.take(range(step, last)), step)
+
+    def _draw(self, step):
+        return self.examples.draw(self.examples.choose(step, self.size), step, corruption=True)
 
     def take(self, draws, step):
         """Move the draws of some steps to the GPU, in one transfer, and cut their units there."""
@@ -95,9 +127,9 @@ class DeviceBatches:
             table[k]["candidates"], table[k]["composer"] = d.candidates, d.composer
             table[k]["beat"] = d.beats
             table[k]["numbers"] = self.numbers(step + k)
-        own = np.concatenate([d.beats for d in draws])
-        beats = np.concatenate([own, *[own + offset for offset in self.offsets]])
-        keys = np.tile(np.concatenate([d.keys for d in draws]), 1 + len(self.offsets))
+        shifts = 0, *self.offsets
+        beats = np.concatenate([d.beats + shift for d in draws for shift in shifts])
+        keys = np.concatenate([d.keys for d in draws for _ in shifts])
         start = np.concatenate([[0], np.cumsum(self.cutter.count(beats))])  # of each unit's cells
         choices, orders = ([getattr(d, name) for d in draws] for name in ("choice", "order"))
         moved = to_device(
@@ -110,21 +142,17 @@ class DeviceBatches:
             order=None if orders[0] is None else np.concatenate(orders),
         )
         self.rows = moved["table"]
+        self.starts = start[:: self.size * len(shifts)].tolist()  # of each step's cells
         cells, owner = self.cutter.cells(moved["beats"], moved["keys"], int(start[-1]))
-        whole = self.size * self.cells
-        onsets = cells % whole  # within the rolls of one batch
-        # The units as they are, then their neighbours: where each step begins among the cells.
-        begins, n, groups = start[:: self.size], len(draws), 1 + len(self.offsets)
-        self.onsets = [onsets] * groups
-        self.starts = [begins[g * n : (g + 1) * n + 1] for g in range(groups)]
-        if moved["choice"] is not None:
-            last = int(begins[n])
+        onsets = cells % (self.whole * len(shifts))  # within the rolls of one step
+        if self.corrupted:
             stays = self.cutter.kept(
-                self.examples.spec.corruption, cells[:last], owner[:last],
-                moved["choice"], moved["order"], moved["start"][: len(own) + 1], self.size,
+                self.examples.spec.corruption, cells, owner,
+                moved["choice"], moved["order"], moved["start"], self.size,
             )  # fmt: skip
-            self.onsets.insert(0, self.xp.where(stays, onsets[:last], whole))
-            self.starts.insert(0, self.starts[0])
+            nowhere = 2 * self.whole
+            onsets = self.xp.stack([self.xp.where(stays, onsets, nowhere), onsets + self.whole])
+        self.onsets = onsets.reshape(1 + self.corrupted, -1)
 
 
 class DeviceDraws:
@@ -135,7 +163,8 @@ class DeviceDraws:
     """
 
     def __init__(self, draw, numbers, steps, xp):
-        self.draw, self.numbers, self.steps, self.xp = draw, numbers, steps, xp
+        self.numbers, self.steps, self.xp = numbers, steps, xp
+        self.ahead = Ahead(draw)
         self.first = self.end = 0  # the steps that were moved
         self.now = None
 
@@ -150,11 +179,16 @@ class DeviceDraws:
             array[...] = value
         return tuple(self.now)
 
+    def look_ahead(self, step):
+        """Draw for one of the steps that are still to be moved."""
+        last = min(self.end + step - self.first + 1, self.end + STEPS_AT_ONCE, self.steps + 1)
+        self.ahead.prepare(range(self.end, last))
+
     def _move(self, step):
         self.first, self.end = step, min(step + STEPS_AT_ONCE, self.steps + 1)
         coming = range(self.first, self.end)
         self.moved = to_device(
             self.xp,
-            rows=np.stack([self.draw(n) for n in coming]),
+            rows=np.stack(self.ahead.take(coming)),
             numbers=np.array([self.numbers(n) for n in coming], np.float32),
         )

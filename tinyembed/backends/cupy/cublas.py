@@ -7,8 +7,10 @@ The library stores matrices by columns, we by rows. What it takes for a matrix i
 so for C = A B it is asked for C^T = B^T A^T: the operands change places, and nothing is moved.
 """
 
+import contextlib
 import ctypes
 import glob
+import importlib
 import os
 import site
 from collections import namedtuple
@@ -149,17 +151,13 @@ for _letter in "SD":
 def load(version):
     """The library as ctypes sees it, or None where it cannot be found.
 
-    version: of CUDA, 13 say. Once CuPy has loaded it, its name alone finds it; beside that, the
-    places where pip puts it are searched.
+    version: of CUDA, 13 say. CuPy loads its own first, so that the name alone finds the same one.
+    Where that fails, the places are searched in which CUDA and pip put it.
     """
+    with contextlib.suppress(ImportError, OSError, RuntimeError):  # where CuPy does not find it
+        importlib.import_module("cupy_backends.cuda.libs.cublas")
     name = f"libcublas.so.{version}"
-    folders = [*site.getsitepackages(), site.getusersitepackages()]
-    installed = [
-        path
-        for folder in folders
-        for path in glob.glob(os.path.join(folder, "nvidia", "*", "lib", name))
-    ]
-    for place in (name, *installed):
+    for place in (name, *_places(name)):
         try:
             library = ctypes.CDLL(place)
         except OSError:
@@ -169,3 +167,12 @@ def load(version):
             getattr(library, function).restype = ctypes.c_int
         return library
     return None
+
+
+def _places(name):
+    """Files of that name in the folder that CUDA_PATH names, and in those of pip."""
+    cuda = filter(None, map(os.environ.get, ("CUDA_PATH", "CUDA_HOME")))
+    folders = [os.path.join(glob.escape(folder), "lib64") for folder in cuda]
+    for installed in (*site.getsitepackages(), site.getusersitepackages()):
+        folders.append(os.path.join(glob.escape(installed), "nvidia", "*", "lib"))
+    return [path for folder in folders for path in glob.glob(os.path.join(folder, name))]

@@ -7,6 +7,7 @@ always reads and writes the same memory: what changes from step to step has to b
 
 import functools
 import sys
+import weakref
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -42,7 +43,8 @@ class Replayed:
     """A function without arguments or result, which a GPU records and from then on replays.
 
     work: reads and writes arrays that are there before and after, always the same ones, and never
-    asks the GPU for an answer. What it makes in between lives in memory of the graph's own.
+    asks the GPU for an answer. What it makes in between lives in memory of the graph's own. What it
+    makes to stay, it makes in its first step.
     xp: numpy or cupy. wanted: False never records; say: is told, once, where that is impossible.
 
     Called inside `own_stream`. Running out of memory is raised; anything else that keeps the step
@@ -53,6 +55,8 @@ class Replayed:
         self.work, self.xp, self.say = work, xp, say
         self.wanted = wanted and xp is not np
         self.pool = xp.cuda.MemoryPool() if self.wanted else None
+        if self.pool:  # which CuPy would not give back by itself: its free pieces hold each other
+            weakref.finalize(self, self.pool.free_all_blocks).atexit = False
         self.graph = None
         self.done = 0
 
@@ -61,6 +65,9 @@ class Replayed:
             self.graph = self._record()
         if self.graph:
             self.graph.launch()
+        elif self.wanted and not self.done:
+            self.work()  # what it makes to stay, it makes now: in no pool that will be dropped
+            self.xp.get_default_memory_pool().free_all_blocks()
         else:
             with self._memory():
                 self.work()
@@ -80,6 +87,7 @@ class Replayed:
                 graph = stream.end_capture()  # also where recording failed, or it would go on
             return graph
         except Exception as error:  # many unrelated types: a library that refuses, CUDA itself
+            self.pool.free_all_blocks()
             first = error.__context__ or error  # ending a spoilt recording is an error too
             if isinstance(first, MemoryError):
                 raise first from None
