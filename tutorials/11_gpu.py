@@ -300,7 +300,7 @@ plt.show()
 # Adam is the clearest case. On the page of chapter 9 it was a formula of a dozen operations over
 # all weights; fused, it is one launch, which reads four arrays and writes four. (The package's
 # formulas are written to be fused: batch norm works the ELU's slope out again wherever it needs it.
-# Inside a kernel that is free; plainly done, it is one launch in ten of those above.)
+# Inside a kernel that is free.)
 #
 # Now make the work ten times smaller, and then (by the `paper` width) ten times larger. Predict the
 # launches.
@@ -308,7 +308,7 @@ plt.show()
 # %%
 for width, size in (("small", 100), ("small", 10), ("paper", 10)):
     step = launches_of_a_step(width, size)
-    weights = new_training(width, np)[1].flat.values.size
+    weights = new_training(width, np)[1].flat.count
     print(f"{width:6s}{size:4d} units, {weights:9,} weights: {sum(step.values())} launches")
     assert step == melted
 
