@@ -2,7 +2,7 @@
 
     python -m benchmarks.gpu [--parts steps,lstm] [--width both] [--batch 100 1000] [--json]
 
-It takes under eight minutes on an H100 or H200, and ends with a table of what was to be reached.
+It is meant to take under eight minutes on an H100 or H200, and ends with a table of its targets.
 
 | Part | |
 | --- | --- |
