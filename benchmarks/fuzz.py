@@ -1,10 +1,11 @@
 """Does any damaged MIDI file get more out of the reader than one line?
 
-    python -m benchmarks.fuzz [N] [--data FOLDER] [--seed 0] [--json]
+    python -m benchmarks.fuzz [N] [--data FOLDER] [--seed 0] [--compiled] [--json]
 
 Reads N mutated files, 20,000 unless another number is given: bytes changed, removed, doubled or
 inserted, lengths and numbers set to extreme values, parts of two files joined. A file must give a
 piece or a `MusicError`, within 5 s and 200 MB, which a limit on this process's memory enforces.
+With --compiled numba's reader reads them, which raises IndexError for an index outside.
 """
 
 import io
@@ -19,9 +20,10 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.machine import finish
+from tinyembed.backends import choice
 from tinyembed.cli.options import Parser, check_counts, count, folder
 from tinyembed.cli.running import run
-from tinyembed.errors import MusicError, WorkError
+from tinyembed.errors import InputError, MusicError, WorkError
 from tinyembed.music.folders import find_pieces
 from tinyembed.music.midi import read_midi
 
@@ -154,13 +156,18 @@ def main(argv=None):
     parser.prog = "python -m benchmarks.fuzz"
     parser.add("n", "mutated files", count, 20_000, "N", nargs="?")
     parser.add("--data", "folder of MIDI files to mutate (default: some made here)", folder)
+    parser.add("--compiled", "read with the reader that numba compiles")
     parser.share("--seed", "--json")
     options = parser.parse_args(argv)
     check_counts(options, "n")
     files = seeds(options.data)
+    backend = "numba" if options.compiled else "plain"
+    if choice.use(backend) != backend:
+        raise InputError('--compiled: numba is not installed: pip install "tinyembed[fast]"')
+    read_midi(seeds()[0])  # loads what is needed before the memory is limited
     limit_memory()
     outcomes, slowest = fuzz(options.n, files, options.seed, not options.json)
-    where = " --data FOLDER" if options.data else ""
+    where = " --data FOLDER" * bool(options.data) + " --compiled" * options.compiled
     result = {
         "command": f"python -m benchmarks.fuzz {options.n}{where} --seed {options.seed}",
         "files": options.n,
@@ -172,7 +179,8 @@ def main(argv=None):
         for outcome, number in outcomes.most_common():
             print(f"{number:8,}  {outcome}")
         print(f"slowest {1000 * slowest:.0f} ms, none over {MOST_BYTES / 1e6:.0f} MB")
-    finish("fuzz-folder" if options.data else "fuzz", result, options)
+    name = "fuzz" + "-folder" * bool(options.data) + "-compiled" * options.compiled
+    finish(name, result, options)
     return 0
 
 

@@ -16,11 +16,13 @@ import atheris
 with atheris.instrument_imports(include=["tinyembed"], enable_loader_override=False):
     from benchmarks.fuzz import EXTREMES, MOST_SECONDS, WORDS, limit_memory
     from benchmarks.guided_targets import TARGETS
+    from tinyembed.backends import choice
 
 LARGEST = 200_000  # bytes of an input
 
 
 def main(name, folder, seconds, prefix):
+    choice.use("cpu")  # not numba: the fuzzer sees the branches of Python code alone
     stack = ExitStack()  # never closed: the process ends in the fuzzer,
     tempfile.tempdir = folder  # and its files with this folder
     target = TARGETS[name](stack)

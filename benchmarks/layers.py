@@ -14,7 +14,6 @@ import numpy as np
 from benchmarks.machine import finish, gflops_of, positive, read_options, sgemm, side_by_side
 from benchmarks.step import random_batch
 from tinyembed.backends import arrays
-from tinyembed.backends.cpu import sparse_conv
 from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.layers import candidate_loss, conv, dense, first_conv
@@ -23,7 +22,7 @@ from tinyembed.training.optimizers import Adam, Flat
 
 PRODUCTS = [
     (module, name)
-    for module in (conv, dense, first_conv, sparse_conv, candidate_loss)
+    for module in (conv, dense, first_conv, candidate_loss)
     for name in ("matmul", "add_matmul")
     if hasattr(module, name)
 ]

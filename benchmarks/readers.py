@@ -2,19 +2,22 @@
 
     python -m benchmarks.readers FOLDER [--json]
 
-Every event of every file that mido reads is compared: its time, its status and its data. Then both
-read all files again, in turn, file by file.
+Every event of every file that mido reads is compared: its time, its status and its data; and with
+numba those of our reader compiled to those of the plain one. Then all read all files again, in
+turn, file by file.
 """
 
 import io
 import statistics
 import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import mido
 
 from benchmarks.machine import finish
+from tinyembed.backends import choice
 from tinyembed.cli.options import Parser, folder
 from tinyembed.cli.running import run
 from tinyembed.errors import MusicError, WorkError
@@ -22,6 +25,8 @@ from tinyembed.music.folders import find_pieces
 from tinyembed.music.midi import read_midi
 from tinyembed.music.midi_events import END_OF_TRACK, META, TEMPO, TIME_SIGNATURE, read_number
 from tinyembed.music.midi_tracks import read_tracks
+
+FIRST = b"MThd\0\0\0\6\0\0\0\1\0\x18MTrk\0\0\0\x08\0\x90\x3c\x40\0\xff\x2f\0"  # one note
 
 
 def events(data):
@@ -85,6 +90,25 @@ def compare(paths):
     return equal, different, only_ours
 
 
+def differently_compiled(paths):
+    """The names of the files of which the compiled reader makes something else than the plain."""
+    found = {}
+    for backend in ("plain", "numba"):
+        choice.use(backend)
+        found[backend] = [_all_of(Path(path).read_bytes()) for path in paths]
+    pairs = zip(paths, found["plain"], found["numba"], strict=True)
+    return [str(path) for path, plain, compiled in pairs if plain != compiled]
+
+
+def _all_of(data):
+    """Everything that `read_tracks` returns, in values that can be compared, or its error."""
+    try:
+        midi_format, resolution, columns, bounds, repairs = read_tracks(data)
+    except MusicError as error:
+        return str(error)
+    return midi_format, resolution, [column.tobytes() for column in columns], bounds, repairs
+
+
 def _reason(data):
     try:
         read_midi(data, any_meter=True)
@@ -101,16 +125,16 @@ def main(argv=None):
     options = parser.parse_args(argv)
     paths = [path for _, _, path in find_pieces(options.folder)[0]]
     equal, different, only_ours = compare(paths)
-    times = {"tinyembed": [], "mido": []}
+    readers = {"tinyembed": partial(_seconds, "plain", read_midi)}
+    if choice.use() == "numba":
+        different += differently_compiled(paths)
+        readers["tinyembed, compiled"] = partial(_seconds, "numba", read_midi)
+    readers["mido"] = partial(_seconds, "plain", _read_with_mido)
+    times = {name: [] for name in readers}
     for path in paths:
         data = Path(path).read_bytes()
-        for name, read in (("tinyembed", read_midi), ("mido", _read_with_mido)):
-            start = time.perf_counter()
-            try:
-                read(data, True)
-            except Exception:  # a file that is refused also takes its time
-                pass
-            times[name].append(time.perf_counter() - start)
+        for name, seconds in readers.items():
+            times[name].append(seconds(data))
     milliseconds = {name: 1000 * statistics.mean(found) for name, found in times.items()}
     result = {
         "command": "python -m benchmarks.readers FOLDER",
@@ -124,11 +148,24 @@ def main(argv=None):
         print(f"{equal} of {len(paths)} files with the same events; {len(different)} differ")
         for name, error, reason in only_ours:
             print(f"  mido raises {error}, we {reason or 'read it'}: {name}")
-        print(", ".join(f"{name} {t:.1f} ms per file" for name, t in milliseconds.items()))
+        for name, t in milliseconds.items():
+            print(f"{name}: {t:.2f} ms per file")
     finish("readers", result, options)
     if different:
         raise WorkError(f"other events than mido's: {', '.join(different)}")
     return 0
+
+
+def _seconds(backend, read, data):
+    """How long it takes to read a file with a backend."""
+    choice.use(backend)
+    read_midi(FIRST)  # looks the backend's reader up
+    start = time.perf_counter()
+    try:
+        read(data, True)
+    except Exception:  # a file that is refused also takes its time
+        pass
+    return time.perf_counter() - start
 
 
 def _read_with_mido(data, any_meter):

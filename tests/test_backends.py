@@ -19,6 +19,7 @@ from tinyembed.backends.arrays import to_host
 from tinyembed.backends.cpu import threads
 from tinyembed.backends.dispatch import operations
 from tinyembed.errors import InputError
+from tinyembed.evaluation import fitting  # noqa: F401 -- so that its operation is defined
 from tinyembed.layers.batchnorm import BatchNorm, batch_statistics
 from tinyembed.layers.elu import elu
 from tinyembed.layers.first_conv import FirstConv2d
@@ -27,6 +28,7 @@ from tinyembed.layers.intervals import EDGES, WIDEST
 from tinyembed.layers.lstm import Lstm  # noqa: F401 -- so that its operations are defined
 from tinyembed.models.model import Model
 from tinyembed.models.table import WIDTHS, Width
+from tinyembed.music.midi_events import COLUMNS
 from tinyembed.training.examples import Batch, draw_candidates
 from tinyembed.training.optimizers import Adam, Flat
 
@@ -146,6 +148,17 @@ def sums(d):
     return d.channel(), d.channel(), d.rows, 1e-5
 
 
+def classes(d):
+    """The right class of each row."""
+    return d.xp.asarray(d.rng.integers(d.columns, size=d.rows).astype(np.int32))
+
+
+def read_events(d):
+    data = d.data.draw(st.binary(max_size=60))  # test_midi_compiled.py has likelier ones
+    columns = [np.zeros(len(data) // 2 + 1, kind) for kind in COLUMNS]
+    return data, 0, len(data), 0, 0, 0, *columns
+
+
 ARGUMENTS = {
     "matmul": lambda d: (d.table(), d.array(d.columns, d.number(1, 5))),
     "add_matmul": lambda d: (d.array(d.columns, 3), d.table().T, d.array(d.rows, 3)),
@@ -156,19 +169,26 @@ ARGUMENTS = {
     "elu": lambda d: (d.array(d.rows, d.columns, 2),),
     "elu_gradient": lambda d: (d.table(), d.table()),
     "batch_statistics": lambda d: (d.table(),),
-    "follow_statistics": lambda d: (
-        d.channel(), d.channel(positive=True), d.channel(), d.channel(positive=True), 1.25, 0.1,
-    ),
+    "training_statistics": lambda d: (d.table(), d.channel(), d.channel(positive=True), 0.1),
     "normalize": lambda d: (d.table(), *statistics(d), d.channel(), 1e-5),
     "normalize_elu": lambda d: (d.table(), *statistics(d), d.channel(), 1e-5),
     "gradient_sums": lambda d: (d.table(), d.table(), d.channel()),
     "gradient_sums_elu": lambda d: (d.table(), d.table(), d.table(), d.channel()),
-    "add_norm_gradients": lambda d: (
-        *(d.channel() for _ in range(4)), d.channel(positive=True), 1e-5,
+    "norm_gradients_elu": lambda d: (
+        d.table(), d.table(), d.table(), d.channel(), d.channel(positive=True), d.channel(),
+        d.channel(), 1e-5,
     ),
     "input_gradient": lambda d: (d.table(), d.table(), *statistics(d), *sums(d)),
     "input_gradient_elu": lambda d: (d.table(), d.table(), d.table(), *statistics(d), *sums(d)),
     "inverse_length": lambda d: (d.table(),),
+    "row_products": lambda d: (d.table(), d.table()),
+    "cosine_gradient": lambda d: (
+        d.table(), d.array(d.rows, 1), d.table(), d.array(d.rows, 1), 0.25,
+    ),
+    "mean": lambda d: (d.array(d.rows),),
+    "standardize": lambda d: (d.array(2, d.rows, d.columns), d.channel(), d.channel()),
+    "cross_entropies": lambda d: (d.table(), classes(d)),
+    "cross_entropy_gradient": lambda d: (d.table(), classes(d)),
     "candidate_cosines": candidate_cosines,
     "candidate_cosines_backward": candidate_cosines_backward,
     "interval_counts": lambda d: (
@@ -176,12 +196,16 @@ ARGUMENTS = {
     ),
     "lstm_step": lambda d: (
         *(d.array(d.rows, 4 * d.columns) for _ in range(2)), d.array(4 * d.columns), d.table(),
+        d.array(d.rows, 4 * d.columns), d.table(), d.table(), d.table(),
     ),
     "lstm_step_backward": lambda d: (
         d.table(), d.table(), d.array(d.rows, 4 * d.columns), d.table(), d.table(),
-        d.array(d.rows, 4 * d.columns),
+        d.array(d.rows, 4 * d.columns), d.table(),
     ),
+    "column_sums": lambda d: (d.table(),),
+    "add_column_sums": lambda d: (d.channel(), d.table()),
     "adam_step": adam_step,
+    "read_events": read_events,
 }  # fmt: skip
 
 

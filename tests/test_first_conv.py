@@ -1,4 +1,6 @@
-"""The convolution of sparse images: the same numbers as any convolution's, by another way."""
+"""The first convolution: the same numbers as any convolution's, whatever computes them."""
+
+import importlib
 
 import numpy as np
 import pytest
@@ -7,12 +9,9 @@ from hypothesis import strategies as st
 
 from tinyembed.backends import choice
 from tinyembed.backends.arrays import to_host
-from tinyembed.backends.cpu.sparse_conv import SPARSE, SoundingPatches, sounding_patches
 from tinyembed.layers.conv import Conv2d
 from tinyembed.layers.first_conv import FirstConv2d
 from tinyembed.layers.gradcheck import cast, layer_errors
-from tinyembed.layers.im2col import im2col
-from tinyembed.layers.layer import flat
 
 small = st.integers(1, 3)
 
@@ -24,20 +23,15 @@ def cases(draw):
     n, c, m, kh, kw, ho, wo = (draw(small) for _ in range(7))
     conv = FirstConv2d(c, m, (kh, kw), (kh, kw), bias=draw(st.booleans()), rng=rng)
     shape = n, ho * kh, wo * kw, c
-    share = draw(st.sampled_from([0, SPARSE / 4, SPARSE, 0.5, 1]))
-    x = rng.standard_normal(shape) * (rng.random(shape) < share)
+    share = np.array([draw(st.sampled_from([0, 0.03, 0.1, 0.5, 1])) for _ in range(n)])
+    x = rng.standard_normal(shape) * (rng.random(shape) < share[:, None, None, None])
     return cast(conv, float), x, rng
-
-
-def is_sparse(cache):
-    return isinstance(cache, SoundingPatches)
 
 
 @given(case=cases())
 @settings(max_examples=60, deadline=None)
 def test_it_is_a_convolution(xp, case):
     conv, x, rng = case
-    sparse = np.count_nonzero(x) <= SPARSE * x.size
     other = Conv2d(
         conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride,
         bias=conv.bias is not None, rng=rng,
@@ -48,8 +42,6 @@ def test_it_is_a_convolution(xp, case):
     expected, cache = other.forward(x)
     y, own_cache = conv.forward(x)
     np.testing.assert_allclose(to_host(y), to_host(expected), rtol=1e-12, atol=1e-12)
-    uses_it = choice.in_use() != "plain" and xp is np
-    assert is_sparse(own_cache) == (sparse and uses_it)
     dy = xp.asarray(rng.standard_normal(y.shape))
     other.backward(dy, cache)
     conv.backward(dy, own_cache)
@@ -86,8 +78,8 @@ def test_kernels_that_overlap_go_the_common_way():
     conv = cast(FirstConv2d(1, 2, (2, 4), (2, 2), rng=rng), float)
     x = np.zeros((2, 4, 8, 1))
     x[1, 2, 3] = 1  # seen by two kernels
-    y, cache = conv.forward(x)
-    assert not is_sparse(cache) and np.count_nonzero(y) == 4
+    y, _ = conv.forward(x)
+    assert np.count_nonzero(y) == 4
     assert max(layer_errors(conv, x, rng.standard_normal(y.shape)).values()) < 1e-10
 
 
@@ -103,17 +95,62 @@ def test_the_dtype_stays(dtype):
         assert conv.weight.grad.dtype == np.float32
 
 
-@given(case=cases())
-@settings(max_examples=40, deadline=None)
-def test_the_patches_left_out_are_silent(case):
-    conv, x, _ = case
-    found = sounding_patches(x, conv.kernel_size)
-    if found is not None:
-        everything = flat(im2col(x, conv.kernel_size, conv.stride, conv.padding))
-        n = len(found.index)
-        np.testing.assert_array_equal(found.index, np.flatnonzero(everything.any(axis=1)))
-        np.testing.assert_array_equal(found.patches[:n], everything[found.index])
-        assert not found.patches[n:].any()
+# As loops over onsets, where numba is installed.
+
+
+@pytest.fixture
+def loops(engine, monkeypatch):
+    """The module of these loops, in use. Images of more than five onsets are left to products."""
+    pytest.importorskip("numba")
+    choice.use("numba")
+    onsets = importlib.import_module("tinyembed.backends.numba.onsets")
+    monkeypatch.setattr(onsets, "MANY", 5)
+    monkeypatch.setattr(onsets, "LIKELY", 2)  # so that room has to be made
+    return importlib.import_module("tinyembed.backends.numba.first_conv")
+
+
+def in_float32(case):
+    conv, x, rng = case
+    return cast(conv, np.float32), x.astype(np.float32), rng
+
+
+def test_loops_over_onsets_are_the_same_convolution(loops):
+    @given(case=cases())
+    @settings(max_examples=60, deadline=None)
+    def check(case):
+        conv, x, rng = in_float32(case)
+        other = Conv2d(
+            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride,
+            bias=conv.bias is not None, rng=rng,
+        )  # fmt: skip
+        for theirs, ours in zip(other.parameters(), conv.parameters(), strict=True):
+            theirs.value, theirs.grad = ours.value.copy(), ours.grad.copy()
+        (expected, cache), (y, own_cache) = other.forward(x), conv.forward(x)
+        assert isinstance(own_cache, loops.OnsetsInPatches)
+        counts = np.count_nonzero(x.reshape(len(x), -1), axis=1)
+        np.testing.assert_array_equal(own_cache.dense, np.flatnonzero(counts > 5))
+        assert len(own_cache.value) == counts[counts <= 5].sum()
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+        dy = rng.standard_normal(y.shape).astype(np.float32)
+        other.backward(dy, cache)
+        conv.backward(dy, own_cache)
+        for theirs, ours in zip(other.parameters(), conv.parameters(), strict=True):
+            np.testing.assert_allclose(ours.grad, theirs.grad, rtol=1e-4, atol=1e-4)
+
+    check()
+
+
+def test_the_bits_of_an_image_do_not_depend_on_the_others(loops):
+    @given(case=cases(), data=st.data())
+    @settings(max_examples=40, deadline=None)
+    def check(case, data):
+        conv, x, _ = in_float32(case)
+        few = np.count_nonzero(x.reshape(len(x), -1), axis=1) <= 5
+        chosen = data.draw(st.lists(st.integers(0, len(x) - 1), min_size=1, max_size=8))
+        whole, part = conv.forward(x)[0], conv.forward(x[chosen])[0]
+        np.testing.assert_array_equal(part[few[chosen]], whole[chosen][few[chosen]])
+
+    check()
 
 
 def test_an_encoder_begins_with_it():

@@ -522,9 +522,8 @@ assert cosines[4] < 0.4 and 0.5 < cosines[72] < 0.85 and cosines[1000] > 0.93
 # `fold`, which the package calls [`im2col` and `col2im`](../tinyembed/layers/im2col.py). On a CPU
 # they run [faster](../tinyembed/backends/cpu/im2col.py): where nothing overlaps a change of order is
 # enough, and long runs are copied at once. An encoder's first convolution is a
-# [`FirstConv2d`](../tinyembed/layers/first_conv.py): a CPU leaves out the tiles [without a single
-# onset](../tinyembed/backends/cpu/sparse_conv.py), three quarters of all, whose answers are 0
-# anyway.
+# [`FirstConv2d`](../tinyembed/layers/first_conv.py). Where numba is installed, it adds [one row of
+# the weight per onset](../tinyembed/backends/numba/first_conv.py): nearly all cells of a roll are 0.
 
 # %%
 from tinyembed.layers.conv import Conv2d, TiedConvTranspose2d

@@ -58,8 +58,9 @@ def set_backends(library, tables):
 
 def _build_chain(plain, kind):
     # CuPy traces formulas with types of its own, and a number may come first: both take the plain
-    # definition.
+    # definition. The bytes of a file are in the memory of NumPy's arrays.
     library = kind.__module__.partition(".")[0] if kind.__name__ == "ndarray" else None
+    library = "numpy" if kind is bytes else library
     chain = plain
     for table in reversed(_tables.get(library, list)()):
         if plain.__name__ in table:

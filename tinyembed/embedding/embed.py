@@ -1,6 +1,7 @@
 """Music in, embeddings out: 100 numbers for every beat of a piece."""
 
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyembed.backends.arrays import array_module, to_host
+from tinyembed.backends.sharing import share_out
 from tinyembed.embedding.sources import (
     check_rolls,
     folder_errors,
@@ -32,11 +34,14 @@ from tinyembed.music.folders import find_files, passed_over
 from tinyembed.music.piece import Piece
 from tinyembed.music.roll import BEATS_PER_UNIT, PITCHES, TICKS, beat_starts, n_units
 
-# Every block has the same size; silence fills the last one. BLAS sums in another order for a
-# product of another size, so the last bit of a row would otherwise depend on the other rows.
-# 32 is also the fastest size on a CPU. A GPU needs more units at a time, but not many more than a
-# piece has; these take 0.2 GB there at `paper` width, however long the music is.
-CPU_BLOCK, GPU_BLOCK = 32, 256
+# Units at a time. BLAS may add up in another order in a product of another size, or at another
+# place in it. So how a piece is cut into blocks depends on that piece alone, and its bits do not
+# depend on the pieces beside it. A GPU needs more units at a time, but not many more than a piece
+# has; these take 0.2 GB there at `paper` width, however long the music is.
+CPU_BLOCK, GPU_BLOCK = 60, 256
+# The last block is filled up with silence: to a whole block on a GPU, on a CPU to a multiple of the
+# 12 rows that BLAS takes at a time on processors with AVX2. The rest would be added up differently.
+CPU_MULTIPLE = 12
 
 Rows = NDArray[np.float32]
 PathOrFile = str | os.PathLike[str] | BinaryIO
@@ -87,7 +92,8 @@ def embed(
     progress: False for no progress bar, None for one on a terminal.
 
     On the same machine, device and software, the same music always gives the same bits, alone or
-    with others; elsewhere it agrees to about 1e-5.
+    with others; elsewhere it agrees to about 1e-5. (On a CPU without AVX-512, the last bits of a
+    roll may depend on its place in an array of rolls.)
     Raises InputError if the music is missing or of a wrong type, WorkError if a file, or each of
     several, cannot be read.
     """
@@ -113,12 +119,16 @@ def embed_piece(piece, model, bar=None):
 
     bar: a progress bar that counts units.
     """
-    units = int(n_units(piece.n_beats))
-    start = beat_starts(piece.ticks, units + BEATS_PER_UNIT - 1)
-    onsets = SimpleNamespace(ticks=piece.ticks, pitches=piece.pitches, beat_start=start)
+    return embed_pieces([piece], model, bar)[0]
+
+
+def embed_pieces(pieces, model, bar=None):
+    """The same for several: a list. All cores of a CPU share their blocks."""
+    xp = _module(model)
     # To a GPU only the onsets are copied, not the rolls, which are a thousand times as large.
-    cut = Cutter(onsets, array_module(model.parameters()[0].value)).rolls
-    return to_host(_encode(units, lambda first, last: cut(np.arange(first, last)), model, bar))
+    together = [pieces] if xp is np else [[piece] for piece in pieces]
+    sources = ([_units_of(piece, xp) for piece in some] for some in together)
+    return [to_host(rows) for some in sources for rows in _encode(some, model, bar)]
 
 
 def embed_rolls(rolls, model):
@@ -129,26 +139,50 @@ def embed_rolls(rolls, model):
     """
     rolls = check_rolls(rolls).reshape(-1, PITCHES, TICKS)
     xp = array_module(rolls)
-    rows = _encode(len(rolls), lambda first, last: rolls[first:last], model)
+    (rows,) = _encode([(len(rolls), lambda first, last: rolls[first:last])], model)
     return to_host(rows) if xp is np else xp.asarray(rows)
 
 
-def _encode(units, rolls, model, bar=None):
-    """Encode units block by block. rolls: (first, last) -> their rolls, on any device."""
-    xp = array_module(model.parameters()[0].value)
-    size = CPU_BLOCK if xp is np else GPU_BLOCK
-    rows = xp.empty((units, EMBEDDING), np.float32)
-    for first in range(0, units, size):
-        last = min(first + size, units)
-        cut = rolls(first, last)
-        block = xp.asarray(to_host(cut) if xp is np else cut, np.float32)
-        if last - first < size:
-            silence = xp.zeros((size - len(block), PITCHES, TICKS), np.float32)
-            block = xp.concatenate([block, silence])
-        rows[first:last] = model.encode(block)[: last - first]
+def _module(model):
+    return array_module(model.parameters()[0].value)
+
+
+def _units_of(piece, xp):
+    """The number of units of a `Piece`, and (first, last) -> their rolls, in xp."""
+    units = int(n_units(piece.n_beats))
+    start = beat_starts(piece.ticks, units + BEATS_PER_UNIT - 1)
+    onsets = SimpleNamespace(ticks=piece.ticks, pitches=piece.pitches, beat_start=start)
+    cut = Cutter(onsets, xp).rolls
+    return units, lambda first, last: cut(np.arange(first, last))
+
+
+def _encode(sources, model, bar=None):
+    """The rows of several sources of units, where the model is: a list of (units, 100).
+
+    sources: of each the number of units, and (first, last) -> their rolls, on any device.
+    """
+    xp, counting = _module(model), threading.Lock()
+    rows = [xp.empty((units, EMBEDDING), np.float32) for units, _ in sources]
+    size, multiple = (CPU_BLOCK, CPU_MULTIPLE) if xp is np else (GPU_BLOCK, GPU_BLOCK)
+    blocks = [
+        (whole[first : first + size], first, rolls)
+        for whole, (_, rolls) in zip(rows, sources, strict=True)
+        for first in range(0, len(whole), size)
+    ]
+
+    def encode(block):
+        part, first, rolls = block
+        cut = rolls(first, first + len(part))
+        cut = xp.asarray(to_host(cut) if xp is np else cut, np.float32)
+        if silent := -len(part) % multiple:
+            cut = xp.concatenate([cut, xp.zeros((silent, PITCHES, TICKS), np.float32)])
+        part[...] = model.encode(cut)[: len(part)]
         if bar is not None:
-            bar.update(last - first)
-    if not xp.isfinite(rows).all():
+            with counting:
+                bar.update(len(part))
+
+    share_out(encode, blocks, xp)
+    if not all(xp.isfinite(part).all() for part in rows):
         raise WorkError(
             "the model's embeddings of this music are not finite: its weights, or the cells of "
             "the rolls, are too large"
@@ -174,16 +208,17 @@ def _embed_several(sources, model, any_meter, progress):
     units = read_sources(sources, any_meter, progress)
     rows, notes, errors, pieces = [], [], [], []
     with units_bar(units, progress) as bar:
-        for one, source in zip(units, sources, strict=True):
-            if isinstance(one, Exception):
-                errors.append(name_error(one, source))
-                notes.append(f"{errors[-1]}; left out")
-                rows.append(None)
-            elif isinstance(one, Piece):
-                pieces.append((name_of(source), one))
-                rows.append(embed_piece(one, model, bar))
-            else:
-                rows.append(embed_rolls(one, model))
+        embedded = iter(embed_pieces([one for one in units if isinstance(one, Piece)], model, bar))
+    for one, source in zip(units, sources, strict=True):
+        if isinstance(one, Exception):
+            errors.append(name_error(one, source))
+            notes.append(f"{errors[-1]}; left out")
+            rows.append(None)
+        elif isinstance(one, Piece):
+            pieces.append((name_of(source), one))
+            rows.append(next(embedded))
+        else:
+            rows.append(embed_rolls(one, model))
     if errors and len(errors) == len(sources):
         more = f" (none of {len(errors)} can be embedded)" if len(errors) > 1 else ""
         raise type(errors[0])(f"{errors[0]}{more}")

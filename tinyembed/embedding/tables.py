@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyembed.embedding.embed import embed_piece, units_bar
+from tinyembed.embedding.embed import embed_pieces, units_bar
 from tinyembed.embedding.sources import folder_errors, name_error
 from tinyembed.embedding.trained import weight_file
 from tinyembed.errors import InputError
@@ -41,7 +41,7 @@ class Table:
         """Embed a list of (path, `Piece`). which: the name or path of the model."""
         paths, pieces = zip(*pieces, strict=True)
         with units_bar(pieces, progress) as bar:
-            rows = [embed_piece(piece, model, bar) for piece in pieces]
+            rows = embed_pieces(pieces, model, bar)
         beats = [np.arange(len(r), dtype=np.int32) for r in rows]
         return cls(
             embeddings=np.concatenate(rows),

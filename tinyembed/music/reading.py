@@ -1,6 +1,8 @@
 """Read many files at once.
 
-Reading is pure Python, so many files are read in one process per core.
+A few files are read one after another, and hundreds of MIDI files by the compiled reader, where
+numba is installed. Without it, and for thousands of files or many scores, there is one process per
+core: Python runs on one thread at a time, and most of the compiled reader's time is Python too.
 """
 
 import multiprocessing
@@ -13,13 +15,17 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
+from tinyembed.backends import choice
 from tinyembed.backends.cpu.threads import usable_cores
 from tinyembed.errors import InputError, MusicError, WorkError
 from tinyembed.music.folders import SCORES
 
-# For up to 200 MIDI files, some 5 ms each, starting processes costs more than it saves. A score
-# takes as long as sixteen.
-SERIAL_FILES, FILES_PER_SCORE = 200, 16
+# A MIDI file takes 3 ms, or 0.5 ms by the compiled reader. Numba takes 0.75 s to be imported and to
+# load the reader: less than it saves a process that reads more than 400 files.
+COMPILED_FILES = 400
+# For up to 200 MIDI files, or 4,000 by the compiled reader, starting processes costs more than it
+# saves. A score counts as sixteen.
+SERIAL_FILES, COMPILED_SERIAL_FILES, FILES_PER_SCORE = 200, 4000, 16
 
 
 def read_pieces(items, reader, workers=None, progress=True, desc="Reading"):
@@ -35,12 +41,15 @@ def read_pieces(items, reader, workers=None, progress=True, desc="Reading"):
 
     items = list(items)
     paths = [path for _, _, path in items]
-    workers = min(workers or _enough_workers(paths), 60)  # Windows cannot wait for more than 61
+    compiled = _is_compiled(paths)
+    workers = workers or _enough_workers(paths, compiled)
+    workers = min(workers, 60)  # Windows cannot wait for more than 61
+    compiled = compiled and _n_midi(paths) > COMPILED_FILES * workers
     # Another process cannot find a function of the script itself (see `_starting`).
     importable = getattr(reader, "func", reader).__module__ != "__main__"
     with tqdm(total=len(items), desc=desc, unit="file", disable=None if progress else True) as bar:
         if workers > 1 and importable:
-            results = _read_in_parallel(paths, reader, workers, bar)
+            results = _read_in_parallel(paths, reader, workers, compiled, bar)
         else:
             results = []
             for path in paths:
@@ -52,9 +61,23 @@ def read_pieces(items, reader, workers=None, progress=True, desc="Reading"):
     return pieces, [(name, reason) for _, name, reason in read if isinstance(reason, str)]
 
 
-def _enough_workers(paths):
-    n_scores = sum(os.fspath(path).lower().endswith(SCORES) for path in paths)
-    few = len(paths) + n_scores * (FILES_PER_SCORE - 1) <= SERIAL_FILES
+def _n_midi(paths):
+    return sum(not os.fspath(path).lower().endswith(SCORES) for path in paths)
+
+
+def _is_compiled(paths):
+    """Whether the reader of MIDI files is compiled, which it is from now on if they are many."""
+    if _n_midi(paths) > COMPILED_FILES:
+        return choice.compile_one("read_events")
+    return choice.in_use() == "numba"
+
+
+def _enough_workers(paths, compiled=False):
+    """The number of processes. compiled: whether the reader of MIDI files is compiled."""
+    n_midi = _n_midi(paths)
+    n_scores = len(paths) - n_midi
+    midi_share = n_midi / (COMPILED_SERIAL_FILES if compiled else SERIAL_FILES)
+    few = midi_share + n_scores * FILES_PER_SCORE / SERIAL_FILES <= 1
     return 1 if few else usable_cores()
 
 
@@ -64,7 +87,7 @@ def _read_one(reader, path):
         return reader(path)
     except MusicError as error:
         reason = str(error)
-    except InputError:  # not about this file: the request itself is impossible
+    except (InputError, WorkError):  # not about this file: no file of this kind can be read
         raise
     except Exception as error:
         reason = f"unexpected {type(error).__name__}: {error}".rstrip(": ")
@@ -75,7 +98,7 @@ def _read_chunk(reader, paths):
     return [_read_one(reader, path) for path in paths]
 
 
-def _read_in_parallel(paths, reader, workers, bar):
+def _read_in_parallel(paths, reader, workers, compiled, bar):
     # The largest files go first, a few at a time, so that all workers finish at nearly the same
     # time.
     order = sorted(range(len(paths)), key=lambda i: size_and_time(paths[i]), reverse=True)
@@ -84,7 +107,7 @@ def _read_in_parallel(paths, reader, workers, bar):
 
     results = [None] * len(paths)
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker)
+    pool = ProcessPoolExecutor(workers, spawn, _begin_worker, (compiled,))
     try:
         with _starting():
             jobs = {pool.submit(_read_chunk, reader, [paths[i] for i in c]): c for c in chunks}
@@ -125,9 +148,11 @@ def _starting():
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin_worker():
+def _begin_worker(compiled):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if compiled:
+        choice.use("numba")
 
 
 def _end_with_parent():

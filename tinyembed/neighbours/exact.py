@@ -13,6 +13,7 @@ in full. The result is exact either way; where no block was read, the shortlist 
 import numpy as np
 
 from tinyembed.backends.arrays import array_module, matmul
+from tinyembed.backends.sharing import share_out
 from tinyembed.neighbours.shortlist import SHORTEST
 
 QUERIES = 256  # queries in one matrix product,
@@ -34,10 +35,13 @@ def nearest(embeddings, shortlist, query):
     """
     xp = array_module(embeddings)
     k, at_once = query.k, max(1, min(QUERIES, RESULTS // query.k))
-    parts = [
-        _Search(embeddings, shortlist, query[i : i + at_once]).run()
-        for i in range(0, len(query.vectors), at_once)
-    ]
+    parts = [query[i : i + at_once] for i in range(0, len(query.vectors), at_once)]
+
+    def search(part):
+        return _Search(embeddings, shortlist, part).run()
+
+    # The products of a single part are left to all threads of BLAS.
+    parts = share_out(search, parts, xp) if len(parts) > 1 else [search(part) for part in parts]
     parts.append((xp.zeros((0, k), int), xp.zeros((0, k)), xp.zeros(0, bool)))
     return [xp.concatenate(part) for part in zip(*parts, strict=True)]
 

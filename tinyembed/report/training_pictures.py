@@ -3,8 +3,6 @@
 import io
 
 import numpy as np
-from matplotlib.figure import Figure
-from scipy.ndimage import maximum_filter1d
 
 from tinyembed.music.roll import BEATS_PER_UNIT, LOWEST_PITCH, PITCHES
 from tinyembed.storage.files import write_atomically
@@ -19,6 +17,12 @@ def save(figure, path):
     write_atomically(path, lambda file: file.write(png.getvalue()))
 
 
+def _figure(width, height):
+    from matplotlib.figure import Figure  # takes half a second, which --help need not wait for
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
 def draw_losses(log, path, levels=()):
     """The training and validation loss against the examples seen.
 
@@ -27,7 +31,7 @@ def draw_losses(log, path, levels=()):
     trained = [entry for entry in log if "loss" in entry]
     batch_size = trained[0]["examples"] / trained[0]["step"]
     validated = [entry for entry in log if "validation_loss" in entry]
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = _figure(7, 4)
     axes = figure.subplots()
     examples = [entry["examples"] for entry in trained]
     losses = [entry["loss"] for entry in trained]
@@ -53,7 +57,7 @@ def draw_reconstructions(rows, titles, path):
 
     rows: list of lists of (60, 96) arrays; titles: one a column.
     """
-    figure = Figure(figsize=(3.1 * len(titles), 2.3 * len(rows) + 0.2), layout="constrained")
+    figure = _figure(3.1 * len(titles), 2.3 * len(rows) + 0.2)
     grid = figure.subplots(len(rows), len(titles), squeeze=False, sharex=True, sharey=True)
     for axes_row, rolls in zip(grid, rows, strict=True):
         for axes, roll in zip(axes_row, rolls, strict=True):
@@ -66,6 +70,8 @@ def draw_reconstructions(rows, titles, path):
 
 def draw_roll(axes, roll):
     """One roll, low notes at the bottom; an onset is drawn four ticks long, to be seen at all."""
+    from scipy.ndimage import maximum_filter1d
+
     shown = np.clip(roll, 0, None) / max(roll.max(), 1e-9)  # (60, 96), negative counts as nothing
     wide = maximum_filter1d(shown, 4, axis=1, mode="constant", origin=1)
     axes.imshow(

@@ -9,7 +9,7 @@ sums over blocks are the same to the bit with one thread or many.
 import contextvars
 import functools
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 # Elements: 1 MB in float32. Smaller blocks fit a cache better, but after every operation on one the
 # threads hand each other Python's lock, which takes as long as the operation.
@@ -18,6 +18,8 @@ BLOCK = 1 << 18
 # 0.1 ms, in which a compiled formula is done with 200,000; a step at `small` width on two threads
 # takes 8% less time than with 1 << 18 here.
 SMALL = 1 << 20
+
+_sharing = contextvars.ContextVar("sharing", default=False)  # set in each thread of run_together
 
 
 @functools.cache
@@ -51,7 +53,7 @@ def run_blocks(work, n_rows, row_size, size=None):
     height = max(1, -(-n_rows // max(count, 1)))
     blocks = [slice(start, start + height) for start in range(0, n_rows, height)]
     threads = min(workers(), len(blocks)) if n_rows * row_size > SMALL else 1
-    if threads < 2:
+    if threads < 2 or sharing():
         return [work(block) for block in blocks]
     share = -(-len(blocks) // threads)
     parts = [blocks[i : i + share] for i in range(0, len(blocks), share)]
@@ -67,3 +69,31 @@ def run_blocks(work, n_rows, row_size, size=None):
 
 def _each(work, blocks):
     return [work(block) for block in blocks]
+
+
+def run_together(work, n_threads):
+    """Call work() on several threads at once, of which this is one. Raises what one of them raises.
+
+    Whatever is cut into blocks within this work stays on its thread.
+    """
+
+    def run():
+        _sharing.set(n_threads > 1)
+        work()
+
+    def context():
+        return contextvars.copy_context().run
+
+    others = [_pool().submit(context(), run) for _ in range(n_threads - 1)]
+    try:
+        context()(run)
+    finally:
+        wait([other for other in others if not other.cancel()])
+    for other in others:
+        if not other.cancelled():
+            other.result()
+
+
+def sharing():
+    """Whether this is a thread of `run_together`."""
+    return _sharing.get()

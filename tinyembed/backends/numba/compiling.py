@@ -17,15 +17,19 @@ OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 inlined = numba.njit(**OPTIONS)  # a function that kernels call
 
 
-def kernel(function):
-    """Compile a function at its first call, and keep what was compiled for the next process."""
+def kernel(function, **options):
+    """Compile a function at its first call, and keep what was compiled for the next process.
+
+    options: of `numba.njit`, beside OPTIONS
+    """
+    options = {**OPTIONS, **options}
     folder = _folder()
     if folder is None:
-        return numba.njit(**OPTIONS)(function)
+        return numba.njit(**options)(function)
     # numba reads the folder where a function is marked. Other users of numba keep their own.
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder
     try:
-        return seal(numba.njit(**OPTIONS, cache=True)(function))
+        return seal(numba.njit(**options, cache=True)(function))
     finally:
         numba.config.CACHE_DIR = before
 
