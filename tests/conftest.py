@@ -8,6 +8,7 @@ import pytest
 from music import write_corpus
 
 from tinyembed.backends import choice
+from tinyembed.backends.arrays import import_cupy
 
 DEFAULT_BACKEND = choice.in_use()  # cpu, or what TINYEMBED_BACKEND asks for
 STANDIN = Path(__file__).resolve().parent / "standin"  # for CuPy, where there is no GPU
@@ -53,6 +54,7 @@ def gpu_module():
         if not hasattr(cupy, "standin"):  # CuPy without a GPU
             for name in [n for n in sys.modules if n.partition(".")[0] in ("cupy", "cupyx")]:
                 del sys.modules[name]
+            import_cupy.cache_clear()
             raise ImportError
     except ImportError:
         sys.path.insert(0, str(STANDIN))
