@@ -56,9 +56,10 @@ def test_counts(several):
 
 def test_transposed_music_differs_in_its_register_alone():
     rng = np.random.default_rng(0)
-    ticks = np.sort(rng.integers(0, 24 * 20, 100)).astype(np.int32)
-    pitches = rng.integers(50, 80, 100).astype(np.uint8)
-    pair = [("Anon", f"{up}.mid", Piece(ticks, pitches + np.uint8(up), 20)) for up in (0, 12)]
+    ticks, pitches = rng.integers(0, 24 * 20, 100), rng.integers(50, 80, 100)
+    pair = [
+        ("Anon", f"{up}.mid", Piece.from_notes(ticks, pitches + up, 24, 24 * 20)) for up in (0, 12)
+    ]
     a, b = map(groups_of, count_features(Corpus.from_pieces(pair), [0, 1]))
     for name in set(GROUPS) - {"register"}:
         np.testing.assert_allclose(a[name], b[name], err_msg=name)

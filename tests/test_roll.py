@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from music import midi_file
 
+from tinyembed.errors import MusicError
 from tinyembed.music.midi import read_midi
 from tinyembed.music.piece import Piece
 from tinyembed.music.roll import (
@@ -150,3 +151,21 @@ def test_to_midi_is_playable(tmp_path):
     on, off = ("note_on", 60), ("note_off", 60)
     assert events == [(0, *on), (12, *off), (12, *on), (36, *off), (90, *on), (96, *off)]
     assert read_midi(tmp_path / "a.mid").ticks.tolist() == [0, 12, 90]
+
+
+@pytest.mark.parametrize(
+    ("ticks", "pitches", "n_beats"),
+    [
+        ([0, 24, 12], [60, 60, 60], 4),  # not in order
+        ([0, 0], [64, 60], 4),
+        ([0, 0], [60, 60], 4),  # doubled
+        ([-1, 24], [60, 60], 4),
+        ([0, 24], [60, 128], 4),
+        ([0, 96], [60, 60], 4),  # after the last beat
+        ([0, 24], [60], 4),
+    ],
+)
+def test_a_piece_checks_itself(ticks, pitches, n_beats):
+    with pytest.raises(MusicError):
+        Piece(np.array(ticks, np.int32), np.array(pitches, np.uint8), n_beats)
+    Piece(np.array([0, 0, 95], np.int32), np.array([60, 64, 127], np.uint8), 4)

@@ -40,6 +40,19 @@ class Piece:
     tempi: Tempi = ()
     repairs: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raises MusicError for onsets that no piece has: out of order, or outside of it."""
+        ticks, pitches = self.ticks, self.pitches
+        if ticks.ndim != 1 or ticks.shape != pitches.shape:
+            raise MusicError(f"{ticks.shape} ticks and {pitches.shape} pitches")
+        if not len(ticks):
+            return
+        notes = ticks.astype(np.int64) * 128 + pitches
+        if ticks[0] < 0 or pitches.max() > 127 or (np.diff(notes) <= 0).any():
+            raise MusicError("notes that are not in order, doubled, or outside MIDI's range")
+        if ticks[-1] >= TICKS_PER_BEAT * self.n_beats:
+            raise MusicError(f"a note after the last of {self.n_beats:,} beats")
+
     @classmethod
     def from_notes(
         cls,
