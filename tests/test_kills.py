@@ -11,6 +11,7 @@ from argparse import Namespace
 import pytest
 
 from benchmarks import kills, remains
+from tinyembed.storage.records import write_record
 
 NONE = {"trainings": 0, "reproduce": 0, "indexes": 0, "corpora": 0}
 linux = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="looks into Linux's /proc")
@@ -64,3 +65,14 @@ def test_what_is_lost_and_what_is_left_is_noticed(monkeypatch, tmp_path):
 def test_times_are_not_compared_but_all_else_is():
     value = {"seconds": {"embed": 1}, "a": {"examples_per_s": 3, "b": 4}, "log_size": 9}
     assert remains.timeless(value) == {"a": {"b": 4}}
+
+
+def test_a_summary_is_compared_without_its_times_and_their_checksum(tmp_path):
+    printed, found = tmp_path / "printed.txt", []
+    printed.touch()
+    path = tmp_path / "out" / "summary.json"
+    path.parent.mkdir()
+    for seconds, loss in ((1, 0.5), (2, 0.5), (1, 0.6)):
+        write_record(path, {"seconds": seconds, "loss": loss})
+        found.append(remains.contents(path.parent, printed))
+    assert found[0] == found[1] != found[2]

@@ -126,7 +126,7 @@ def _musicxml(path, suffix, data):
             check_xml(text)
             reader.parseData(text, format="musicxml")
         else:
-            if suffix in (".xml", ".musicxml"):
+            if suffix in (".xml", ".musicxml", ".mxl"):  # which need not be packed
                 check_xml(data)
             # `converter.parse` would write a pickle of every score to a folder of music21's, and
             # read that pickle next time.
