@@ -9,6 +9,7 @@ from music import write_corpus
 
 from tinyembed.backends import choice
 from tinyembed.backends.arrays import import_cupy
+from tinyembed.models.table import WIDTHS, Width
 
 DEFAULT_BACKEND = choice.in_use()  # cpu, or what TINYEMBED_BACKEND asks for
 STANDIN = Path(__file__).resolve().parent / "standin"  # for CuPy, where there is no GPU
@@ -36,6 +37,14 @@ def engine(monkeypatch):
     """The usual backends, in processes too, whatever TINYEMBED_BACKEND says: for tests of them."""
     monkeypatch.setenv("TINYEMBED_BACKEND", "cpu")
     choice.use("cpu")
+
+
+@pytest.fixture(scope="module")
+def tiny_width():
+    """A width for tests that do not depend on it, where the arithmetic is next to nothing."""
+    WIDTHS["tiny"] = Width(conv=(4, 6, 6, 8), dense=(16, 12, 100))
+    yield "tiny"
+    del WIDTHS["tiny"]
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ class Library:
         source, made = folder / "kernels.cpp", folder / "kernels.so"
         source.write_text("".join(text))
         compile_cpp(source, made, "-shared", "-fPIC")
-        self.library = ctypes.CDLL(made)
+        self.compiled = ctypes.CDLL(made)
 
     def run(self, key, arguments, constants=(), loop=None):
         """Run a kernel: write into its outputs, the last arguments.
@@ -160,18 +160,18 @@ class Library:
             loop = 0, size, 1
         floats = (ctypes.c_longlong, ctypes.c_double)
         given += [floats[isinstance(value, float)](value) for value in constants]
-        outside = ctypes.c_longlong.in_dll(self.library, "outside")
+        outside = ctypes.c_longlong.in_dll(self.compiled, "outside")
         outside.value = 0
-        self.library[label](*map(ctypes.c_longlong, loop), *given)
+        self.compiled[label](*map(ctypes.c_longlong, loop), *given)
         if outside.value:
             raise IndexError(f"{outside.value} indices outside of a raw array")
 
     def indices(self, key, arguments, constants, i):
         """The indices of arrays without memory that are asked for at one i, in order."""
-        listed = ctypes.c_longlong.in_dll(self.library, "listed")
+        listed = ctypes.c_longlong.in_dll(self.compiled, "listed")
         listed.value = 0
         self.run(key, arguments, constants, (i, i + 1, 1))
-        return list((ctypes.c_longlong * MOST_LISTED).in_dll(self.library, "list"))[: listed.value]
+        return list((ctypes.c_longlong * MOST_LISTED).in_dll(self.compiled, "list"))[: listed.value]
 
 
 class Size(NamedTuple):

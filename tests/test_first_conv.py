@@ -28,16 +28,22 @@ def cases(draw):
     return cast(conv, float), x, rng
 
 
-@given(case=cases())
-@settings(max_examples=60, deadline=None)
-def test_it_is_a_convolution(xp, case):
-    conv, x, rng = case
+def as_any_convolution(conv, rng):
+    """A Conv2d with the same parameters as a FirstConv2d."""
     other = Conv2d(
         conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride,
         bias=conv.bias is not None, rng=rng,
     )  # fmt: skip
     for theirs, ours in zip(other.parameters(), conv.parameters(), strict=True):
         theirs.value, theirs.grad = ours.value.copy(), ours.grad.copy()
+    return other
+
+
+@given(case=cases())
+@settings(max_examples=60, deadline=None)
+def test_it_is_a_convolution(xp, case):
+    conv, x, rng = case
+    other = as_any_convolution(conv, rng)
     conv, other, x = conv.to(xp), other.to(xp), xp.asarray(x)
     expected, cache = other.forward(x)
     y, own_cache = conv.forward(x)
@@ -119,12 +125,7 @@ def test_loops_over_onsets_are_the_same_convolution(loops):
     @settings(max_examples=60, deadline=None)
     def check(case):
         conv, x, rng = in_float32(case)
-        other = Conv2d(
-            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride,
-            bias=conv.bias is not None, rng=rng,
-        )  # fmt: skip
-        for theirs, ours in zip(other.parameters(), conv.parameters(), strict=True):
-            theirs.value, theirs.grad = ours.value.copy(), ours.grad.copy()
+        other = as_any_convolution(conv, rng)
         (expected, cache), (y, own_cache) = other.forward(x), conv.forward(x)
         assert isinstance(own_cache, loops.OnsetsInPatches)
         counts = np.count_nonzero(x.reshape(len(x), -1), axis=1)

@@ -26,19 +26,10 @@ from tinyembed.backends.cupy.graphs import own_stream
 from tinyembed.errors import InputError, WorkError
 from tinyembed.evaluation import predictor
 from tinyembed.layers.elu import Elu
-from tinyembed.models.table import WIDTHS, Width
 
 pytestmark = pytest.mark.usefixtures("engine")
 
 HOME = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def tiny_width():
-    """A width for tests, where the arithmetic is next to nothing."""
-    WIDTHS["tiny"] = Width(conv=(4, 6, 6, 8), dense=(16, 12, 100))
-    yield "tiny"
-    del WIDTHS["tiny"]
 
 
 @pytest.fixture(scope="module")

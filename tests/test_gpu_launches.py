@@ -18,24 +18,16 @@ from tinyembed.evaluation.fitting import fit
 from tinyembed.evaluation.passages import SEQUENCE
 from tinyembed.layers.batchnorm_elu import BatchNormElu
 from tinyembed.layers.cosine import CosineLoss
-from tinyembed.models.table import MODELS, PAPER_MODELS, WIDTHS, Width
+from tinyembed.models.table import MODELS, PAPER_MODELS
 from tinyembed.music.corpus import Corpus
 from tinyembed.training.trainer import Trainer
 
-pytestmark = pytest.mark.usefixtures("kernels", "standin")
+pytestmark = pytest.mark.usefixtures("kernels", "standin", "tiny_width")
 
 NODES, CONTRASTIVE_NODES = 230, 260  # at most, of one recorded step
 LSTM_NODES = {"paper": 120, "shortcut": 165}  # of the predictor, without and with our shortcut
 OUTSIDE = 12  # launches per step that prepare its batch
 LARGE, FEWEST_BLOCKS = 10_000, 32
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_width():
-    """For what does not depend on the width."""
-    WIDTHS["tiny"] = Width(conv=(4, 6, 6, 8), dense=(16, 12, 100))
-    yield
-    del WIDTHS["tiny"]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tinyembed.backends.choice import engine_for
 from tinyembed.backends.cupy import batches
 from tinyembed.backends.cupy.graphs import own_stream
 from tinyembed.errors import InputError, WorkError
-from tinyembed.models.table import MODELS, WIDTHS, Width
+from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
 from tinyembed.storage.arrays import load_arrays
 from tinyembed.train import main
@@ -28,15 +28,7 @@ from tinyembed.training.optimizers import Adam, Flat
 from tinyembed.training.runs import Run
 from tinyembed.training.trainer import Trainer
 
-pytestmark = pytest.mark.usefixtures("engine")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_width():
-    """A width for tests: a step of the stand-in takes long enough without arithmetic."""
-    WIDTHS["tiny"] = Width(conv=(4, 6, 6, 8), dense=(16, 12, 100))
-    yield
-    del WIDTHS["tiny"]
+pytestmark = pytest.mark.usefixtures("engine", "tiny_width")
 
 
 @pytest.fixture(scope="module")
