@@ -13,6 +13,7 @@ import time
 import numpy as np
 
 from benchmarks.machine import finish, ratio
+from tinyembed.backends import choice
 from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.evaluation.passages import Passages
@@ -25,6 +26,8 @@ from tinyembed.music.reading import read_pieces
 from tinyembed.report.paper import TEST_SEQUENCES
 
 REPEATS = 3
+PROCESSES = {"reading, plain, one process": 1, "reading, plain, two processes": 2}
+COMPILED = "reading, compiled, one process"
 
 
 def main(argv=None):
@@ -50,12 +53,15 @@ def main(argv=None):
         read = lambda **how: Corpus.from_folder(options.folder, progress=False, **how)  # noqa: E731
         clock("reading, cold", lambda: read(cache=False))
         items = find_pieces(options.folder)[0]
-        for workers in (1, 2):
-            name = f"reading, {workers} {'process' if workers == 1 else 'processes'}"
+        choice.use("cpu")  # not compiled, so that there is something to share out
+        for name, workers in PROCESSES.items():
             clock(name, lambda n=workers: read_pieces(items, read_midi, n, progress=False))
+        if choice.use("numba") == "numba":
+            read_pieces(items[:1], read_midi, 1, progress=False)  # compiles it, or loads it
+            clock(COMPILED, lambda: read_pieces(items, read_midi, 1, progress=False))
         read()
         corpus = clock("reading, from the cache", read)
-    one, two = (times[f"reading, {which}"]["all"] for which in ("1 process", "2 processes"))
+    one, two = (times[name]["all"] for name in PROCESSES)
     reading_ratio = ratio(two, one)
     units = corpus.unit_beats(np.flatnonzero(~corpus.piece_is_test))
     clock("unique training units in 12 keys", lambda: unique_units(corpus, units))

@@ -14,6 +14,7 @@ from tinyembed.evaluation.significance import compare, compare_pairs, levene
 from tinyembed.evaluation.statistics import box, describe
 from tinyembed.models.table import MODELS, PAPER_MODELS
 from tinyembed.report import paper
+from tinyembed.report.access import DENOISING
 from tinyembed.report.blocks import (
     Bullets,
     Code,
@@ -261,6 +262,11 @@ def test_tables_hold_the_results(folder, results):
         assert float(row["paper: median"]) == paper.MODELS[name].median
         assert float(row["paper: skew"]) == paper.MODELS[name].skew
     assert "Mean embedding as the prediction" in rows
+    header, rows = rows_of(text, "Table 2, by the paper's own predictor")
+    for model in results["models"].values():
+        row = dict(zip(header[1:], rows[model["title"]], strict=True))
+        rank = model["paper_predictor"]["rank"]
+        assert row["random: median"].startswith(f"{rank['median']:g} ")
     assert "Commonest composer" not in rows
     header, rows = rows_of(text, "Table 3")
     for name, model in results["models"].items():
@@ -293,10 +299,17 @@ def test_summary_is_computed(results):
     assert "significantly ahead for 7 of 7 embeddings" in text
     assert "Composer Discrimination names" in text
     assert [verdict.holds for verdict in verdicts(results)] == ["yes"] * 5
-    numbers = verdicts(results)[0].numbers
-    assert numbers.startswith("our predictor: 6 of 6 pairs (")
-    assert f"), median ranks context {median}, forward " in numbers
-    assert "; the paper's: 6 of 6 pairs (" in numbers
+    ours, theirs = verdicts(results)[0].numbers.split("; ")
+    assert f"), median ranks context {median}, forward " in ours
+    median = rank_text(results["models"]["context"]["paper_predictor"]["rank"]["median"])
+    assert f"), median ranks context {median}, forward " in theirs
+    for line, tests in ((ours, results["tests"]), (theirs, results["tests"]["paper_predictor"])):
+        sure = sum(
+            pair["pieces"]["wilcoxon"]["significant"] and pair["pieces"]["rank_biserial"] > 0
+            for pair in tests["rank"]["pairs"]  # of which the context models are second
+            if pair["first"] in DENOISING and pair["second"] in ("context", "forward")
+        )
+        assert 0 < sure and f"predictor: 6 of 6 pairs ({sure} significant)" in line
 
 
 def test_summary_of_other_findings(results):

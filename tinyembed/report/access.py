@@ -10,7 +10,7 @@ BASELINES = {  # in the order of the tables
     "chance": "Chance",
 }
 KINDS = {"rank": "random units", "rank_same_piece": "units of the same piece"}
-PREDICTORS = {"ours": "our predictor", "paper": "the paper's"}
+PREDICTORS = {"ours": "our predictor", "paper": "the paper's predictor"}
 
 
 def dig(results, *path):

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tinyembed.report import paper
-from tinyembed.report.access import KINDS, dig, models_of, rank_of, title
+from tinyembed.report.access import KINDS, PREDICTORS, dig, models_of, rank_of, title
 from tinyembed.report.matrices import draw_confusion, draw_significance, literal
 from tinyembed.report.training_pictures import GREY, INK, save
 
@@ -71,17 +71,16 @@ def draw_findings(results):
     figure, (ranks, accuracies) = _panels(2, len(names), width=4.4)
     for y, name in enumerate(names):
         model, theirs = models[name], paper.MODELS[name]
-        for who, marker, words in ("ours", "o", "our predictor"), ("paper", "s", "the paper's"):
+        for who, marker, color in ("ours", "o", BLUE), ("paper", "s", INK):
             if rank := rank_of(model, "rank", who):
-                color = BLUE if who == "ours" else INK
-                label = f"this run, {words}"
+                label = f"this run, {PREDICTORS[who]}"
                 ranks.plot(rank["median"], y, marker, color=color, ms=7, label=label, zorder=3)
         ranks.plot(theirs.median, y, **PAPER, label="paper (its own corpus)", zorder=2)
         if dig(model, "composers", "accuracy") is not None:
             accuracies.plot(100 * model["composers"]["accuracy"], y, "o", color=BLUE, ms=7)
         accuracies.plot(100 * theirs.micro_f1, y, **PAPER)
     ranks.set_xlabel("median rank among random units (0 is best)")
-    accuracies.set_xlabel("units whose composer is found (percent)")
+    accuracies.set_xlabel("units with the right composer (percent)")
     for axes in ranks, accuracies:
         axes.set_xlim(left=0)
     return _labelled(figure, [title(results, name) for name in names])

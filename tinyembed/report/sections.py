@@ -32,13 +32,13 @@ def summary_section(results):
             "their numbers stand beside for the order of models, not for comparison one by one."
             + (f" {'; '.join(about)}." if about else "")
         ),
-        Heading("In a hurry"),
+        Heading("At a glance"),
         Table(
-            ["What the paper found", "holds here", "by what numbers"],
+            ["What the paper found", "holds here", "numbers"],
             [[verdict.finding, verdict.holds, verdict.numbers] for verdict in verdicts(results)],
-            "Each finding is a set of pairs of models, of which the first is ahead. Yes: all pairs "
-            "hold, by both predictors; partly: some do. Significant: by Wilcoxon's test on means "
-            "by piece, after Bonferroni's correction.",
+            "Each finding is a set of pairs of models, and the first of each pair is ahead. Yes: "
+            "all pairs hold, with both predictors. Partly: some do. Significant: by Wilcoxon's "
+            "test on means by piece, after Bonferroni's correction.",
         ),
         Picture("findings.png", "Median rank and accuracy of each model, here and in the paper"),
         Heading("Summary"),

@@ -1,9 +1,9 @@
-"""The paper's five findings, and whether they hold here: yes, no or partly, and by what numbers.
+"""The paper's five findings, and whether they hold here: yes, no or partly, with the numbers.
 
-A finding about models is a list of pairs: the first of each is ahead. A finding about prediction is
-judged by each predictor, ours and the paper's own. It holds where all pairs do, by the order of
-medians (then of mean reciprocal ranks) or of accuracies; of pairs of ranks it is also counted how
-many are significant on means by piece.
+A finding is a list of pairs of models, and the first of each pair is ahead. A finding about
+prediction is judged with each predictor, ours and the paper's own. A pair holds if its medians are
+in that order (or, where they are equal, its mean reciprocal ranks), or its accuracies. For ranks,
+the line also says how many of these pairs are significant on means by piece.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ FINDINGS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """finding: of the paper; holds: "yes", "no" or "partly"; numbers: a line with what says so."""
+    """finding: of the paper; holds: "yes", "no" or "partly"; numbers: a line with the evidence."""
 
     finding: str
     holds: str
