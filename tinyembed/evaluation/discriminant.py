@@ -3,7 +3,7 @@
 A linear discriminant takes the classes for normal distributions with means m_c and one common
 covariance matrix S. The log-probability of class c, given a row x, is then linear in x:
 
-    log P(c | x) = x S^-1 m_c - m_c S^-1 m_c / 2 + log P(c) + what is the same for all classes
+    log P(c | x) = x S^-1 m_c - m_c S^-1 m_c / 2 + log P(c) + terms that all classes share
 
 300 pieces do not determine the covariance of 200 numbers, and their sample covariance may have no
 inverse. Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional covariance
@@ -23,7 +23,7 @@ from scipy.special import log_softmax
 
 @dataclass(frozen=True)
 class Discriminant:
-    """classes: (C,), sorted; coefficients: (D, C), S^-1 m_c; intercepts: (C,), all the rest."""
+    """classes: (C,), sorted; coefficients: (D, C), S^-1 m_c; intercepts: (C,), the other terms."""
 
     classes: np.ndarray
     coefficients: np.ndarray

@@ -1,4 +1,4 @@
-"""What is known of a whole piece: a row of numbers for each, made of its embeddings or its notes.
+"""Features of whole pieces: one row of numbers per piece, from its embeddings or its notes.
 
 `embedding_features` are the mean and the standard deviation of the embeddings of a piece's units.
 `count_features` need no training; they count in the notes of a piece, as written, without octaves

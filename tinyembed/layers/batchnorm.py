@@ -76,7 +76,7 @@ def batch_statistics(x):
 
 @operation
 def training_statistics(x, running_mean, running_var, momentum):
-    """`batch_statistics`, towards which the running averages move, in place."""
+    """`batch_statistics`. Moves the running averages towards them, in place."""
     mean, var, n = batch_statistics(x)
     if mean.dtype.kind != "c":  # a complex step differentiates; it must not leave a trace
         unbiased = n / max(n - 1, 1)  # running_var estimates the variance of all music
@@ -98,7 +98,7 @@ def gradient_sums(dy, x, mean):
 
 
 def norm_gradients(dy, x, mean, var, gamma_grad, beta_grad, eps):
-    """`gradient_sums`, from which the gradients of gamma and beta grow, in place."""
+    """`gradient_sums`. Adds to the gradients of gamma and beta, in place."""
     return add_norm_gradients(gradient_sums(dy, x, mean), var, gamma_grad, beta_grad, eps)
 
 

@@ -43,8 +43,8 @@ class Replayed:
     """A function without arguments or result, which a GPU records and from then on replays.
 
     work: reads and writes arrays that are there before and after, always the same ones, and never
-    asks the GPU for an answer. What it makes in between lives in memory of the graph's own. What it
-    makes to stay, it makes in its first step.
+    asks the GPU for an answer. Arrays that it makes during a step live in memory of the graph's
+    own. Arrays that must outlive a step are made in the first one.
     xp: numpy or cupy. wanted: False never records; say: is told, once, where that is impossible.
 
     Called inside `own_stream`. Running out of memory is raised; anything else that keeps the step
@@ -66,7 +66,7 @@ class Replayed:
         if self.graph:
             self.graph.launch()
         elif self.wanted and not self.done:
-            self.work()  # what it makes to stay, it makes now: in no pool that will be dropped
+            self.work()  # arrays that stay are made now, outside the pool that will be dropped
             self.xp.get_default_memory_pool().free_all_blocks()
         else:
             with self._memory():

@@ -1,4 +1,4 @@
-"""What runs on a GPU as one kernel, or two, where the definition would be several.
+"""The operations that run on a GPU as one or two kernels, where the definition would be several.
 
 A training step is then two hundred kernels instead of a thousand.
 """
