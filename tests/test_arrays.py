@@ -1,7 +1,10 @@
 """One module for both devices: transfers, products in TF32, and running out of memory."""
 
+import ctypes
+
 import numpy as np
 import pytest
+from cplusplus import COMPILER, compile_cpp
 
 from tinyembed.backends import arrays
 from tinyembed.backends.arrays import (
@@ -112,3 +115,25 @@ def test_the_gpus_memory_is_meant_too(gpu, standin):
         gpu.cuda.using_allocator(pool.malloc),
     ):
         gpu.zeros(8)
+
+
+DIRTY = """
+extern "C" void dirty() {
+    volatile unsigned memory[200000];
+    for (int i = 0; i < 200000; i++) memory[i] = 0x7f800001;  // a signalling NaN
+}
+"""
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+def test_a_product_warns_of_nothing_that_is_not_in_it(tmp_path):
+    """Whatever an earlier function left on the stack, where OpenBLAS may work."""
+    (tmp_path / "dirty.cpp").write_text(DIRTY)
+    compile_cpp(tmp_path / "dirty.cpp", tmp_path / "dirty.so", "-shared", "-fPIC")
+    dirty = ctypes.CDLL(tmp_path / "dirty.so").dirty
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 3, 7, 15, 31, 138):
+        a, b = rng.random((1, 5), np.float32), rng.random((n, 5), np.float32)
+        dirty()
+        product = arrays.matmul(a, b.T)  # a warning is an error here
+        np.testing.assert_allclose(product, (a * b).sum(axis=1)[None], rtol=1e-6)
