@@ -179,7 +179,7 @@ assert units.shape == (28, 60, 96)
 assert (units[:-1, :, 24:] == units[1:, :, :72]).all()
 
 # %% [markdown]
-# A unit has 5,760 cells, and nine of these are 1. Keep that in mind until chapter 6: whoever
+# A unit has 5,760 cells, and nine of these are 1. Keep that in mind until chapter 7: whoever
 # guesses "all zeros" is right in nearly every cell, and has understood nothing.
 #
 # ## Keys: transpose, then fold
@@ -370,10 +370,10 @@ print("the same onsets, rows, units, keys and duplicates")
 #    right = 1 - onsets / 5760  # 0.997
 #    ```
 #
-#    In 99.7 % of the cells. A measure of success has to look elsewhere: chapter 6 finds one.
+#    In 99.7 % of the cells. A measure of success has to look elsewhere: chapter 7 finds one.
 #    </details>
 #
-# 3. In which of the twelve keys do the fewest notes of the corpus need folding?
+# 4. In which of the twelve keys do the fewest notes of the corpus need folding?
 #
 #    <details><summary>Solution</summary>
 #

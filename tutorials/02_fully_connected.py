@@ -338,7 +338,7 @@ for name, dy in [("dy = 1", np.ones((4, 3))), ("random dy", rng.standard_normal(
 # With all $dy = 1$ the wrong one passes: it has averaged $dy$ over the examples before multiplying,
 # and where every example counts the same that does not show. So a check takes a random $dy$. (It
 # gets worse with layers to come: a loss that is the plain sum of the outputs has the gradient 0
-# behind the layer of chapter 3, so that any mistake that keeps it 0 passes.)
+# behind the layer of chapter 4, so that any mistake that keeps it 0 passes.)
 #
 # ## Let it learn
 #
@@ -486,12 +486,12 @@ assert [round(n, 1) for n in n_onsets] == [18.3, 12.5]
 # its weights now say that notes below C5 are Bach's, and the more of them the better (his units
 # have 18.3 onsets on average, Monteverdi's 12.5), so music that is moved down looks more like Bach.
 # Register and density are what a weighted sum of cells can see. A *pattern* of notes, wherever it
-# lies, it cannot: for that we need what chapters 3 and 4 bring.
+# lies, it cannot: for that we need what chapters 4 and 5 bring.
 #
 # ## The package does the same
 #
 # `Dense` has a `forward` that returns $y$ and whatever `backward` will need, and a `backward` that
-# returns $dx$ and *adds* $dW$ and $db$ to its parameters' `grad`. Why it adds, chapter 5 shows. Its
+# returns $dx$ and *adds* $dW$ and $db$ to its parameters' `grad`. Why it adds, chapter 6 shows. Its
 # check, `layer_errors`, is the one above: complex step, entry by entry, random $dy$.
 
 # %%
@@ -538,7 +538,7 @@ print("checked:", ", ".join(errors), "- ten digits right:", max(errors.values())
 #    </details>
 #
 # 2. Let a network use one matrix twice: $h = x W$, then $y = h W^T$. Now $dy$ has the shape of $x$.
-#    What is $dW$? (The paper's decoders are made like this; chapter 5 has more.)
+#    What is $dW$? (The paper's decoders are made like this; chapter 6 has more.)
 #
 #    <details><summary>Solution</summary>
 #
@@ -554,7 +554,7 @@ print("checked:", ", ".join(errors), "- ten digits right:", max(errors.values())
 #    ```
 #    </details>
 #
-# 3. The loss of somebody else is $\sum |y|$, with the gradient $dy = \operatorname{sign}(y)$, which
+# 4. The loss of somebody else is $\sum |y|$, with the gradient $dy = \operatorname{sign}(y)$, which
 #    is right. The complex step says that it is wrong. Who is to blame, and what would you change?
 #
 #    <details><summary>Solution</summary>
@@ -577,7 +577,7 @@ print("checked:", ", ".join(errors), "- ten digits right:", max(errors.values())
 # ## What comes next
 #
 # Two such layers on top of one another are one such layer, since $x W_1 W_2$ is $x$ times one
-# matrix: [chapter 3](03_elu_and_batch_norm.md) puts something between them that bends the line.
+# matrix: [chapter 4](04_elu_and_batch_norm.md) puts something between them that bends the line.
 
 # %% tags=["hide"]
 decay = 0.1

@@ -1,41 +1,42 @@
-<!-- Made by build.py from 08_seven_models.py: edit that. Thumbnail: 08_3.png -->
+# %% [markdown]
+# # 9. Seven models
+#
+# One encoder, asked seven different questions: what a network is asked decides which music it
+# finds alike.
 
-# 8. Seven models
+# %% [markdown]
+# **What you'll do.** Give the encoder of chapter 8 new targets: the music around a unit, its
+# composer, or both. Train all seven models of the paper side by side, and ask each which music it
+# finds alike.
+#
+# **What you'll learn.** Learning from context; classification by softmax and cross-entropy; how
+# two losses meet in one embedding; how to compare embeddings without trusting any loss.
+#
+# **What you need.** [Chapter 7](07_candidate_loss.md) (the loss) and
+# [chapter 8](08_denoising_autoencoder.md) (the network), and 25 minutes.
 
-One encoder, asked seven different questions: what a network is asked decides which music it
-finds alike.
+# %% [markdown]
+# ## What the paper says
+#
+# Section 4 trains seven networks with one and the same encoder. Three undo damage (4.1; that was
+# chapter 8). Two predict context (4.2): the next unit, or the sum of the units before and after.
+# One names the composer (4.3). The last one predicts the context *and* names the composer (4.4).
+# Then the decoders and the answers are thrown away, and only the embeddings are compared
+# (section 5). That is why it does not matter that the losses of the seven cannot be compared.
+#
+# ## The target is the neighbourhood
+#
+# In chapter 8 the question was "what did this unit look like before?". Now we write $U_i$ for the
+# unit at hand, $U_{i+1}$ for the four beats after it and $U_{i-1}$ for the four before it. The
+# context model must produce
+#
+# $$\text{target} = U_{i-1} + U_{i+1}$$
+#
+# from $U_i$ alone: a roll of the same shape (60, 96), a 2 where both neighbours have an onset in
+# the same cell. The forward model must produce $U_{i+1}$. In general a target is a sum over
+# **offsets**, counted in units: $(0)$ is the unit itself, $(1)$ the next, $(-1, 1)$ both sides.
 
-**What you'll do.** Give the encoder of chapter 7 new targets: the music around a unit, its
-composer, or both. Train all seven models of the paper side by side, and ask each which music it
-finds alike.
-
-**What you'll learn.** Learning from context; classification by softmax and cross-entropy; how
-two losses meet in one embedding; how to compare embeddings without trusting any loss.
-
-**What you need.** [Chapter 6](06_candidate_loss.md) (the loss) and
-[chapter 7](07_denoising_autoencoder.md) (the network), and 25 minutes.
-
-## What the paper says
-
-Section 4 trains seven networks with one and the same encoder. Three undo damage (4.1; that was
-chapter 7). Two predict context (4.2): the next unit, or the sum of the units before and after.
-One names the composer (4.3). The last one predicts the context *and* names the composer (4.4).
-Then the decoders and the answers are thrown away, and only the embeddings are compared
-(section 5). That is why it does not matter that the losses of the seven cannot be compared.
-
-## The target is the neighbourhood
-
-In chapter 7 the question was "what did this unit look like before?". Now we write $U_i$ for the
-unit at hand, $U_{i+1}$ for the four beats after it and $U_{i-1}$ for the four before it. The
-context model must produce
-
-$$\text{target} = U_{i-1} + U_{i+1}$$
-
-from $U_i$ alone: a roll of the same shape (60, 96), a 2 where both neighbours have an onset in
-the same cell. The forward model must produce $U_{i+1}$. In general a target is a sum over
-**offsets**, counted in units: $(0)$ is the unit itself, $(1)$ the next, $(-1, 1)$ both sides.
-
-```python
+# %%
 import json
 import math
 
@@ -63,13 +64,9 @@ print(f"{len(learning):,} units to learn from, {len(held_out):,} held out in oth
 def target_of(beats, keys, offsets):
     """The sum of the units at some offsets: (n, 60, 96)."""
     return sum(music.rolls(beats + 4 * offset, keys, dtype=float) for offset in offsets)
-```
 
-```text
-4,597 units to learn from, 2,121 held out in other pieces
-```
 
-```python
+# %% alt="A unit, the units before and after it, and their sum"
 beat = held_out[[1480]]
 before, unit, after, both = (target_of(beat, 0, o)[0] for o in ((-1,), (0,), (1,), (-1, 1)))
 figure, axes = plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained", sharey=True)
@@ -80,37 +77,32 @@ plt.show()
 assert (both == before + after).all()
 shared = np.mean([(target_of(held_out[i : i + 1], 0, (-1, 1)) == 2).any() for i in range(300)])
 print(f"units whose neighbours share an onset in some cell: {100 * shared:.0f}%")
-```
 
-![A unit, the units before and after it, and their sum](pictures/08_1.png)
+# %% [markdown]
+# There is no way to compute such a target. Many continuations are right. But the loss of chapter 7
+# does not ask for the continuation; it asks which of five neighbourhoods fits. For that it helps to
+# know the key, the register, the rhythm, how many voices there are: just what one would call the
+# character of a passage. And neighbouring units have nearly the same answer, so they should get
+# nearly the same 100 numbers.
+#
+# ## Whose music is it?
+#
+# The composer model has no decoder. From the embedding $h$, (N, 100), a fully connected layer
+# makes one number a composer, the **logits** $z$, (N, composers):
+#
+# $$z = h W + b$$
+#
+# Softmax turns them into probabilities, and the loss is minus the logarithm of the right one's, as
+# in chapter 7; only that the choice is among ten composers now, not among five answers. This is
+# called **cross-entropy**. With $c_n$ the composer of unit $n$:
+#
+# $$
+# P_{nj} = \frac{\exp z_{nj}}{\sum_k \exp z_{nk}}, \qquad L = -\frac1N \sum_n \log P_{n c_n},
+# \qquad \frac{\partial L}{\partial z_{nj}} = \frac1N \left(P_{nj} - [j = c_n]\right)
+# $$
 
-```text
-units whose neighbours share an onset in some cell: 80%
-```
 
-There is no way to compute such a target. Many continuations are right. But the loss of chapter 6
-does not ask for the continuation; it asks which of five neighbourhoods fits. For that it helps to
-know the key, the register, the rhythm, how many voices there are: just what one would call the
-character of a passage. And neighbouring units have nearly the same answer, so they should get
-nearly the same 100 numbers.
-
-## Whose music is it?
-
-The composer model has no decoder. From the embedding $h$, (N, 100), a fully connected layer
-makes one number a composer, the **logits** $z$, (N, composers):
-
-$$z = h W + b$$
-
-Softmax turns them into probabilities, and the loss is minus the logarithm of the right one's, as
-in chapter 6; only that the choice is among ten composers now, not among five answers. This is
-called **cross-entropy**. With $c_n$ the composer of unit $n$:
-
-$$
-P_{nj} = \frac{\exp z_{nj}}{\sum_k \exp z_{nk}}, \qquad L = -\frac1N \sum_n \log P_{n c_n},
-\qquad \frac{\partial L}{\partial z_{nj}} = \frac1N \left(P_{nj} - [j = c_n]\right)
-$$
-
-```python
+# %%
 def cross_entropy(z, composer):
     """z: (N, composers); composer: (N,) integers. Returns the loss and dz."""
     rows = np.arange(len(z))
@@ -134,32 +126,31 @@ count = np.bincount(music.composer_of(learning), minlength=10)
 share = count / count.sum()
 print(f"ten composers, all equally likely: loss {np.log(10):.3f}")
 print(f"knowing only how common each is:   loss {-(share * np.log(share)).sum():.3f}")
-```
 
-```text
-ten composers, all equally likely: loss 2.303
-knowing only how common each is:   loss 2.200
-```
+# %% tags=["hide"]
+assert len(music.composers) == 10 and count.min() > 0
+assert np.isclose(cross_entropy(np.zeros((7, 10)), np.arange(7))[0], np.log(10))
 
-## Both at once
+# %% [markdown]
+# ## Both at once
+#
+# The regularized model has a decoder *and* a head, the latter with a hidden layer of 50 ELU units.
+# Its loss is the sum of the two losses. Both start from the same $h$. How does a gradient go back
+# to where two ways part? It adds up:
+#
+# $$
+# \frac{\partial L}{\partial h} = \frac{\partial L_{\text{context}}}{\partial h} +
+# \frac{\partial L_{\text{composer}}}{\partial h}
+# $$
+#
+# That is the whole of it. The embedding is pulled in two directions and moves along the sum. The
+# name in the paper says what the second pull is for: it keeps the first from going astray, and the
+# other way round.
+#
+# So here are all seven, in one table: what is done to the input, the offsets of the target, and
+# the widths of the head's hidden layers (`()` is a head without any, `None` no head at all).
 
-The regularized model has a decoder *and* a head, the latter with a hidden layer of 50 ELU units.
-Its loss is the sum of the two losses. Both start from the same $h$. How does a gradient go back
-to where two ways part? It adds up:
-
-$$
-\frac{\partial L}{\partial h} = \frac{\partial L_{\text{context}}}{\partial h} +
-\frac{\partial L_{\text{composer}}}{\partial h}
-$$
-
-That is the whole of it. The embedding is pulled in two directions and moves along the sum. The
-name in the paper says what the second pull is for: it keeps the first from going astray, and the
-other way round.
-
-So here are all seven, in one table: what is done to the input, the offsets of the target, and
-the widths of the head's hidden layers (`()` is a head without any, `None` no head at all).
-
-```python
+# %%
 SEVEN = {
     #               corruption      offsets  head
     "note_drop":    ("note_drop",    (0,),     None),
@@ -170,17 +161,17 @@ SEVEN = {
     "composer":     (None,           (),       ()),
     "regularized":  (None,           (-1, 1),  (50,)),
 }  # fmt: skip
-```
 
-## One class for all of them
+# %% [markdown]
+# ## One class for all of them
+#
+# Encoder and decoder are the lists of chapter 8. That chapter has shown that the package's are the
+# same, step by step, so here we take them from there, and with them the three corruptions, the
+# candidate loss, and Adam. A `Parameter` is a learned array (`value`) with its gradient (`grad`),
+# and a `Layer` is something that finds all parameters inside it. New are the head and the place
+# where the two sides meet.
 
-Encoder and decoder are the lists of chapter 7. That chapter has shown that the package's are the
-same, step by step, so here we take them from there, and with them the three corruptions, the
-candidate loss, and Adam. A `Parameter` is a learned array (`value`) with its gradient (`grad`),
-and a `Layer` is something that finds all parameters inside it. New are the head and the place
-where the two sides meet.
-
-```python
+# %%
 from tinyembed.layers.candidate_loss import CandidateCosineLoss
 from tinyembed.layers.gradcheck import cast
 from tinyembed.layers.layer import Layer, Parameter
@@ -273,12 +264,13 @@ def draw_batch(model, n, rng):
     if model.corruption:
         x = CORRUPTIONS[model.corruption](x, rng)
     return x, target, draw_candidates(n, rng), music.composer_of(beats)
-```
 
-**The check,** for the model that has everything: the slope along one random direction of all
-learned numbers, predicted by the gradient and measured by a complex step.
 
-```python
+# %% [markdown]
+# **The check,** for the model that has everything: the slope along one random direction of all
+# learned numbers, predicted by the gradient and measured by a complex step.
+
+# %%
 model, rng = OneOfSeven("regularized", np.random.default_rng(0)), np.random.default_rng(1)
 batch = draw_batch(model, 8, rng)
 model.loss(*batch)[1]()  # fills the gradients
@@ -291,17 +283,13 @@ for p, d in zip(parameters, directions, strict=True):
 measured = sum(model.loss(*batch)[0].values()).imag / 1e-30
 print(f"slope predicted {predicted:.6f}, measured {measured:.6f}")
 assert abs(predicted - measured) < 1e-10 * abs(measured)
-```
 
-```text
-slope predicted -3.994132, measured -3.994132
-```
+# %% [markdown]
+# ## Train all seven
+#
+# 100 steps of 25 units each, a second or two a model. All start from the same encoder.
 
-## Train all seven
-
-100 steps of 25 units each, a second or two a model. All start from the same encoder.
-
-```python
+# %%
 N, STEPS = 25, 100
 
 
@@ -321,25 +309,15 @@ for name in SEVEN:
     trained[name], histories[name] = train(name)
     last = {key: values[-20:].mean() for key, values in histories[name].items()}
     print(f"{name:12s} " + ", ".join(f"{key} {value:.3f}" for key, value in last.items()))
-```
 
-```text
-note_drop    candidates 1.420
-beat_drop    candidates 1.387
-octave_split candidates 1.452
-forward      candidates 1.494
-context      candidates 1.442
-composer     composer 1.504
-regularized  candidates 1.550, composer 1.486
-```
+# %% [markdown]
+# Compare these with 1.609 (guessing among five) and 2.303 (guessing among ten composers), and only
+# with these: each model has a question of its own, and the questions are not equally hard.
+#
+# The composer model looks like the star of the evening. Before we believe it, one question.
+# **Predict:** what is its loss on pieces that it has never seen?
 
-Compare these with 1.609 (guessing among five) and 2.303 (guessing among ten composers), and only
-with these: each model has a question of its own, and the questions are not equally hard.
-
-The composer model looks like the star of the evening. Before we believe it, one question.
-**Predict:** what is its loss on pieces that it has never seen?
-
-```python
+# %%
 held_out = held_out[::2]  # half of them tell as much, in half the time
 rolls = target_of(held_out, 0, (0,))  # (n, 60, 96)
 composers = music.composer_of(held_out)
@@ -352,31 +330,26 @@ for name in ("composer", "regularized"):
           f"names {100 * right:.0f}% rightly")  # fmt: skip
     assert unseen > 2.2 > seen + 0.5
 print(f"always naming the commonest one: {100 * (composers == share.argmax()).mean():.0f}%")
-```
 
-```text
-composer     loss on its batches 1.50, on held-out pieces 2.40; names 26% rightly
-regularized  loss on its batches 1.49, on held-out pieces 2.41; names 27% rightly
-always naming the commonest one: 18%
-```
+# %% [markdown]
+# No better than an even guess among ten, which has 2.30! It names some more composers rightly than
+# somebody who always says the commonest, but it is sure of itself where it has no reason to be:
+# it has learned who wrote the 41 pieces it was shown, by heart. 58 scores are far too few for this
+# question; and it stays a sore point with 434 of them, as we shall see.
+#
+# ## Which music is alike?
+#
+# Now throw decoders and heads away. What is left of each model is a map from units to 100 numbers.
+# How can seven such maps be compared, when no loss can?
+#
+# By use. Here is the simplest: music goes on in its own manner, so the next unit should lie close
+# to this one. For each held-out unit, compare the embedding of the unit after it with those of all
+# other held-out units: how many of them are closer (by cosine) to this one? Scaled to 1,000
+# candidates, that is the **rank** of the true next unit: 0 is best, 500 is chance. (Chapter 11 puts
+# an LSTM in between; this is its simplest rival, "the last unit, repeated".)
 
-No better than an even guess among ten, which has 2.30! It names some more composers rightly than
-somebody who always says the commonest, but it is sure of itself where it has no reason to be:
-it has learned who wrote the 41 pieces it was shown, by heart. 58 scores are far too few for this
-question; and it stays a sore point with 434 of them, as we shall see.
 
-## Which music is alike?
-
-Now throw decoders and heads away. What is left of each model is a map from units to 100 numbers.
-How can seven such maps be compared, when no loss can?
-
-By use. Here is the simplest: music goes on in its own manner, so the next unit should lie close
-to this one. For each held-out unit, compare the embedding of the unit after it with those of all
-other held-out units: how many of them are closer (by cosine) to this one? Scaled to 1,000
-candidates, that is the **rank** of the true next unit: 0 is best, 500 is chance. (Chapter 9 puts
-an LSTM in between; this is its simplest rival, "the last unit, repeated".)
-
-```python
+# %%
 def cosines(a, b):
     """(N, D), (M, D) -> (N, M)"""
     a = a / np.sqrt((a * a).sum(axis=1, keepdims=True) + 1e-12)
@@ -401,25 +374,13 @@ ranks |= {name: median_rank(model.encode) for name, model in trained.items()}
 ranks["the roll itself"] = median_rank(lambda rolls: rolls.reshape(len(rolls), -1))
 for name, rank in ranks.items():
     print(f"{name:16s} median rank of the next unit {rank:4.0f}")
-```
 
-```text
-untrained        median rank of the next unit  370
-note_drop        median rank of the next unit  169
-beat_drop        median rank of the next unit  226
-octave_split     median rank of the next unit  282
-forward          median rank of the next unit  104
-context          median rank of the next unit   90
-composer         median rank of the next unit  104
-regularized      median rank of the next unit  102
-the roll itself  median rank of the next unit  190
-```
+# %% [markdown]
+# The same list twice: on the left our page's models, a second or two of training each, 58 scores;
+# on the right models 13 times as large, 300,000 examples each, on 434 piano pieces. The figures on
+# the right are from [the reproduction](../benchmarks/reproduction/report.md) in this repository.
 
-The same list twice: on the left our page's models, a second or two of training each, 58 scores;
-on the right models 13 times as large, 300,000 examples each, on 434 piano pieces. The figures on
-the right are from [the reproduction](../benchmarks/reproduction/report.md) in this repository.
-
-```python
+# %% alt="Median rank of the next unit for the seven models: on this page, and after long training"
 results = json.loads((lesson.ROOT / "benchmarks/reproduction/results.json").read_text())
 repeated = results["baselines"]["repetition"]
 long_run = {name: repeated[name]["rank"]["median"] for name in SEVEN}
@@ -438,33 +399,34 @@ axes[0].invert_yaxis()
 plt.show()
 print("best to worst, this page:    ", ", ".join(sorted(SEVEN, key=ranks.get)))
 print("best to worst, long training:", ", ".join(sorted(SEVEN, key=long_run.get)))
-```
 
-![Median rank of the next unit for the seven models: on this page, and after long training](pictures/08_2.png)
+# %% tags=["hide"]
+here, there = sorted(SEVEN, key=ranks.get), sorted(SEVEN, key=long_run.get)
+assert here[0] == there[0] == "context" and here[4:] == there[4:] and here != there
+assert set(here[1:4]) == {"forward", "regularized", "composer"}
+assert ranks["untrained"] > max(ranks[name] for name in SEVEN)
+assert 0.85 < ranks["note_drop"] / ranks["the roll itself"] < 1.15
+assert ranks["context"] < 0.5 * ranks["the roll itself"]
 
-```text
-best to worst, this page:     context, regularized, composer, forward, note_drop, beat_drop, octave_split
-best to worst, long training: context, forward, regularized, composer, note_drop, beat_drop, octave_split
-```
+# %% [markdown]
+# The numbers differ, as they must, and so does the order of the second, third and fourth model. These
+# are close together here, and with other first weights they change places (exercise 2). Context leads
+# both lists, and the three autoencoders end both in the same order. What stays comes from the question,
+# not from the training:
+#
+# * **Note drop** comes out about where the roll itself does: to undo that damage it has to keep the
+#   notes, so it finds alike what shares notes, cell by cell. Beat drop and octave split, which must
+#   fill in what was never shown, keep less of them.
+# * **Forward and context** put a unit near its neighbours because both were asked nearly the same
+#   question.
+# * **The composer model** was never shown a neighbour, but neighbours are by the same composer.
+# * **Regularized** is made of the last two, and keeps their company.
+#
+# ## Look at it
+#
+# Two held-out units, and the unit of another piece that is nearest to each in four of the spaces.
 
-The numbers differ, as they must, and so does the order of the second, third and fourth model. These
-are close together here, and with other first weights they change places (exercise 2). Context leads
-both lists, and the three autoencoders end both in the same order. What stays comes from the question,
-not from the training:
-
-* **Note drop** comes out about where the roll itself does: to undo that damage it has to keep the
-  notes, so it finds alike what shares notes, cell by cell. Beat drop and octave split, which must
-  fill in what was never shown, keep less of them.
-* **Forward and context** put a unit near its neighbours because both were asked nearly the same
-  question.
-* **The composer model** was never shown a neighbour, but neighbours are by the same composer.
-* **Regularized** is made of the last two, and keeps their company.
-
-## Look at it
-
-Two held-out units, and the unit of another piece that is nearest to each in four of the spaces.
-
-```python
+# %% alt="Two units and their nearest neighbours in other pieces, for four of the models" tags=["thumbnail"]
 piece = music.beat_piece[held_out]
 looked_at = ("note_drop", "octave_split", "context", "composer")
 nearest = {}
@@ -483,14 +445,12 @@ for row, query in zip(axes, (747, 722), strict=True):
         lesson.show_roll(ax, rolls[found], f"{name.replace('_', ' ')}: {writer}")
         ax.title.set_fontsize(9)
 plt.show()
-```
 
-![Two units and their nearest neighbours in other pieces, for four of the models](pictures/08_3.png)
+# %% [markdown]
+# Two units are an anecdote. Here are all of them: what the nearest unit of another piece has in
+# common with this one.
 
-Two units are an anecdote. Here are all of them: what the nearest unit of another piece has in
-common with this one.
-
-```python
+# %%
 notes = rolls.sum(axis=(1, 2))  # (n,)
 shared, busier, same = {}, {}, {}
 print("nearest by      onsets shared   difference in number of notes   same composer")
@@ -499,31 +459,28 @@ for name, found in nearest.items():
     busier[name] = np.abs(notes - notes[found]).mean()
     same[name] = 100 * (composers == composers[found]).mean()
     print(f"{name:12s} {shared[name]:16.2f} {busier[name]:31.1f} {same[name]:14.0f}%")
-```
 
-```text
-nearest by      onsets shared   difference in number of notes   same composer
-note_drop                2.90                             9.6             24%
-octave_split             2.75                            11.6             23%
-context                  2.23                             6.5             32%
-composer                 1.58                             2.9             32%
-```
+# %% tags=["hide"]
+assert shared["note_drop"] > 1.25 * shared["context"] > 1.25 * shared["composer"]
+assert busier["note_drop"] > 1.3 * busier["context"] > 1.3 * busier["composer"]
+assert min(same["context"], same["composer"]) > same["note_drop"] > same["octave_split"]
 
-There it is, in numbers. For the autoencoders two units are alike when their notes coincide, be
-one of them as busy as it may. For the context and the composer model they are alike when there
-is as much going on in both, and more often they are by the same composer, though fewer of their
-notes coincide.
+# %% [markdown]
+# There it is, in numbers. For the autoencoders two units are alike when their notes coincide, be
+# one of them as busy as it may. For the context and the composer model they are alike when there
+# is as much going on in both, and more often they are by the same composer, though fewer of their
+# notes coincide.
+#
+# ## The real figures
+#
+# What the paper does with the embeddings takes hours, not seconds: an LSTM that predicts the
+# eighth unit from seven (chapter 11), and a network that names the composer from $h$. Here is what
+# came out of both on 434 piano pieces, read from the results file. The median rank is among 1,000
+# candidates, of two kinds: random units, as in the paper, or units of the same piece, which is
+# harder. Below the seven stand two to compare with: the encoder before any training, and the 100
+# principal components of the rolls (PCA), the directions in which rolls vary most.
 
-## The real figures
-
-What the paper does with the embeddings takes hours, not seconds: an LSTM that predicts the
-eighth unit from seven (chapter 9), and a network that names the composer from $h$. Here is what
-came out of both on 434 piano pieces, read from the results file. The median rank is among 1,000
-candidates, of two kinds: random units, as in the paper, or units of the same piece, which is
-harder. Below the seven stand two to compare with: the encoder before any training, and the 100
-principal components of the rolls (PCA), the directions in which rolls vary most.
-
-```python
+# %%
 rows = {name: results["models"][name] for name in SEVEN}
 rows |= {name: results["baselines"][name] for name in ("untrained", "pca")}
 random_rank = {name: row["rank"]["median"] for name, row in rows.items()}
@@ -537,27 +494,32 @@ for name in rows:
           f"{100 * accuracy[name]:13.1f}%")  # fmt: skip
 commonest = results["baselines"]["majority"]["composers"]["accuracy"]
 print(f"always naming the commonest composer {100 * commonest:16.1f}%")
-```
 
-```text
-               rank among   rank in the   composer
-             random units    same piece    named rightly
-note_drop               5            46          24.6%
-beat_drop               7            52          23.9%
-octave_split           12            72          22.5%
-forward                 4          57.5          24.9%
-context                 3          49.5          24.3%
-composer                7            76          24.7%
-regularized             6          70.5          27.1%
-untrained              73           171          17.6%
-pca                     9          65.5          23.9%
-always naming the commonest composer             10.5%
-```
+# %% tags=["hide"]
+assert min(random_rank, key=random_rank.get) == "context"
+assert min(same_piece, key=same_piece.get) == "note_drop"
+assert max(accuracy, key=accuracy.get) == "regularized"
+assert sum(accuracy["composer"] < value for value in accuracy.values()) == 2
+assert random_rank["context"] < random_rank["regularized"] < random_rank["composer"]
+assert 0 < accuracy["context"] - accuracy["pca"] < 0.005
+assert random_rank["pca"] < random_rank["octave_split"]
+for name in SEVEN:
+    low, high = rows[name]["composers"]["interval"]
+    assert 0.11 < high - low < 0.15
+assert round(same_piece["note_drop"]) == 46 and round(same_piece["context"]) == 50
+for kind, certain in (("rank", True), ("rank_same_piece", False)):
+    (pair,) = (
+        pair
+        for pair in results["tests"][kind]["pairs"]
+        if (pair["first"], pair["second"]) == ("note_drop", "context")
+    )
+    assert pair["pieces"]["wilcoxon"]["significant"] == certain
 
-And the same two figures beside the paper's Tables 2 and 3. Its corpus is another one, so look at
-the shapes, not at the scales. A good embedding stands at the top left.
+# %% [markdown]
+# And the same two figures beside the paper's Tables 2 and 3. Its corpus is another one, so look at
+# the shapes, not at the scales. A good embedding stands at the top left.
 
-```python
+# %% alt="Composers named rightly against the median rank of the seven models, here and in the paper"
 from tinyembed.report import paper
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
@@ -580,36 +542,34 @@ for ax, table, title in zip(axes, points, ("434 piano pieces", "the paper"), str
     ax.spines[["top", "right"]].set_visible(False)
 axes[0].set_ylabel("composers named rightly (percent of units)")
 plt.show()
-```
 
-![Composers named rightly against the median rank of the seven models, here and in the paper](pictures/08_4.png)
+# %% [markdown]
+# What holds in both: the two context models lead the prediction, octave split comes last in both
+# experiments, and regularized predicts worse than context but better than composer.
+#
+# What does not: in the paper the composer model is far ahead in naming composers. Here it is third,
+# and the regularized model leads. A likely reason is on this page: alone, the head learns its pieces
+# by heart; predicting the neighbours as well keeps the embedding about the music. That is what
+# "regularized" means. (But all of these percentages are close together: with 66 test pieces,
+# each is known to about seven points either way.)
+#
+# And one that the paper could not see, as it has no such column: among units of the *same piece*
+# the note-drop autoencoder, well behind the context model among random units, has caught up with
+# it: 46 against 50, too close to call. There, key, register and texture tell nothing, they are
+# everybody's. What is left to go by is detail, and detail is what it keeps.
+#
+# Last, some modesty: PCA, a plain linear map, predicts better than the octave-split network, and in
+# naming composers it is half a point behind context.
+#
+# [Chapter 12](12_statistics.md) is about how sure one can be of such an order.
+#
+# ## The package does the same
+#
+# In tinyembed the seven are rows of the table `MODELS` (beside an eighth of its own, see
+# [chapter 13](13_contrastive_loss.md)), and each is a `Model`. The table first; then losses and gradients
+# of all seven, from the same first weights on the same batches.
 
-What holds in both: the two context models lead the prediction, octave split comes last in both
-experiments, and regularized predicts worse than context but better than composer.
-
-What does not: in the paper the composer model is far ahead in naming composers. Here it is third,
-and the regularized model leads. A likely reason is on this page: alone, the head learns its pieces
-by heart; predicting the neighbours as well keeps the embedding about the music. That is what
-"regularized" means. (But all of these percentages are close together: with 66 test pieces,
-each is known to about seven points either way.)
-
-And one that the paper could not see, as it has no such column: among units of the *same piece*
-the note-drop autoencoder, well behind the context model among random units, has caught up with
-it: 46 against 50, too close to call. There, key, register and texture tell nothing, they are
-everybody's. What is left to go by is detail, and detail is what it keeps.
-
-Last, some modesty: PCA, a plain linear map, predicts better than the octave-split network, and in
-naming composers it is half a point behind context.
-
-[Chapter 10](10_statistics.md) is about how sure one can be of such an order.
-
-## The package does the same
-
-In tinyembed the seven are rows of the table `MODELS` (beside an eighth of its own, see
-[chapter 13](13_whole_batch.md)), and each is a `Model`. The table first; then losses and gradients
-of all seven, from the same first weights on the same batches.
-
-```python
+# %%
 from tinyembed.models.model import Model
 from tinyembed.models.table import MODELS, WIDTHS
 from tinyembed.training.examples import Batch
@@ -618,10 +578,10 @@ for name, row in SEVEN.items():
     spec = MODELS[name]
     assert row == (spec.corruption, spec.context, spec.head)
 
-WIDTHS["chapter 8"] = NARROW
+WIDTHS["chapter 9"] = NARROW
 for name in SEVEN:
     ours = OneOfSeven(name, np.random.default_rng(3))
-    theirs = Model(name, "chapter 8", music.composers, np.random.default_rng(3))
+    theirs = Model(name, "chapter 9", music.composers, np.random.default_rng(3))
     cast(theirs, float)
     x, target, candidates, composer = draw_batch(ours, 10, np.random.default_rng(4))
 
@@ -634,65 +594,94 @@ for name in SEVEN:
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert np.allclose(p.grad, q.grad, rtol=1e-8, atol=1e-12)
 print(f"{len(SEVEN)} models: the same table, losses and gradients")
-```
 
-```text
-7 models: the same table, losses and gradients
-```
+# %% tags=["hide"]
+del WIDTHS["chapter 9"]
 
-The head is [`build_head`](../tinyembed/models/networks.py), the cross-entropy
-[`SoftmaxCrossEntropy`](../tinyembed/layers/softmax.py), the targets are made in
-[examples.py](../tinyembed/training/examples.py), and the table `MODELS` is in
-[table.py](../tinyembed/models/table.py). `python -m tinyembed.train --model context` trains one;
-`python -m tinyembed.reproduce` trains them all and runs both experiments.
+# %% [markdown]
+# The head is [`build_head`](../tinyembed/models/networks.py), the cross-entropy
+# [`SoftmaxCrossEntropy`](../tinyembed/layers/softmax.py), the targets are made in
+# [examples.py](../tinyembed/training/examples.py), and the table `MODELS` is in
+# [table.py](../tinyembed/models/table.py). `python -m tinyembed.train --model context` trains one;
+# `python -m tinyembed.reproduce` trains them all and runs both experiments.
+#
+# ## Exercises
+#
+# **1. Backwards.** Play a piece with its units in reverse order, each unit itself left as it is.
+# Which of the seven models cannot tell the difference?
+#
+# <details><summary>Solution</summary>
+#
+# Only `forward` can. The three autoencoders and the composer model see one unit at a time; context
+# and regularized see the sum of both neighbours, and a sum does not say which one came first.
+#
+# ```python
+# beats = held_out[:50]
+# there = target_of(beats, 0, (-1, 1))
+# back = target_of(beats, 0, (1, -1))  # neighbours exchanged
+# assert (there == back).all()
+# assert not (target_of(beats, 0, (1,)) == target_of(beats, 0, (-1,))).all()
+# ```
+#
+# </details>
+#
+# **2. Another seed.** Train `context` once more, with `seed=10`. How far does its rank move? Which of
+# the statements above survive?
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# model, _ = train("context", seed=10)
+# again = median_rank(model.encode)
+# ```
+#
+# It goes from 90 to about 133: from the first place to the fourth, behind the composer model, but
+# still ahead of the autoencoders. So one seed does not put the first four in order. The long runs
+# were made with one seed as well: they compare seven trained networks, and only with care seven
+# methods.
+#
+# </details>
+#
+# **3. Which guess is best?** Somebody knows how common each composer is and nothing else. Which
+# probabilities should they give to make the mean cross-entropy smallest, and what is it then? Check
+# that moving a little probability from one composer to another makes it worse.
+#
+# <details><summary>Solution</summary>
+#
+# The shares themselves: then the loss is $-\sum_j p_j \log p_j$, the *entropy* of the shares, 2.200
+# at the top of this page.
+#
+# ```python
+# def mean_loss(q):
+#     return -(share * np.log(q)).sum()
+#
+#
+# best = mean_loss(share)
+# for i in range(10):
+#     for j in range(10):
+#         if i != j:
+#             q = share.copy()
+#             q[i] += 0.01
+#             q[j] -= 0.01
+#             assert mean_loss(q) > best
+# ```
+#
+# </details>
 
-## Exercises
-
-**1. Backwards.** Play a piece with its units in reverse order, each unit itself left as it is.
-Which of the seven models cannot tell the difference?
-
-<details><summary>Solution</summary>
-
-Only `forward` can. The three autoencoders and the composer model see one unit at a time; context
-and regularized see the sum of both neighbours, and a sum does not say which one came first.
-
-```python
+# %% tags=["hide"]
 beats = held_out[:50]
 there = target_of(beats, 0, (-1, 1))
 back = target_of(beats, 0, (1, -1))  # neighbours exchanged
 assert (there == back).all()
 assert not (target_of(beats, 0, (1,)) == target_of(beats, 0, (-1,))).all()
-```
 
-</details>
-
-**2. Another seed.** Train `context` once more, with `seed=10`. How far does its rank move? Which of
-the statements above survive?
-
-<details><summary>Solution</summary>
-
-```python
 model, _ = train("context", seed=10)
 again = median_rank(model.encode)
-```
+assert f"{ranks['context']:.0f}" == "90" and 125 < again < 145
+others_ranks = sorted(ranks[name] for name in SEVEN if name != "context")
+assert ranks["composer"] < others_ranks[2] < again < others_ranks[3] == ranks["note_drop"]
 
-It goes from 90 to about 133: from the first place to the fourth, behind the composer model, but
-still ahead of the autoencoders. So one seed does not put the first four in order. The long runs
-were made with one seed as well: they compare seven trained networks, and only with care seven
-methods.
 
-</details>
-
-**3. Which guess is best?** Somebody knows how common each composer is and nothing else. Which
-probabilities should they give to make the mean cross-entropy smallest, and what is it then? Check
-that moving a little probability from one composer to another makes it worse.
-
-<details><summary>Solution</summary>
-
-The shares themselves: then the loss is $-\sum_j p_j \log p_j$, the *entropy* of the shares, 2.200
-at the top of this page.
-
-```python
 def mean_loss(q):
     return -(share * np.log(q)).sum()
 
@@ -705,17 +694,10 @@ for i in range(10):
             q[i] += 0.01
             q[j] -= 0.01
             assert mean_loss(q) > best
-```
+assert f"{best:.3f}" == "2.200"
 
-</details>
-
-## What comes next
-
-Repeating the last unit is the simplest prediction. [Chapter 9](09_lstm_and_rank.md) builds the
-one that the paper uses: a network with a memory, which reads seven units and predicts the eighth.
-
-<!-- contents: written by build.py -->
-
----
-
-← [7. The denoising autoencoder](07_denoising_autoencoder.md) · [All chapters](README.md) · [9. An LSTM by hand, and the rank among 1,000](09_lstm_and_rank.md) →
+# %% [markdown]
+# ## What comes next
+#
+# Repeating the last unit is the simplest prediction. [Chapter 11](11_lstm_and_rank.md) builds the
+# one that the paper uses: a network with a memory, which reads seven units and predicts the eighth.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 12. Walking the space: neighbours, a map, listening
+# # 10. Walking the space: neighbours, a map, listening
 #
 # Seven thousand pieces of four beats are now seven thousand points. What lies beside what, what
 # does the whole look like from afar, and can one go for a walk in it and listen?
@@ -15,8 +15,8 @@
 # - Principal components: the flat picture that keeps most of the differences.
 #
 # **What you need**
-# - [Chapter 1](01_onset_roll.md) for units and keys, [chapter 6](06_candidate_loss.md) for the
-#   cosine, [chapter 8](08_seven_models.md) for the context model. 20 minutes.
+# - [Chapter 1](01_onset_roll.md) for units and keys, [chapter 7](07_candidate_loss.md) for the
+#   cosine, [chapter 9](09_seven_models.md) for the context model. 20 minutes.
 #
 # ## What the paper says
 #
@@ -28,7 +28,7 @@
 # ## Points
 #
 # Let $U_i$ be unit $i$ and $h(U_i)$ its embedding, the 100 numbers that the encoder of the context
-# model makes of it. Only the direction counts, as in chapter 6, so we give every embedding the
+# model makes of it. Only the direction counts, as in chapter 7, so we give every embedding the
 # length 1:
 #
 # $$e_i = \frac{h(U_i)}{|h(U_i)|}, \qquad \cos(U_i, U_j) = e_i \cdot e_j$$
@@ -312,7 +312,7 @@ print(f"by embedding {by_embedding:.2f}   by roll {by_roll:.2f}   at random {cha
 # Far more often than at random. And the rolls are nearly as good as the embedding at this! Both go
 # by key, register and density, and with 58 pieces that narrows it down a good deal (chapter 2
 # caught a layer at it). What the 100 numbers are better at is what they were made for, predicting
-# what comes: there, [chapter 9](09_lstm_and_rank.md), the context model leaves 100 numbers that
+# what comes: there, [chapter 11](11_lstm_and_rank.md), the context model leaves 100 numbers that
 # principal components make of the rolls far behind.
 
 # %% tags=["hide"]
@@ -429,7 +429,7 @@ print("the same neighbours, the same map; and walk.mid holds the notes of the wa
 #    in none is what chance gives, to a few hundredths.
 #    </details>
 #
-# 3. Halfway between two units lies the direction of $e_i + e_j$. What is its cosine with either, if
+# 4. Halfway between two units lies the direction of $e_i + e_j$. What is its cosine with either, if
 #    $e_i \cdot e_j = c$? Take two units with $c$ near 0: does any unit lie there?
 #
 #    <details><summary>Solution</summary>

@@ -1,18 +1,18 @@
 # %% [markdown]
-# # 7. The denoising autoencoder
+# # 8. The denoising autoencoder
 #
 # Take half of the notes away from a network and ask for all of them back: it has to learn what
 # music is like, and on this page it does, in a few seconds.
 
 # %% [markdown]
-# **What you'll do.** Damage music in three ways; put the layers of chapters 2 to 6 together by
+# **What you'll do.** Damage music in three ways; put the layers of chapters 2 to 7 together by
 # hand; train the whole on real music and watch what it makes of a unit, again and again.
 #
 # **What you'll learn.** How an encoder and a decoder share their weights; Adam, the usual way to
 # take a step; what to compare a loss with; why a network may lose to its own damaged input and
 # still be worth having.
 #
-# **What you need.** Chapters [2](02_fully_connected.md) to [6](06_candidate_loss.md), whose layers
+# **What you need.** Chapters [2](02_fully_connected.md) to [6](07_candidate_loss.md), whose layers
 # come back here in a few lines each, and 25 minutes.
 
 # %% [markdown]
@@ -21,7 +21,7 @@
 # Section 4.1: an **encoder** turns a unit into 100 numbers $h$, its embedding; a **decoder** turns
 # $h$ into a roll again. The decoder has the encoder's weights, transposed. If input and target
 # were the same, the two could learn to copy and nothing else. So the input is damaged first, in
-# one of three ways, and the target is the whole unit. The loss is that of chapter 6, and a batch
+# one of three ways, and the target is the whole unit. The loss is that of chapter 7, and a batch
 # is 100 units.
 #
 # ## Music to learn from, and music to be tested on
@@ -152,7 +152,7 @@ def dense(x, net, name):  # chapter 2: y = x W
     return x @ W, back
 
 
-def dense_transposed(x, net, name):  # chapter 5: y = x W^T, with the same W
+def dense_transposed(x, net, name):  # chapter 6: y = x W^T, with the same W
     W = net.p[name]
 
     def back(dy):
@@ -162,12 +162,12 @@ def dense_transposed(x, net, name):  # chapter 5: y = x W^T, with the same W
     return x @ W.T, back
 
 
-def elu(x, net):  # chapter 3
+def elu(x, net):  # chapter 4
     y = np.maximum(x, np.exp(np.minimum(x, 0)) - 1)
     return y, lambda dy: dy * (np.minimum(y, 0) + 1)
 
 
-def batch_norm(x, net, name):  # chapter 3: each channel to mean 0 and variance 1
+def batch_norm(x, net, name):  # chapter 4: each channel to mean 0 and variance 1
     gamma, beta = net.p[name + ".gamma"], net.p[name + ".beta"]
     rows = x.reshape(-1, x.shape[-1])  # (R, C)
     if net.training:
@@ -193,7 +193,7 @@ def batch_norm(x, net, name):  # chapter 3: each channel to mean 0 and variance 
 
 
 # %% [markdown]
-# And the convolutions of [chapter 4](04_convolution.md): lay every patch out as a row, multiply
+# And the convolutions of [chapter 5](05_convolution.md): lay every patch out as a row, multiply
 # once. The transpose multiplies by $W^T$ and folds the patches back, adding where they overlap.
 
 
@@ -233,7 +233,7 @@ def flat(x):
     return x.reshape(-1, x.shape[-1])
 
 
-def conv(x, net, name, *geometry):  # chapter 4
+def conv(x, net, name, *geometry):  # chapter 5
     W = net.p[name]  # (kh * kw * C, M)
     patches = columns(x, *geometry)
 
@@ -246,7 +246,7 @@ def conv(x, net, name, *geometry):  # chapter 4
     return patches @ W, back
 
 
-def conv_transposed(x, net, name, channels, *geometry):  # chapters 4 and 5
+def conv_transposed(x, net, name, channels, *geometry):  # chapters 5 and 6
     W = net.p[name]
 
     def back(dy):
@@ -365,7 +365,7 @@ assert 0.95 < tied / learned < 1  # batch norms and the last bias are all the de
 # %% [markdown]
 # ## The loss, and one number to check everything
 #
-# The loss is that of [chapter 6](06_candidate_loss.md), with its gradient.
+# The loss is that of [chapter 7](07_candidate_loss.md), with its gradient.
 
 
 # %%
@@ -520,7 +520,7 @@ for step, loss in test_losses.items():
 
 # %% [markdown]
 # Before the first step the loss is a little below guessing already: a network with random weights
-# keeps something of what it is shown. Where are we on the scale of chapter 6?
+# keeps something of what it is shown. Where are we on the scale of chapter 7?
 
 # %% alt="The training loss falls from guessing towards, but not to, that of the damaged input"
 guessing = np.log(5)
@@ -616,7 +616,7 @@ assert mean_cosine(made, test_rolls) < 0.5 * mean_cosine(test_shown, test_rolls)
 # cells; what comes out has been through 100 numbers. Where exactly sixteen notes stood is hard to
 # get through such a gap; about where, how many, and of what kind is easier. This narrowing is the
 # purpose: nobody wants the reconstruction, we are after the 100 numbers.
-# [Chapter 8](08_seven_models.md) looks at what they are good for.
+# [Chapter 9](09_seven_models.md) looks at what they are good for.
 #
 # How far does more training go? The repository has the figures of a network with 13 times as many
 # weights, trained on 300,000 examples (ours saw 5,000) of 434 piano pieces.
@@ -720,8 +720,8 @@ from tinyembed.training.examples import Batch
 from tinyembed.training.optimizers import Adam as AdamOfThePackage
 from tinyembed.training.optimizers import Flat
 
-WIDTHS["chapter 7"] = Width(conv=CHANNELS[1:], dense=FEATURES[1:])
-theirs = Model("note_drop", "chapter 7", music.composers, np.random.default_rng(0))
+WIDTHS["chapter 8"] = Width(conv=CHANNELS[1:], dense=FEATURES[1:])
+theirs = Model("note_drop", "chapter 8", music.composers, np.random.default_rng(0))
 cast(theirs, float)  # the package trains in float32; this page computes in float64
 their_adam = AdamOfThePackage(Flat(theirs.parameters()))
 
@@ -750,7 +750,7 @@ assert np.allclose(theirs.reconstruct(examples), reconstruct(ours, examples), rt
 print(f"three steps, {len(named)} arrays of learned numbers: the same")
 
 # %% tags=["hide"]
-del WIDTHS["chapter 7"]
+del WIDTHS["chapter 8"]
 
 # %% [markdown]
 # In the package the corruptions are in [corruption.py](../tinyembed/music/corruption.py), the lists
@@ -766,7 +766,7 @@ del WIDTHS["chapter 7"]
 # <details><summary>Solution</summary>
 #
 # For rolls of zeros and ones the cosine is the shared notes over the root of the product of the
-# two counts (chapter 6). With half the notes it is
+# two counts (chapter 7). With half the notes it is
 # $\frac{n}{2} / \sqrt{n \cdot \frac{n}{2}} = \sqrt{1/2} = 0.707$,
 # with three quarters $\sqrt{3/4} = 0.866$.
 #
@@ -851,4 +851,4 @@ assert np.allclose(first, second)
 # ## What comes next
 #
 # Change the target, and the same network learns something else: in
-# [chapter 8](08_seven_models.md) it predicts the music around a unit, or who wrote it, or both.
+# [chapter 9](09_seven_models.md) it predicts the music around a unit, or who wrote it, or both.

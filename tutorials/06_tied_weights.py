@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 5. Tied weights: one parameter, two gradients
+# # 6. Tied weights: one parameter, two gradients
 #
 # The way out of the network uses the very weights of the way in: count only one of the two uses,
 # and the loss still falls, the music still comes back, and the gradient is wrong.
@@ -11,7 +11,7 @@
 # why a falling loss proves nothing; what twelve numbers keep of a sixteenth of music.
 #
 # **What you need.** [Chapter 2](02_fully_connected.md) (a layer, its gradient, the complex step),
-# [chapter 4](04_convolution.md) (tiles and the transpose), and 20 minutes.
+# [chapter 5](05_convolution.md) (tiles and the transpose), and 20 minutes.
 #
 # ## What the paper says
 #
@@ -56,7 +56,7 @@ assert np.isclose(both, only_encoder + only_decoder, rtol=1e-5) and np.isclose(b
 #
 # ## Tiles of music, and twelve numbers
 #
-# Chapter 4 cut a unit into tiles of an octave by a sixteenth, 72 cells each. Here are those of 300
+# Chapter 5 cut a unit into tiles of an octave by a sixteenth, 72 cells each. Here are those of 300
 # units, without the silent ones. Our autoencoder takes a tile to 12 numbers and back.
 
 # %% alt="A unit of Clara Schumann; the share of all notes at each tick of a sixteenth"
@@ -68,7 +68,7 @@ rolls = corpus.rolls(beats, keys=rng.integers(-5, 7, 300)).astype(float)  # (300
 
 
 def tiles(rolls):
-    """(n, 60, 96) -> (n * 80, 72): all tiles, one below the other; chapter 4's columns."""
+    """(n, 60, 96) -> (n * 80, 72): all tiles, one below the other; chapter 5's columns."""
     return rolls.reshape(-1, 5, 12, 16, 6).swapaxes(2, 3).reshape(-1, 72)
 
 
@@ -372,7 +372,7 @@ assert relative_error(encoder.weight.grad, 2 * expected) < 1e-10
 
 # %% [markdown]
 # No line says "sum the two". Adding is all it takes, and it goes on working for a weight used seven
-# times, as in chapter 9. The price: somebody must set `grad` to 0 before each step.
+# times, as in chapter 11. The price: somebody must set `grad` to 0 before each step.
 #
 # Three ways to get it wrong, all seen in the wild.
 #
@@ -492,7 +492,7 @@ assert len(names) == len(weights) == 7 and count == 6_287_200
 # %% [markdown]
 # ## Exercises
 #
-# 1. **With a bend.** Put the ELU of [chapter 3](03_elu_and_batch_norm.md) between: $h$ = elu(x W).
+# 1. **With a bend.** Put the ELU of [chapter 4](04_elu_and_batch_norm.md) between: $h$ = elu(x W).
 #    Which of the two contributions changes, and how? Check it.
 #
 #    <details><summary>Solution</summary>
@@ -543,7 +543,7 @@ assert len(names) == len(weights) == 7 and count == 6_287_200
 #
 #    </details>
 #
-# 3. **Three uses.** Let the twelve numbers go round once more: $h = x W$, $z = h W^T$, and then
+# 4. **Three uses.** Let the twelve numbers go round once more: $h = x W$, $z = h W^T$, and then
 #    $u = z W$, the embedding of what came back. With any loss whose gradient at $u$ is $du$, write
 #    $dW$. Check it.
 #
@@ -602,5 +602,5 @@ assert relative_error(dW, expected) < 1e-10
 # ## What comes next
 #
 # We measured what is lost cell by cell, in squares, and a sixteenth at a time. For whole units that
-# is a poor judge, silence being right nearly everywhere: [chapter 6](06_candidate_loss.md) asks a
+# is a poor judge, silence being right nearly everywhere: [chapter 7](07_candidate_loss.md) asks a
 # better question.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 10. Reading the statistics
+# # 12. Reading the statistics
 #
 # A median rank of 15 beats one of 17, all 21 differences are significant, and p is below 0.00037:
 # what of this may you believe? And which two numbers of the paper cannot both be true?
@@ -12,7 +12,7 @@
 # Bonferroni's correction; Levene's test; why 325,219 sequences are far fewer observations than they
 # seem; a bound between two scores that ends an argument.
 #
-# **What you need.** [Chapter 9](09_lstm_and_rank.md) (the rank among 1,000), and 25 minutes. No
+# **What you need.** [Chapter 11](11_lstm_and_rank.md) (the rank among 1,000), and 25 minutes. No
 # neural network is harmed in this chapter: NumPy, random numbers, and two files of results.
 
 # %% [markdown]
@@ -134,7 +134,7 @@ plt.show()
 #
 # The paper does not define its spread. Two candidates: the IQR or the standard deviation. For
 # skewed ranks they are very different numbers, and our file has both, with the skew, for 28 sets of
-# ranks (seven models and the seven repetitions of chapter 9, for both kinds of candidates). So draw
+# ranks (seven models and the seven repetitions of chapter 11, for both kinds of candidates). So draw
 # spread against skew, and see where the paper's seven points fall.
 
 # %% alt="Spread against skew: the paper's seven points follow the interquartile range"
@@ -717,7 +717,7 @@ assert len([found for found in certain if found["claim"].startswith("Table 3")])
 #
 #    </details>
 #
-# 3. **The test the paper could have used.** All models rank the *same* targets. Let `hard` be how
+# 4. **The test the paper could have used.** All models rank the *same* targets. Let `hard` be how
 #    hard each of 300 targets is, and let model A have `hard` plus noise, and model B the same plus
 #    2 ranks. Compare Welch's test with a paired one (a t-test of the differences against 0). Which
 #    one finds the 2 ranks?
@@ -767,5 +767,5 @@ assert paired > 0.5 and unpaired < 0.02, (paired, unpaired)
 # ## What comes next
 #
 # Three seeds instead of one, seven models, twelve keys: honest statistics want many trainings, and
-# many trainings want speed. [Chapter 11](11_gpu.md) takes the same code to a GPU and counts what it
+# many trainings want speed. [Chapter 15](15_gpu.md) takes the same code to a GPU and counts what it
 # does there.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 6. A loss by comparison
+# # 7. A loss by comparison
 #
 # Silence is the right answer in 99.7% of all cells of real music, so this chapter looks for a
 # question that silence cannot answer.
@@ -570,7 +570,7 @@ print("the same loss and the same gradient")
 #
 # It minds very much: nearly no cell matches any more, the cosine is close to 0 and the loss close
 # to $\log 5$. Cosine on rolls knows nothing of "nearly". A network can learn to, before it comes to
-# this comparison: its first kernels are a sixteenth note wide (chapter 4).
+# this comparison: its first kernels are a sixteenth note wide (chapter 5).
 #
 # </details>
 
@@ -597,4 +597,4 @@ assert late_cosine < 0.1 and late_loss > 1.55
 # ## What comes next
 #
 # All parts are on the table: layers, tied weights, a loss. In
-# [chapter 7](07_denoising_autoencoder.md) they become one network, and it learns while you watch.
+# [chapter 8](08_denoising_autoencoder.md) they become one network, and it learns while you watch.

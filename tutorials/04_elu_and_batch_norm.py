@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 3. ELU and batch norm
+# # 4. ELU and batch norm
 #
 # Seven layers are worth no more than one until something between them bends, and a bend is worth
 # nothing where the values are too faint to feel it.
@@ -686,7 +686,7 @@ assert np.allclose(alone[0], together[0])
 #
 # ## Pictures instead of rows
 #
-# The first layers of the paper's network are convolutions ([chapter 4](04_convolution.md)): their
+# The first layers of the paper's network are convolutions ([chapter 5](05_convolution.md)): their
 # output is an image with C channels, (N, H, W, C). A channel is the same question asked at every
 # place of the image, so it is *one* column: all places of all examples are rows, N·H·W of them.
 
@@ -783,7 +783,7 @@ print("the package's ELU and batch norm: the same numbers, forward and backward,
 #
 #    </details>
 #
-# 3. **Turn it by a quarter.** *Layer norm* normalizes each example over its own D features, instead
+# 4. **Turn it by a quarter.** *Layer norm* normalizes each example over its own D features, instead
 #    of each feature over N examples. Write its forward and backward, with $\gamma$ and $\beta$ of
 #    shape (D,) as before. You need nothing new. Does a unit now depend on its company?
 #
@@ -865,4 +865,4 @@ assert relative_error(dgamma, expected) < 1e-10
 # ## What comes next
 #
 # A note means the same in every bar, yet our layer learned a weight of its own for each place:
-# [chapter 4](04_convolution.md) asks one question everywhere, and it is still a matrix product.
+# [chapter 5](05_convolution.md) asks one question everywhere, and it is still a matrix product.

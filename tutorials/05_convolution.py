@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 4. Convolution as one matrix product
+# # 5. Convolution as one matrix product
 #
 # A chord is the same chord in the first beat and in the last: how does one ask a question
 # everywhere at once, and paint music from the answers?
@@ -282,7 +282,7 @@ assert (dense_weights, conv_weights) == (46_080_000, 7_200)
 #
 # New is only the way back through `columns`. It copies cells of $x$ into patches; where patches
 # overlap, one cell is copied several times. A value that is used in several places collects the
-# gradients of all its uses (chapter 3). So the way back takes each patch of $dP$ to where it came
+# gradients of all its uses (chapter 4). So the way back takes each patch of $dP$ to where it came
 # from and **adds**. We call it `fold`. It is `columns` with the two sides of one line exchanged,
 # and `+=` for `=`.
 
@@ -508,7 +508,7 @@ assert cosines[4] < 0.4 and 0.5 < cosines[72] < 0.85 and cosines[1000] > 0.93
 
 # %% [markdown]
 # (The *cosine* is 1 if two rolls point in the same direction, that is, are the same but for
-# loudness, and 0 if they have nothing in common. [Chapter 6](06_candidate_loss.md) is about it.)
+# loudness, and 0 if they have nothing in common. [Chapter 7](07_candidate_loss.md) is about it.)
 #
 # Nothing was trained! $W W^T$ compares the rows of W, one for each cell of the tile. Rows of many
 # random numbers stand almost at right angles to each other, so that $W W^T$ is the identity and a
@@ -595,7 +595,7 @@ print("the package's convolution and its transpose: the same numbers, forward an
 #
 #    </details>
 #
-# 3. **Where is the work?** For the four layers we take 100, 200, 400 and 800 kernels. For one unit,
+# 4. **Where is the work?** For the four layers we take 100, 200, 400 and 800 kernels. For one unit,
 #    how many multiplications does each layer do, and how many weights has it? Guess first: which
 #    layer works hardest?
 #
@@ -648,5 +648,5 @@ assert 0.02 < work[0] / sum(work) < 0.03
 # %% [markdown]
 # ## What comes next
 #
-# One weight, used on the way in and again on the way out: [chapter 5](05_tied_weights.md) asks what
+# One weight, used on the way in and again on the way out: [chapter 6](06_tied_weights.md) asks what
 # its gradient is, and what happens to those who count only half of it.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 11. The same code on a GPU
+# # 15. The same code on a GPU
 #
 # A GPU can be done with a hundred units of music before Python has finished asking for them. So
 # this chapter counts questions: hundreds of them for one training step, then far fewer, then one.
@@ -12,8 +12,8 @@
 # **What you'll learn.** Two memories and the bus between them; what a launch is and why it decides;
 # fusing; what waiting costs and where it hides; what a CUDA graph is, and the trap in it.
 #
-# **What you need.** [Chapter 3](03_elu_and_batch_norm.md) (ELU and batch norm), [chapter
-# 7](07_denoising_autoencoder.md) (a training step), and 25 minutes. **No GPU.** A stand-in takes
+# **What you need.** [Chapter 4](04_elu_and_batch_norm.md) (ELU and batch norm), [chapter
+# 7](08_denoising_autoencoder.md) (a training step), and 25 minutes. **No GPU.** A stand-in takes
 # its place here: it computes nothing faster, but it refuses what a GPU refuses, and it counts.
 
 # %% [markdown]
@@ -92,7 +92,7 @@ assert notes == rolls.sum() and counts["synchronisations"] == counts["to_host"] 
 # %% [markdown]
 # ## One code, two machines
 #
-# Chapter 3's ELU, $y = x$ above zero and $e^x - 1$ below, as one formula:
+# Chapter 4's ELU, $y = x$ above zero and $e^x - 1$ below, as one formula:
 # `max(x, exp(min(x, 0)) - 1)`. Nothing in it is NumPy's alone, so a function can ask its argument
 # where it lives:
 
@@ -120,7 +120,7 @@ print("the same numbers; launches:", counts["launches"])
 
 # %% [markdown]
 # 8,000 rows are 100 units times the 5 x 16 places where the first kernel of the convolution sat
-# down (chapter 4). Four operations, four launches: `minimum`, `exp`, subtract, `maximum`.
+# down (chapter 5). Four operations, four launches: `minimum`, `exp`, subtract, `maximum`.
 #
 # Predict: how many launches does the ELU of a *single* number take?
 
@@ -297,7 +297,7 @@ ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %% [markdown]
-# Adam is the clearest case. On the page of chapter 9 it was a formula of a dozen operations over
+# Adam is the clearest case. On the page of chapter 11 it was a formula of a dozen operations over
 # all weights; fused, it is one launch, which reads four arrays and writes four. (The package's
 # formulas are written to be fused: batch norm works the ELU's slope out again wherever it needs it.
 # Inside a kernel that is free.)
@@ -318,11 +318,11 @@ for width, size in (("small", 100), ("small", 10), ("paper", 10)):
 # What does that cost? Round numbers will do for a first idea; they are **assumptions, not
 # measurements**. Say that a launch from Python takes 5 microseconds (millionths of a second), and
 # that the device reaches 67 million million operations a second, as the data sheet of an H200 says
-# for float32. The arithmetic of a step at `paper` width we can count, by chapter 4's rule: 2
+# for float32. The arithmetic of a step at `paper` width we can count, by chapter 5's rule: 2
 # operations for each entry of a layer's weights at each place where it sits.
 
 # %%
-layers = [  # places, inputs, outputs of each layer at paper width (chapters 4 and 7)
+layers = [  # places, inputs, outputs of each layer at paper width (chapters 5 and 8)
     (5 * 16, 12 * 6, 100), (4 * 8, 2 * 4 * 100, 200), (3 * 4, 2 * 4 * 200, 400),
     (2 * 2, 2 * 4 * 400, 800), (1, 3200, 800), (1, 800, 400), (1, 400, 100),
 ]  # fmt: skip
@@ -497,7 +497,7 @@ assert (y == [31, 41]).all()
 #
 # For a training step, what changes is the batch, so the engine above writes each batch into the
 # same arrays. Two numbers change, too: Adam's learning rate, and the correction of its running means
-# (chapter 9: $1 - 0.9^t$). So these are arrays as well. And what a step makes for itself and
+# (chapter 11: $1 - 0.9^t$). So these are arrays as well. And what a step makes for itself and
 # forgets, all those outputs of layers, gets a piece of memory that nobody else may touch between
 # two playbacks.
 #
@@ -659,7 +659,7 @@ print("the package's ELU: the numbers of this page, in one launch")
 #
 #    </details>
 #
-# 3. **The frozen step number.** Somebody records Adam with a Python number for $t$. It stays 1 for
+# 4. **The frozen step number.** Somebody records Adam with a Python number for $t$. It stays 1 for
 #    ever. Take one weight $w$ with the loss $(w - 3)^2 / 2$, whose gradient is $w - 3$. Start at 0
 #    with a rate of 0.01 and take 50 steps, and then 400, once with $t$ as it should be and once
 #    frozen. What happens?
@@ -735,5 +735,5 @@ assert [round(end(400, frozen), 2) for frozen in (True, False)] == [2.54, 2.59]
 # ## What comes next
 #
 # The machinery is complete: music becomes rolls, rolls become 100 numbers, and the numbers have
-# been tested. In [chapter 12](12_walking_the_space.md) we walk around among them at last, and
+# been tested. In [chapter 10](10_walking_the_space.md) we walk around among them at last, and
 # listen.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 9. An LSTM by hand, and the rank among 1,000
+# # 11. An LSTM by hand, and the rank among 1,000
 #
 # Seven units of a polonaise have sounded, and a thousand units lie on the table: which one comes
 # next? The hardest rival of a network with a memory turns out to be someone who always says "the
@@ -13,7 +13,7 @@
 # time; why a better loss can mean a worse rank; how to be fair to a simple answer.
 #
 # **What you need.** [Chapter 2](02_fully_connected.md) (gradients, the complex step), [chapter
-# 6](06_candidate_loss.md) (the cosine, a loss by comparison), [chapter 8](08_seven_models.md) (the
+# 6](07_candidate_loss.md) (the cosine, a loss by comparison), [chapter 9](09_seven_models.md) (the
 # context model), and 25 minutes.
 
 # %% [markdown]
@@ -59,7 +59,7 @@ plt.show()
 # %% [markdown]
 # ## A hundred numbers a unit
 #
-# The context model of chapter 8 comes trained with the package. Its encoder turns a unit $U$ into
+# The context model of chapter 9 comes trained with the package. Its encoder turns a unit $U$ into
 # $h(U)$, 100 numbers. It learned from piano music; the quartets, songs and chorales here are new to
 # it. (We compute in double precision, so that your machine prints the same digits as ours.)
 #
@@ -350,7 +350,7 @@ def lstm_forward(x, w):
 # $$
 #
 # Where does $dc_{\text{next}}$ come from? The memory $c$ is used twice: shown now, and kept for the
-# next step. A number that is used twice collects two gradients, and they add (chapter 5 was about
+# next step. A number that is used twice collects two gradients, and they add (chapter 6 was about
 # just that).
 #
 # **$c = f c' + i g$**: products again, and the gradient of the old memory goes back to the step
@@ -448,7 +448,7 @@ for name, by_hand in found.items():
 # L_1 = \frac{1}{N} \sum_n \left( 1 - \cos(y_n, q_n) \right)
 # $$
 #
-# The other one is chapter 6's idea, a loss by comparison. The candidates of each prediction are all
+# The other one is chapter 7's idea, a loss by comparison. The candidates of each prediction are all
 # $N$ targets of the batch, and the cosines are divided by a temperature $\tau = 0.1$ before the
 # softmax, which makes small differences count:
 #
@@ -697,7 +697,7 @@ for title, candidates in (("random units", random_units), ("same piece", same_pi
     print(f"{title:13s} better in {100 * better:.0f}% of sequences, worse in {100 * worse:.0f}%")
 
 # %% [markdown]
-# Is such a difference luck? [Chapter 10](10_statistics.md) asks.
+# Is such a difference luck? [Chapter 12](12_statistics.md) asks.
 #
 # ## What did it expect?
 #
@@ -886,7 +886,7 @@ assert abs(np.median(their_ranks) / last_rank - 1) < 0.15
 #
 #    </details>
 #
-# 3. **Why should a tie count half?** Somebody sends in an embedding that is the same 100 numbers
+# 4. **Why should a tie count half?** Somebody sends in an embedding that is the same 100 numbers
 #    for every unit. Which median rank does it get under our rule, and which if ties counted
 #    nothing?
 #
@@ -939,5 +939,5 @@ assert half[0] == 499.5 and nothing[0] == 0
 # ## What comes next
 #
 # A median of 32 beside one of 34: is that a better network, or a lucky draw? The paper answers with
-# 21 tests and one small number, and [chapter 10](10_statistics.md) reads both with a pencil in
+# 21 tests and one small number, and [chapter 12](12_statistics.md) reads both with a pencil in
 # hand.
