@@ -14,12 +14,17 @@ from tinyembed.training.excerpts import ExcerptExamples
 class Row:
     """One training, or another use of one.
 
-    says: what is different, for readers; model, width, temperature, batch_size, negatives,
-    intervals: as in `tinyembed.train`, None for the model's own; composer_floor: as in `ModelSpec`,
-    None for its own; examples: (corpus, spec, pieces, seed) -> what is shown in training, where
-    that differs; trained_as: the row whose training this one uses; change: of the embeddings,
-    before the LSTM and the classifier; predictor: of the LSTM's recipe, what differs; without_lstm:
-    whether the shortcut past it predicts alone.
+    says: what is different, for readers
+    model, width, temperature, batch_size, negatives, intervals: as in `tinyembed.train`, None for
+        the model's own
+    composer_floor: as in `ModelSpec`, None for the model's own
+    weight_decay: what share of each weight a step subtracts, per unit of the learning rate
+    keeps: whether the weights of the least "loss" or of the most "accuracy" are kept
+    examples: (corpus, spec, pieces, seed) -> what is shown in training, where that differs
+    trained_as: the row whose training this one uses
+    change: of the embeddings, before the LSTM and the classifier
+    predictor: of the LSTM's recipe, what differs
+    without_lstm: whether the shortcut past the LSTM predicts alone
     """
 
     says: str
@@ -30,6 +35,8 @@ class Row:
     negatives: int | None = None
     intervals: int | None = None
     composer_floor: float | None = None
+    weight_decay: float = 0.0
+    keeps: str = "loss"
     examples: Callable | None = None
     trained_as: str | None = None
     change: Callable = lambda e: e
@@ -67,6 +74,23 @@ class OftenAsTheyCome(Examples):
         )
 
 
+class EvenComposers(Examples):
+    """Every composer is drawn as often as any other, however many units there are of each."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        composer = self.composers()[self.units.group_start[:-1]]  # of each unit's first occurrence
+        self.by_composer = np.argsort(composer, kind="stable")
+        _, self.first, self.counts = np.unique(
+            composer[self.by_composer], return_index=True, return_counts=True
+        )
+
+    def choose(self, step, size):
+        rng = random_stream(self.seed, "order", step)
+        drawn = rng.integers(len(self.counts), size=size)
+        return self.by_composer[self.first[drawn] + rng.integers(self.counts[drawn])]
+
+
 class DifferentExcerpts(ExcerptExamples):
     """Excerpts without those that an earlier one equals, note by note, as they are written."""
 
@@ -97,6 +121,10 @@ def context(says, **different):
 
 def note_drop(says, share):
     return Row(says, model="note_drop", examples=dropping(Examples, share))
+
+
+def composer(says, **different):
+    return Row(says, model="composer", **different)
 
 
 def other_use(says, change=lambda e: e, without_lstm=False, **predictor):
@@ -131,6 +159,14 @@ ROWS = {
     "context": context("**the context model**: five candidates at temperature 1"),
     "context,keys=1": context("no transposition", examples=in_one_key(Examples)),
     "context,duplicates=kept": context("repeated units as often", examples=OftenAsTheyCome),
+    "composer": composer("**composer discrimination**"),
+    "composer,floor=0.6": composer("a floor for the composer loss, 0.6", composer_floor=0.6),
+    "composer,floor=0.75": composer("a floor of 0.75", composer_floor=0.75),
+    "composer,decay=0.3": composer("weight decay 0.3", weight_decay=0.3),
+    "composer,decay=3": composer("weight decay 3", weight_decay=3.0),
+    "composer,keeps=accuracy": composer("stopped by accuracy", keeps="accuracy"),
+    "composer,even": composer("every composer as often", examples=EvenComposers),
+    "composer,intervals=64": composer("counts of intervals", intervals=64),
     "regularized": Row("**the regularized model**", model="regularized"),
     "note_drop,corruption=0": note_drop("**the note-drop model**: no onset dropped", 0.0),
     "note_drop,corruption=0.5": note_drop("half, as in the paper", 0.5),

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.ablated import ROWS
-from benchmarks.folds import as_in_the_test, folds_of, holding_out
+from benchmarks.ablated_training import train
+from benchmarks.folds import as_in_the_test, between, holding_out
 from benchmarks.machine import RESULTS, machine
 from tinyembed.backends import choice
 from tinyembed.cli.options import Parser, count, folder, music
@@ -27,16 +28,15 @@ from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.experiments import Dataset, run_composers, run_prediction
 from tinyembed.evaluation.passages import Passages
+from tinyembed.evaluation.piece_folds import folds_of
 from tinyembed.evaluation.results import KINDS, Answers, composer_scores
-from tinyembed.models.table import MODELS
 from tinyembed.models.weights import load_weights
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.sources import as_typed, open_corpus
 from tinyembed.storage.arrays import load_arrays, save_arrays
 from tinyembed.storage.files import write_json
-from tinyembed.training.checkpoints import load_checkpoint
 from tinyembed.training.runs import Run
-from tinyembed.training.trainer import Trainer, fingerprint
+from tinyembed.training.trainer import fingerprint
 
 EXAMPLES = 200_000
 LSTM_STEPS = 600
@@ -98,7 +98,10 @@ def parts(corpus, seed, n_folds=None):
         dataset = replace(dataset, train=in_one_key(dataset.train), test=dataset.validation)
         yield Part(f"seed{seed}", seed, corpus, dataset)
         return
-    fold = folds_of(corpus, n_folds)
+    try:
+        fold = folds_of(corpus, n_folds)
+    except InputError as error:
+        raise InputError(f"--folds {n_folds}: {error}") from None
     for k in range(n_folds):
         rest = holding_out(corpus, fold == k)
         dataset = Dataset.build(rest, seed)
@@ -145,35 +148,6 @@ def measure(name, part, options):
         save_arrays(file, {key: np.asarray(value) for key, value in tasks[task]().items()})
 
 
-def train(row, seed, corpus, place, examples):
-    """Train the model of a row to its end, or go on where that was left."""
-    spec = MODELS[row.model]
-    size = row.batch_size or spec.batch_size
-    config = {
-        "model": row.model,
-        "width": row.width,
-        "examples": examples // size * size,
-        "batch_size": size,
-        "seed": seed,
-        "learning_rate": 1e-3,
-        "temperature": row.temperature or spec.temperature,
-        "negatives": row.negatives,
-        "intervals": row.intervals,
-    }
-    there = (place / "config.json").exists()
-    if there and Run.open(place)[1]["examples"] != config["examples"]:
-        raise InputError(f"--examples {examples}: {place} saw another number; take another --out")
-    training_run = Run(place) if there else Run.create(place, {**config, "row": str(row)})
-    trainer = Trainer(training_run, config, corpus)
-    if row.composer_floor is not None:
-        trainer.model.spec = replace(trainer.model.spec, composer_floor=row.composer_floor)
-    if row.examples:
-        trainer.examples = row.examples(corpus, trainer.model.spec, trainer.pieces, seed)
-    if there:
-        load_checkpoint(trainer)
-    trainer.train()
-
-
 def embed(model, dataset):
     """The embeddings of training, validation and judged pieces; the last two may be the same."""
     train, test = (getattr(dataset, name).embed(model.encode, False) for name in ("train", "test"))
@@ -212,7 +186,7 @@ def collect(options, corpus):
     return {
         "examples": options.examples,
         "lstm_steps": options.lstm_steps,
-        **({"folds": options.folds} if options.folds else {}),
+        **({"folds": options.folds, "between": between(found)} if options.folds else {}),
         "corpus": fingerprint(corpus)[:12],
         "rows": rows,
         "machine": machine(),
@@ -246,7 +220,7 @@ def numbers(answers, corpus, options):
         for kind in KINDS:
             found[who + kind] = {key: entry[kind][key] for key in SHOWN}
     scores = composer_scores(answers.composers, corpus.composers)
-    found["accuracy"] = scores["accuracy"]
+    found["accuracy"], found["interval"] = scores["accuracy"], scores["interval"]
     found["accuracy_of_pieces"] = scores["pieces"]["accuracy"]
     if options.folds:
         found["as_in_the_test"] = as_in_the_test(scores, corpus)

@@ -1,29 +1,16 @@
-"""The training pieces in parts, so that each can be judged by a model that has not heard it.
+"""Models judged by pieces that they were not trained on, other than the test pieces.
 
-The test pieces may be looked at once, and a tenth of the rest is too few to choose a model by: 37
-pieces prefer by .05 what 66 others do not. In turn, all 368 can be asked.
+The folds are those of evaluation/piece_folds.py.
 """
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
-from tinyembed.errors import InputError
-
-
-def folds_of(corpus, n, seed=0):
-    """Deal the training pieces out to n parts, one composer after the other.
-
-    Returns (n_pieces,) int, 0 to n - 1, and -1 for test pieces.
-    Raises InputError where a part would have no piece, or leave none to train on.
-    """
-    pieces = np.random.default_rng(seed).permutation(np.flatnonzero(~corpus.piece_is_test))
-    if not 2 <= n <= len(pieces):
-        raise InputError(f"--folds {n}: 2 to {len(pieces)}, as many as there are training pieces")
-    pieces = pieces[np.argsort(corpus.piece_composer[pieces], kind="stable")]
-    fold = np.full(corpus.n_pieces, -1)
-    fold[pieces] = np.arange(len(pieces)) % n
-    return fold
+from tinyembed.evaluation.pieces import compare_by_piece
+from tinyembed.evaluation.results import KINDS
+from tinyembed.evaluation.significance import compare
 
 
 def holding_out(corpus, held_out):
@@ -55,3 +42,53 @@ def as_in_the_test(scores, corpus):
         share = np.bincount(composer, minlength=len(support)) * (support > 0)
         found[kind] = float(share @ recall / max(share.sum(), 1))
     return found
+
+
+def between(found):
+    """Every two rows, piece by piece, over the seeds that both have. found: {row: [`Answers`]}.
+
+    Returns a list of dicts: first, second; units, and the kinds of ranks where there are any: the
+    mean difference first - second per piece (of the share of correct units, or of the mean rank)
+    with Wilcoxon's p; pieces: won, lost and McNemar's p. The p values are not corrected.
+    """
+    rows = []
+    for first, second in combinations([name for name in found if found[name]], 2):
+        pairs = list(zip(found[first], found[second], strict=False))
+        row = {"first": first, "second": second}
+        units = [_of_units(*pair) for pair in pairs]
+        row["units"] = _by_piece(*(np.concatenate(part) for part in zip(*units, strict=True)))
+        row["pieces"] = _of_pieces(pairs)
+        for kind in KINDS:
+            if all(answers.prediction for pair in pairs for answers in pair):
+                row[kind] = _of_ranks(pairs, kind)
+        rows.append(row)
+    return rows
+
+
+def _of_units(first, second):
+    """1 for each unit that a row names correctly, of both rows, and the piece of each unit."""
+    correct = [
+        np.concatenate([c["predicted"] == c["truth"] for c in answers.composers])
+        for answers in (first, second)
+    ]
+    return *correct, np.concatenate([c["unit_piece"] for c in first.composers])
+
+
+def _of_pieces(pairs):
+    truth = np.concatenate([c["piece_truth"] for first, _ in pairs for c in first.composers])
+    predicted = [
+        np.concatenate([c["piece_predicted"] for pair in pairs for c in pair[k].composers])
+        for k in (0, 1)
+    ]
+    return compare_by_piece(truth, *predicted)
+
+
+def _of_ranks(pairs, kind):
+    ranks = [np.concatenate([pair[k].ranks(kind)[0] for pair in pairs]) for k in (0, 1)]
+    pieces = np.concatenate([first.ranks(kind)[1] for first, _ in pairs])
+    return _by_piece(*ranks, pieces)
+
+
+def _by_piece(first, second, pieces):
+    found = compare(first, second, pieces)["pieces"]
+    return {"mean_difference": found["mean_difference"], "p": found["wilcoxon"]["p"]}

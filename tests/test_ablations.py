@@ -11,20 +11,24 @@ from benchmarks import ablations
 from benchmarks.ablated import (
     ROWS,
     DifferentExcerpts,
+    EvenComposers,
     OftenAsTheyCome,
     Row,
     dropping,
     in_one_key,
     of_length_one,
 )
-from benchmarks.folds import as_in_the_test, folds_of, holding_out
+from benchmarks.folds import as_in_the_test, holding_out
 from tinyembed.errors import InputError
+from tinyembed.evaluation.piece_folds import folds_of
 from tinyembed.evaluation.results import composer_scores
 from tinyembed.models.table import MODELS, WIDTHS
 from tinyembed.models.weights import load_weights
 from tinyembed.music.corpus import Corpus
+from tinyembed.music.splits import validation_pieces
 from tinyembed.training.examples import Examples
 from tinyembed.training.excerpts import ExcerptExamples
+from tinyembed.training.validation import Validation, compare_composers
 
 SPEC = MODELS["contrastive"]
 
@@ -129,19 +133,57 @@ def test_rows_differ_as_they_say(corpus, small, tmp_path):
         assert same == (other == "head=awake")
 
 
-@pytest.mark.parametrize("n", [2, 3])
-def test_folds(corpus, n):
-    fold = folds_of(corpus, n)
-    np.testing.assert_array_equal(fold == -1, corpus.piece_is_test)
-    for composer in range(len(corpus.composers)):
-        own = fold[(corpus.piece_composer == composer) & (fold >= 0)]
-        counts = np.bincount(own, minlength=n)
-        assert counts.sum() and counts.max() - counts.min() <= 1
-    assert (folds_of(corpus, n, seed=1) != fold).any()
-    for k in range(n):
+def test_holding_out_a_fold(corpus):
+    fold = folds_of(corpus, 2)
+    for k in range(2):
         rest = holding_out(corpus, fold == k)
         np.testing.assert_array_equal(~rest.piece_is_test, (fold >= 0) & (fold != k))
     assert corpus.piece_is_test.sum() == (fold == -1).sum()  # the corpus itself is as it was
+
+
+def test_every_composer_as_often(corpus):
+    pieces = np.arange(corpus.n_pieces)[2:]  # fewer of the first composer
+    examples = EvenComposers(corpus, MODELS["composer"], pieces)
+    chosen = np.concatenate([examples.choose(step, 500) for step in range(8)])
+    composer = examples.composers()[examples.units.group_start[:-1]]
+    share = np.bincount(composer[chosen]) / len(chosen)
+    np.testing.assert_allclose(share, 1 / len(share), atol=0.04)
+    assert len(np.unique(chosen)) > 0.8 * len(chosen)
+    np.testing.assert_array_equal(examples.choose(3, 500), chosen[1500:2000])
+
+
+def test_other_examples_are_trained_on(corpus, small, tmp_path):
+    seen = []
+
+    class Watched(Examples):
+        def make(self, chosen, step=0):
+            seen.append(step)
+            return super().make(chosen, step)
+
+    row = Row("watched", model="context", examples=Watched)
+    ablations.train(row, 0, corpus, tmp_path / "run", 500)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_weight_decay_and_accuracy(corpus, small, tmp_path):
+    rows = {
+        "plain": Row("as it is", model="composer"),
+        "decay": Row("smaller", model="composer", weight_decay=100.0),
+        "accurate": Row("kept by accuracy", model="composer", keeps="accuracy"),
+    }
+    sizes, kept = {}, {}
+    for name, row in rows.items():
+        ablations.train(row, 0, corpus, tmp_path / name, 1000)
+        model, about = load_weights(tmp_path / name / "weights.npz")
+        sizes[name] = np.linalg.norm(model.named_arrays()["encoder.conv1.weight"])
+        kept[name] = about["validation_loss"]
+    assert sizes["decay"] < 0.9 * sizes["plain"]
+    assert 0 <= kept["accurate"] < 1
+    pieces = validation_pieces(corpus, 0)
+    validation = Validation(Examples(corpus, MODELS["composer"], pieces), 0)
+    model, _ = load_weights(tmp_path / "accurate" / "weights.npz")
+    accuracy = compare_composers(model, validation, np.zeros(1, int))["accuracy"]
+    assert kept["accurate"] == pytest.approx(1 - accuracy)
 
 
 def test_composers_as_often_as_in_the_test(corpus):
@@ -176,21 +218,29 @@ def test_a_table_of_folds(folder, small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ablations, "RESULTS", tmp_path)
     words = ["--data", str(folder), "--examples", "512", "--lstm-steps", "2", "--json"]
     words += ["--classifier-steps", "2", "--out", str(tmp_path / "out"), "--only", "base"]
+    words += ["composer"]
     assert ablations.main([*words, "--folds", "2", "--composers"]) == 0
     found = json.loads(capsys.readouterr().out)
     row = found["rows"]["base"]
     assert found["folds"] == 2 and set(row["as_in_the_test"]) == {"units", "pieces"}
+    (pair,) = found["between"]
+    assert (pair["first"], pair["second"]) == ("base", "composer") and "rank" not in pair
+    difference = row["accuracy_of_pieces"] - found["rows"]["composer"]["accuracy_of_pieces"]
+    n = sum(pair["pieces"][key] for key in ("won", "lost"))
+    assert 0 <= pair["pieces"]["p"] <= 1 and (n > 0 or difference == 0)
     assert "--folds 2" in row["command"] and "rank" not in row
     assert json.loads((tmp_path / "folds.json").read_text()) == found
     assert not (tmp_path / "ablations.json").exists()
     assert ablations.table(found).count(" | ") > 5
     assert ablations.main([*words, "--folds", "2"]) == 0  # the ranks, by the same trainings
-    again = json.loads(capsys.readouterr().out)["rows"]["base"]
+    again = json.loads(capsys.readouterr().out)
+    assert again["between"][0]["rank"]["p"] <= 1
+    again = again["rows"]["base"]
     assert again["accuracy"] == row["accuracy"] and again["rank"]["median"] >= 0
     judged = [json.loads(p.read_text()) for p in (tmp_path / "out").rglob("config.json")]
-    assert len(judged) == 2
+    assert len(judged) == 4
     for n in ("1", "99"):
-        with pytest.raises(InputError, match=rf"^--folds {n}: 2 to \d+, as many as"):
+        with pytest.raises(InputError, match=rf"^--folds {n}: {n} folds of \d+ works"):
             ablations.main([*words, "--folds", n])
     for file in (tmp_path / "out").glob("*.npz"):
         file.unlink()
