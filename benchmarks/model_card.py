@@ -8,6 +8,7 @@ import numpy as np
 
 from tinyembed.evaluation import composers, prediction
 from tinyembed.models.table import MODELS
+from tinyembed.music.corpus import READER_VERSION
 from tinyembed.music.public_corpora import CORPORA, source_of
 from tinyembed.storage.files import digest, write_atomically
 from tinyembed.training.validation import CHANCE
@@ -55,7 +56,7 @@ def _table(header, rows):
 def _head(weights, name, summary):
     spec = MODELS[name]
     yield f"# {weights.name}: {spec.title}, {summary['width']} width"
-    which = f"the one of the paper's section {spec.section}" if spec.section else "our eighth"
+    which = f"that of the paper's section {spec.section}" if spec.section else "one of our own"
     yield _paragraph(
         f'`tinyembed.load("{name}")` gives this model: {which}, trained on piano music. '
         "It turns four beats of music into 100 numbers. "
@@ -112,7 +113,8 @@ def _making(name, options, summary, results):
         f"ones in all keys, in batches of {results['settings']['batch_size']}, on the "
         f"{summary['device']}; the best weights were those of step {summary['best_step']:,} of "
         f"{summary['steps']:,}. Seed {options.seed}; Python {platform.python_version()}, NumPy "
-        f"{np.__version__}; {results['created']}."
+        f"{np.__version__}; {results['created']}. Version {READER_VERSION} of tinyembed's reader "
+        "read the music (`reader` in the file's config); embedding does not depend on it."
     )
 
 
@@ -132,8 +134,8 @@ def _training_scores(summary):
     if "composer" in summary:
         head = summary["composer"]
         yield _paragraph(
-            f"Its head names the composer rightly for {head['accuracy']:.1%} of the units; always "
-            f"naming the commonest is right for {head['majority']:.1%}."
+            f"Its head is right about the composer of {head['accuracy']:.1%} of the units; always "
+            f"answering the most common one is right for {head['majority']:.1%}."
         )
 
 
@@ -157,9 +159,9 @@ def _test_scores(name, results):
     yield _table(("", "median rank", "spread", "same piece: median rank", "spread"), rows)
     scores, majority = entry["composers"], baselines["majority"]["composers"]
     yield _paragraph(
-        f"A classifier names the composer, one of {len(scores['composers'])}, rightly for "
+        f"A classifier of {len(scores['composers'])} composers is right about "
         f"{scores['accuracy']:.1%} of the units and {scores['pieces']['accuracy']:.1%} of the "
-        f"pieces; always naming the commonest is right for {majority['accuracy']:.1%} and "
+        f"pieces; always answering the most common one is right for {majority['accuracy']:.1%} and "
         f"{majority['pieces']['accuracy']:.1%}."
     )
 

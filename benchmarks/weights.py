@@ -37,6 +37,7 @@ from tinyembed.storage.files import digest, write_atomically
 from tinyembed.training.runs import Run
 
 COLUMNS = ("composer", "file", "split", "corpus", "path", "sha256")  # the first three: splits.tsv
+CARRIED = ("step", "examples", "seed", "validation_loss", "reader")  # what a weight file says
 COMPARED = 4_000  # about so many units are embedded by full and by rounded weights
 
 
@@ -183,7 +184,7 @@ def train_model(options, music, trained):
 def round_off(trained, shipped, music):
     """Write a run's best weights to the file `shipped`, rounded. Returns how much that changes."""
     model, about = load_weights(Run(trained).weights_file)
-    about = {name: about[name] for name in ("step", "examples", "seed", "validation_loss")}
+    about = {name: about[name] for name in CARRIED if name in about}
     save_weights(shipped, model, matrices=np.float16, **about)
     return compare(model, load_weights(shipped)[0], music)
 

@@ -162,7 +162,8 @@ def test_weights_and_their_card(few, tmp_path, monkeypatch, capsys):
         "--model regularized --examples 300 --seed 0\n",
         f"validation loss {summary['validation_loss']:.3f}",
         "| this model | 3.5 | 17 | - | - |",
-        "for 25.0% of the units and 50.0% of the pieces",
+        "about 25.0% of the units and 50.0% of the pieces",
+        f"Version {about['reader']} of tinyembed's reader",
         f"{difference['largest_difference']:.1e} at most",
     ):
         assert words in card or words in card.replace("\n", " "), words

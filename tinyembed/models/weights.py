@@ -24,6 +24,7 @@ CONFIG = {  # what a file says of its model and its training
     "step": whole(),
     "examples": whole(),
     "validation_loss": number(),
+    "reader": whole(),  # READER_VERSION of music/corpus.py; older files have none
 }
 
 

@@ -13,6 +13,7 @@ from tinyembed.backends.memory import suggest_smaller
 from tinyembed.errors import InputError, WorkError
 from tinyembed.models.model import Model
 from tinyembed.models.weights import save_weights
+from tinyembed.music.corpus import READER_VERSION
 from tinyembed.music.splits import validation_pieces
 from tinyembed.training.checkpoints import save_checkpoint
 from tinyembed.training.examples import CANDIDATES, random_stream
@@ -166,7 +167,8 @@ class Trainer:
         if total < self.best_loss:
             self.best_loss, self.best_step = total, self.step
             about = {"step": self.step, "examples": self.examples_seen, "validation_loss": total}
-            save_weights(self.run.weights_file, self.model, seed=self.config["seed"], **about)
+            about |= {"seed": self.config["seed"], "reader": READER_VERSION}
+            save_weights(self.run.weights_file, self.model, **about)
         entry = {"step": self.step, "validation_loss": total}
         self.run.append_log({**entry, **{f"validation_{k}": v for k, v in losses.items()}})
 
