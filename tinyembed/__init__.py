@@ -20,6 +20,7 @@ _HOMES = {  # public name: the module that defines it, and its name there if tha
     "embed": "tinyembed.embedding.embed",
     "EmbeddingWarning": "tinyembed.embedding.embed",
     "Embedder": "tinyembed.embedding.transformer",
+    "similarity": "tinyembed.embedding.similarity",
     "Index": "tinyembed.neighbours.index",
     "Corpus": "tinyembed.music.corpus",
     "onset_roll": "tinyembed.music.roll",

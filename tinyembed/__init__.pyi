@@ -1,6 +1,7 @@
 from tinyembed.backends.choice import use as use_backend
 from tinyembed.embedding.embed import EmbeddingWarning as EmbeddingWarning
 from tinyembed.embedding.embed import embed as embed
+from tinyembed.embedding.similarity import similarity as similarity
 from tinyembed.embedding.trained import load as load
 from tinyembed.embedding.transformer import Embedder as Embedder
 from tinyembed.models.weights import load_weights as load_weights
@@ -23,6 +24,7 @@ __all__ = [
     "onset_roll",
     "read_midi",
     "roll_to_midi",
+    "similarity",
     "to_midi",
     "use_backend",
 ]

@@ -1,4 +1,4 @@
-"""python -m tinyembed.embed PATH... -o out.npz: 100 numbers for every beat of every file."""
+"""python -m tinyembed.embed PATH... -o out.npz: 100 numbers per beat, or 200 per file."""
 
 import inspect
 import json
@@ -14,8 +14,9 @@ from tinyembed.cli.options import Parser, folder
 from tinyembed.cli.running import run
 from tinyembed.embedding.embed import embed
 from tinyembed.embedding.exports import check_out, write_table
+from tinyembed.embedding.per_piece import PER
 from tinyembed.embedding.sources import repair_notes
-from tinyembed.embedding.tables import Table, read_paths
+from tinyembed.embedding.tables import PieceTable, Table, read_paths
 from tinyembed.embedding.trained import load_cached
 from tinyembed.music.roll import BEATS_PER_UNIT
 from tinyembed.storage.text import printable
@@ -39,6 +40,8 @@ def build_parser():
     parser.add("paths", "a file, or a folder of files", folder, nargs="+", metavar="PATH")
     words = "file to write: .npz, .csv, or .tsv for the TensorBoard projector"
     parser.add("-o --out", words, folder, "embeddings.npz", metavar="FILE")
+    words = "a row per beat, or per piece: the mean and deviation of its rows, 200 numbers"
+    parser.add("--per", words, PER, PER[0])
     parser.share("--model", "--any-meter", "--device", "--json")
     return parser
 
@@ -57,13 +60,15 @@ def main(argv=None):
     if not pieces:
         return errors[0].exit_status
     with suggest_less(xp):
-        table = Table.of(pieces, model, options.model, progress)
+        kind = Table if options.per == "beat" else PieceTable
+        table = kind.of(pieces, model, options.model, progress)
     written = write_table(options.out, table, progress)
 
     named = [(printable(path), piece) for path, piece in pieces]
     padded = [name for name, piece in named if piece.n_beats < BEATS_PER_UNIT]
     if options.json:
-        rows = np.bincount(table.file_index).tolist()
+        per_beat = options.per == "beat"
+        rows = np.bincount(table.file_index).tolist() if per_beat else [1] * len(table)
         summary = {
             "out": written,
             "model": table.model,
@@ -82,7 +87,8 @@ def main(argv=None):
             print(f"note: {note}")
         for name in padded:
             print(f"note: {name}: fewer than four beats, padded with silence to one unit")
-        print(f"{len(table):,} units of {len(pieces):,} files, in {' and '.join(written)}")
+        units = f"{len(table):,} units of " if options.per == "beat" else "one vector for each of "
+        print(f"{units}{len(pieces):,} files, in {' and '.join(written)}")
         if errors:
             print(f"left out: {len(errors):,} of {len(errors) + len(pieces):,}")
         if following := search_after_embed(options, [path for path, _ in pieces], table):

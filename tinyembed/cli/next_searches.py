@@ -14,7 +14,7 @@ NEIGHBOURS = 10  # of a search, by default
 
 
 def search_after_embed(options, paths, table):
-    """The search for the first unit with an onset of the first file of a `Table`.
+    """The search for the first unit with an onset of the first file of a `Table`, or for that file.
 
     options: of `embed`; paths: of the files in the table. It searches a folder that holds some of
     them, or else the default corpus. None if there is neither, or only a pipe to search for.
@@ -22,9 +22,12 @@ def search_after_embed(options, paths, table):
     kept = [path for path in paths if not is_connected(path)]
     if not kept:
         return None
-    n = paths.index(kept[0])
-    beat = int(table.beat[table.sounds & (table.file_index == n)][0])
-    words = [as_word(kept[0]), "--beat", str(beat)]
+    if options.per == "piece":
+        words = [as_word(kept[0]), "--per", "piece"]
+    else:
+        of_first = table.file_index == paths.index(kept[0])
+        beat = int(table.beat[table.sounds & of_first][0])
+        words = [as_word(kept[0]), "--beat", str(beat)]
     given = [path for path in options.paths if os.path.isdir(path) and _holds(path, kept)]
     beside = os.path.dirname(kept[0]) or os.curdir
     if given or not _has_subfolders(beside):
@@ -41,7 +44,8 @@ def search_again(options):
     """
     if is_connected(options.query):
         return None
-    words = [options.query, "--beat", str(options.beat)]
+    words = [options.query]
+    words += ["--per", "piece"] if options.per == "piece" else ["--beat", str(options.beat)]
     words += ["--in", as_typed(options.data)] if options.data else []
     words += ["-k", str(options.k)] if options.k != NEIGHBOURS else []
     words += ["--other-piece"] if options.other_piece else []

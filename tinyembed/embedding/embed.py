@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tinyembed.backends.arrays import array_module, to_host
 from tinyembed.backends.sharing import share_out
+from tinyembed.embedding.per_piece import check_per, pooled
 from tinyembed.embedding.sources import (
     check_rolls,
     folder_errors,
@@ -67,6 +68,7 @@ def embed(
     any_meter: bool = False,
     device: str = "auto",
     progress: bool | None = None,
+    per: str = "beat",
 ) -> Any:
     """The embeddings of a piece of music: (n_units, 100) float32, one row per beat.
 
@@ -90,6 +92,8 @@ def embed(
         models were not trained on such music (section 3.1); a beat is still a quarter note.
     device: "auto", "cpu" or "gpu", for a model given by name.
     progress: False for no progress bar, None for one on a terminal.
+    per: "piece" for one vector per piece instead, (200,): the mean of its rows, then their standard
+        deviation, without the units that have no onset.
 
     On the same machine, device and software, the same music always gives the same bits, alone or
     with others; elsewhere it agrees to about 1e-5. (On a CPU without AVX-512, the last bits of a
@@ -97,18 +101,20 @@ def embed(
     Raises InputError if the music is missing or of a wrong type, WorkError if a file, or each of
     several, cannot be read.
     """
+    check_per(per)
     if not isinstance(model, Model):
         model = load_cached(model, device)
     if is_rolls(music):
-        return embed_rolls(music, model)
+        return pooled(per, embed_rolls(music, model), music)
     if is_path(music) and os.path.isdir(music):
-        result, notes = _embed_folder(music, model, any_meter, progress)
+        result, notes = _embed_folder(music, model, any_meter, progress, per)
     elif is_several(music):
-        result, notes = _embed_several(list(music), model, any_meter, progress)
+        result, notes = _embed_several(list(music), model, any_meter, progress, per)
     else:
         piece = read_source(music, any_meter)
         named = [(name_of(music), piece)]
-        result, notes = embed_piece(piece, model), padding_notes(named) + repair_notes(named)
+        result = pooled(per, embed_piece(piece, model), piece)
+        notes = padding_notes(named) + repair_notes(named)
     for note in notes:
         warnings.warn(note, EmbeddingWarning, stacklevel=2)
     return result
@@ -190,20 +196,20 @@ def _encode(sources, model, bar=None):
     return rows
 
 
-def _embed_folder(folder, model, any_meter, progress):
+def _embed_folder(folder, model, any_meter, progress, per):
     """{name: rows} of the files in a folder, and a list of notes on it and them."""
     found = find_files(folder)
     errors = folder_errors(folder, found)
     if not found.files:
         raise errors[0]
     names, paths = zip(*found.files, strict=True)
-    rows, notes = _embed_several(paths, model, any_meter, progress)
+    rows, notes = _embed_several(paths, model, any_meter, progress, per)
     result = {name: row for name, row in zip(names, rows, strict=True) if row is not None}
     trouble = [f"{error}; left out" for error in errors]
     return result, trouble + passed_over(found.endings) + notes
 
 
-def _embed_several(sources, model, any_meter, progress):
+def _embed_several(sources, model, any_meter, progress, per):
     """The rows of each source, None for one that cannot be read; and a list of notes on them."""
     units = read_sources(sources, any_meter, progress)
     rows, notes, errors, pieces = [], [], [], []
@@ -216,9 +222,9 @@ def _embed_several(sources, model, any_meter, progress):
             rows.append(None)
         elif isinstance(one, Piece):
             pieces.append((name_of(source), one))
-            rows.append(next(embedded))
+            rows.append(pooled(per, next(embedded), one))
         else:
-            rows.append(embed_rolls(one, model))
+            rows.append(pooled(per, embed_rolls(one, model), one))
     if errors and len(errors) == len(sources):
         more = f" (none of {len(errors)} can be embedded)" if len(errors) > 1 else ""
         raise type(errors[0])(f"{errors[0]}{more}")

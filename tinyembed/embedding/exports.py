@@ -1,4 +1,4 @@
-"""Write a `Table` of embeddings to .npz, .csv, or the two .tsv of the TensorBoard projector.
+"""Write a table of embeddings to .npz, .csv, or the two .tsv of the TensorBoard projector.
 
 The suffix of the file's name chooses the format:
 
@@ -8,6 +8,8 @@ The suffix of the file's name chooses the format:
     out.csv           the same columns as text, with a header
     out.tsv           the embeddings alone, which the projector loads as vectors, and beside it
     out-metadata.tsv  the other columns, which it loads as their labels
+
+A table with one row per file has embeddings (R, 200) and the column file alone.
 
 Each file is written atomically, the two .tsv together: after an error neither is there, or both are
 as they were.
@@ -24,13 +26,14 @@ from tqdm import tqdm
 
 from tinyembed import __version__
 from tinyembed.errors import InputError
-from tinyembed.models.table import EMBEDDING
 from tinyembed.storage.arrays import open_arrays, save_arrays
 from tinyembed.storage.files import check_replaceable, write_atomically, write_together
 
-FEATURES = [f"embedding_{i}" for i in range(EMBEDDING)]
 KIND = "table"
-LABELS = ["file", "beat", "time", "sounds"]
+HEADERS = {  # how the first line of a table of text begins: of units, or of files
+    ".csv": (["file", "beat"], ["file", "embedding_0"]),
+    ".tsv": (["file", "beat"], ["file"]),
+}
 
 
 def check_out(out):
@@ -46,7 +49,10 @@ def check_out(out):
 
 
 def write_table(out, table, progress=None):
-    """Write a `Table` to `out`, in the format of its suffix. Returns the paths of the files."""
+    """Write a `Table` or a `PieceTable` to `out`, in the format of its suffix.
+
+    Returns the paths of the files.
+    """
     path = Path(out)
     _WRITERS[path.suffix](path, table, progress)
     return [str(file) for file in _files(path)]
@@ -60,14 +66,15 @@ def _write_npz(path, table, progress):
 
 
 def _write_csv(path, table, progress):
+    features = [f"embedding_{i}" for i in range(table.embeddings.shape[1])]
     rows = (table.labels(i) + _numbers(table, i) for i in _counted(table, progress))
-    write_atomically(path, _text(chain([LABELS + FEATURES], rows), ","))
+    write_atomically(path, _text(chain([[*table.columns, *features]], rows), ","))
 
 
 def _write_tsv(path, table, progress):
     labels = (table.labels(i) for i in range(len(table)))
     numbers = (_numbers(table, i) for i in _counted(table, progress))
-    texts = {_metadata(path): chain([LABELS], labels), path: numbers}
+    texts = {_metadata(path): chain([table.columns], labels), path: numbers}
     write_together({file: _text(rows, "\t") for file, rows in texts.items()})
 
 
@@ -107,8 +114,8 @@ def _is_table(path):
     with suppress(InputError, OSError, ValueError):
         if path.suffix == ".npz":
             with open_arrays(path, KIND, "table") as archive:
-                return {"embeddings", "beat", "about"} <= set(archive.names)
+                return {"embeddings", "files", "about"} <= set(archive.names)
         header, delimiter = (_metadata(path), "\t") if path.suffix == ".tsv" else (path, ",")
         with open(header, encoding="utf-8") as file:
-            return file.readline().split(delimiter)[:2] == LABELS[:2]
+            return file.readline().rstrip("\n").split(delimiter)[:2] in HEADERS[path.suffix]
     return False

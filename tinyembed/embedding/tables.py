@@ -1,4 +1,4 @@
-"""A `Table` of embeddings: the units of several files, one per row."""
+"""Tables of embeddings: the units of several files, or the files, one per row."""
 
 import os
 from collections import Counter
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyembed.embedding.embed import embed_pieces, units_bar
+from tinyembed.embedding.per_piece import pooled
 from tinyembed.embedding.sources import folder_errors, name_error
 from tinyembed.embedding.trained import weight_file
 from tinyembed.errors import InputError
@@ -36,6 +37,8 @@ class Table:
     model: str
     weights: str
 
+    columns = ("file", "beat", "time", "sounds")
+
     @classmethod
     def of(cls, pieces, model, which, progress=None):
         """Embed a list of (path, `Piece`). which: the name or path of the model."""
@@ -62,6 +65,39 @@ class Table:
         """The columns of a row except its embedding, as text: file, beat, time, sounds."""
         name, time = self.files[self.file_index[row]], f"{self.time[row]:.3f}"
         return [name, str(self.beat[row]), time, str(int(self.sounds[row]))]
+
+
+@dataclass(frozen=True)
+class PieceTable:
+    """F files, one vector each.
+
+    embeddings: (F, 200) float32, from `piece_vector`; files, model, weights: as in `Table`.
+    """
+
+    embeddings: np.ndarray
+    files: list
+    model: str
+    weights: str
+
+    columns = ("file",)
+
+    @classmethod
+    def of(cls, pieces, model, which, progress=None):
+        """Embed a list of (path, `Piece`). which: the name or path of the model."""
+        paths, pieces = zip(*pieces, strict=True)
+        with units_bar(pieces, progress) as bar:
+            rows = embed_pieces(pieces, model, bar)
+        vectors = [pooled("piece", r, piece) for r, piece in zip(rows, pieces, strict=True)]
+        names = [printable(path) for path in paths]
+        return cls(np.stack(vectors), names, printable(which), digest(weight_file(which)))
+
+    def __len__(self):
+        """The number of files."""
+        return len(self.files)
+
+    def labels(self, row):
+        """The columns of a row except its embedding, as text: file."""
+        return [self.files[row]]
 
 
 def read_paths(paths, any_meter=False, progress=None):

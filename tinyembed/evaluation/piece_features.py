@@ -18,6 +18,7 @@ two shares vary by chance about as much whether they are large or small.
 import numpy as np
 
 from tinyembed.layers.intervals import EDGES, WIDEST, interval_counts
+from tinyembed.models.pooling import piece_vector
 from tinyembed.music.piece import TICKS_PER_BEAT
 
 LOWEST, SEMITONES = 21, 3  # the piano's lowest note; of a group
@@ -34,8 +35,8 @@ def embedding_features(passages, embeddings):
     """
     found = []
     for first, last in zip(passages.start[:-1], passages.start[1:], strict=True):
-        rows = embeddings[first:last][passages.sounds[first:last]].astype(np.float64)
-        found.append(np.concatenate([rows.mean(axis=0), rows.std(axis=0)]))
+        rows = embeddings[first:last].astype(np.float64)
+        found.append(piece_vector(rows, passages.sounds[first:last]))
     return np.stack(found)
 
 
