@@ -200,14 +200,16 @@ def answers_of(of_seed, files):
         for task, file in several.items():
             getattr(answers, task).append(load_arrays(file))
         answers.pieces.append(part.dataset.target_pieces())
+    answers.seeds = [part.seed for part in of_seed]
     return answers
 
 
 def sum_of(several):
     """All answers as one."""
     pooled = Answers()
+    pooled.seeds = []
     for answers in several:
-        for kind in ("prediction", "composers", "pieces"):
+        for kind in ("prediction", "composers", "pieces", "seeds"):
             getattr(pooled, kind).extend(getattr(answers, kind))
     return pooled
 
@@ -219,7 +221,7 @@ def numbers(answers, corpus, options):
         entry = answers.rank_entry(who)
         for kind in KINDS:
             found[who + kind] = {key: entry[kind][key] for key in SHOWN}
-    scores = composer_scores(answers.composers, corpus.composers)
+    scores = composer_scores(answers.composers, corpus.composers, answers.seeds)
     found["accuracy"], found["interval"] = scores["accuracy"], scores["interval"]
     found["accuracy_of_pieces"] = scores["pieces"]["accuracy"]
     if options.folds:

@@ -85,10 +85,43 @@ def test_resampled_medians_are_those_of_the_repeated_ranks(ranks, data):
     ranks, pieces = np.array(ranks), np.array(pieces)
     names = np.unique(pieces)
     seed = data.draw(seeds)
-    got = resampled_medians(ranks, pieces, seed, resamples=8)
+    got = resampled_medians(ranks, pieces, None, seed, resamples=8)
     for median, times in zip(got, piece_weights(len(names), seed, 8), strict=True):
         drawn = np.repeat(names, times.astype(int))
         assert median == np.median(np.concatenate([ranks[pieces == name] for name in drawn]))
+
+
+@given(st.integers(2, 4), st.integers(1, 5), seeds)
+@settings(max_examples=30, deadline=None)
+def test_trainings_are_resampled_as_pieces_are(n_trainings, n_pieces, seed):
+    """Every training is asked about every piece: each is drawn as often as both together."""
+    rng = np.random.default_rng(seed)
+    training, piece = (x.ravel() for x in np.indices((n_trainings, n_pieces)))
+    times = rng.integers(1, 4, size=len(training))
+    training, piece = np.repeat(training, times) * 7 + 3, np.repeat(piece, times) * 2
+    ranks = np.floor(skewed_ranks(rng, len(piece)))
+    truth, predicted = rng.integers(0, 2, (2, len(piece)))
+    medians, shares = [], []
+    for of_training, of_piece in zip(
+        piece_weights(n_trainings, [seed, 1], 8), piece_weights(n_pieces, seed, 8), strict=True
+    ):
+        drawn = of_training[training // 7] * of_piece[piece // 2]
+        medians.append(np.median(np.repeat(ranks, drawn.astype(int))))
+        shares.append(np.average(truth == predicted, weights=drawn))
+    found = resampled_medians(ranks, piece, training, seed, resamples=8)
+    np.testing.assert_array_equal(found, medians)
+    got = interval_of_accuracy(truth, predicted, piece, training, seed, resamples=8)
+    assert_allclose(got, interval(shares))
+
+
+def test_an_interval_over_trainings_is_wider():
+    """Where trainings differ as much as pieces do."""
+    rng = np.random.default_rng(2)
+    training, piece = (np.repeat(x.ravel(), 20) for x in np.indices((3, 30)))
+    ranks = np.floor(10 + 30 * training + rng.exponential(5, len(piece)))
+    narrow, wide = (describe(ranks, piece, s)["interval"] for s in (None, training))
+    assert wide[1] - wide[0] > 3 * (narrow[1] - narrow[0])
+    assert describe(ranks, piece, np.zeros(len(piece)))["interval"] == narrow
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=9).filter(any))
@@ -102,7 +135,7 @@ def test_blocks_of_resamples_make_no_difference():
     rng = np.random.default_rng(0)
     ranks, pieces = skewed_ranks(rng, 300), rng.integers(0, 12, 300)
     assert_array_equal(
-        resampled_medians(ranks, pieces, 5, 600)[:250],
+        resampled_medians(ranks, pieces, None, 5, 600)[:250],
         [
             np.median(np.concatenate([ranks[pieces == i] for i in np.repeat(range(12), times)]))
             for times in piece_weights(12, 5, 600)[:250].astype(int)

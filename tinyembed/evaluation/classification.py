@@ -8,7 +8,7 @@ about Table 3.
 import numpy as np
 from scipy.stats import contingency
 
-from tinyembed.evaluation.statistics import RESAMPLES, interval, piece_weights
+from tinyembed.evaluation.statistics import RESAMPLES, interval, resampled_groups
 
 
 def confusion_matrix(truth, predicted, n_classes):
@@ -58,16 +58,19 @@ def scores_of(confusion):
     }
 
 
-def interval_of_accuracy(truth, predicted, pieces, seed=0, resamples=RESAMPLES):
-    """The 95% bootstrap interval [low, high] of the accuracy, resampled by piece.
+def interval_of_accuracy(truth, predicted, pieces, seeds=None, seed=0, resamples=RESAMPLES):
+    """The 95% bootstrap interval [low, high] of the accuracy, resampled by piece and by training.
 
-    truth, predicted, pieces: (n,) ints.
+    truth, predicted, pieces: (n,) ints; seeds: the same, the training that predicted each, or None
+    for one training.
     """
-    _, piece = np.unique(pieces, return_inverse=True)
-    units = np.bincount(piece)  # (P,)
-    correct = np.bincount(piece, weights=np.asarray(truth) == np.asarray(predicted))
-    weights = piece_weights(len(units), seed, resamples)  # (resamples, P)
-    return interval((weights @ correct) / (weights @ units))
+    group, weights = resampled_groups(pieces, seeds, seed, resamples)  # (n,), (resamples, G)
+    n = weights.shape[1]
+    units = np.bincount(group, minlength=n)  # (G,)
+    is_right = np.asarray(truth) == np.asarray(predicted)
+    correct = np.bincount(group, weights=is_right, minlength=n)
+    drawn = weights @ units
+    return interval((weights @ correct)[drawn > 0] / drawn[drawn > 0])
 
 
 def _ratio(a, b):

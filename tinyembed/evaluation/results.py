@@ -26,50 +26,61 @@ STAGES = ("embed", "lstm", "rank", "classifier")
 
 
 class Answers:
-    """The answers of one embedding for all seeds: lists with one entry per seed.
+    """The answers of one embedding: lists with one entry per training.
 
     prediction: what `run_prediction` returns; paper: what `run_predictor` returns for the paper's
     predictor; composers: what `run_composers` returns; pieces: the piece of each test sequence,
     (S,).
+    seeds: the seed of each entry, an int; by default each has its own. Entries of one seed are
+    about different pieces, as those of folds are.
     """
 
     def __init__(self):
         self.prediction, self.paper, self.composers, self.pieces = [], [], [], []
+        self.seeds = None
+
+    def seed_of_each(self, lengths):
+        """The seed of each answer, where entry i has lengths[i] of them: (sum of lengths,) ints."""
+        seeds = np.arange(len(lengths)) if self.seeds is None else self.seeds
+        return np.repeat(seeds, lengths)
 
     def ranks(self, kind, baseline="", predictor="prediction"):
-        """All ranks of a kind and their pieces, without those that had no candidates.
+        """All ranks of a kind, their pieces and their seeds, without those without candidates.
 
         baseline: "repetition_" or "mean_" for the ranks of that baseline instead; predictor:
         "prediction" or "paper".
         """
         values = np.concatenate([p[baseline + kind] for p in getattr(self, predictor)])
         pieces = np.concatenate(self.pieces)
+        seeds = self.seed_of_each([len(p) for p in self.pieces])
         ranked = ~np.isnan(values)
-        return values[ranked], pieces[ranked]
+        return values[ranked], pieces[ranked], seeds[ranked]
 
     def rank_entry(self, baseline="", predictor="prediction"):
         """{"rank", "rank_same_piece", "box", "box_same_piece"}, for kinds that have ranks."""
         entry = {}
         for kind in KINDS:
-            values, pieces = self.ranks(kind, baseline, predictor)
+            values, pieces, seeds = self.ranks(kind, baseline, predictor)
             if len(values):
-                entry[kind] = describe(values, pieces)
+                entry[kind] = describe(values, pieces, seeds)
                 entry[kind.replace("rank", "box")] = box(values)
         return entry
 
 
-def composer_scores(answers, names):
+def composer_scores(answers, names, seeds=None):
     """The scores of Table 3, of units and of whole pieces, with several seeds' answers pooled.
 
-    answers: list of what `run_composers` returns; names: of the composers.
+    answers: list of what `run_composers` returns; names: of the composers; seeds: as in `Answers`.
     """
     truth, predicted, unit_piece, piece_truth, piece_predicted = (
         np.concatenate([a[key] for a in answers])
         for key in ("truth", "predicted", "unit_piece", "piece_truth", "piece_predicted")
     )
+    seeds = range(len(answers)) if seeds is None else seeds
+    seeds = np.repeat(list(seeds), [len(a["truth"]) for a in answers])
     return {
         **classification_scores(truth, predicted, len(names)),
-        "interval": interval_of_accuracy(truth, predicted, unit_piece),
+        "interval": interval_of_accuracy(truth, predicted, unit_piece, seeds),
         "composers": list(names),
         "pieces": classification_scores(piece_truth, piece_predicted, len(names)),
     }
@@ -83,7 +94,7 @@ def significance(answers_by_model):
     for kind in KINDS:
         ranks = _ranks_of(answers_by_model, kind)
         for name, values in ranks.items():
-            repeated, pieces = answers_by_model[name].ranks(kind, "repetition_")
+            repeated, pieces, _ = answers_by_model[name].ranks(kind, "repetition_")
             tests["against_repetition"][kind][name] = compare(
                 values, repeated, pieces, len(ranks), (name, "repetition")
             )
@@ -96,7 +107,7 @@ def _between_models(answers_by_model, predictor="prediction"):
     for kind in KINDS:
         ranks = _ranks_of(answers_by_model, kind, predictor)
         if len(ranks) > 1:
-            _, pieces = next(iter(answers_by_model.values())).ranks(kind, "", predictor)
+            _, pieces, _ = next(iter(answers_by_model.values())).ranks(kind, "", predictor)
             tests[kind] = {"pairs": compare_pairs(ranks, pieces), "levene": levene(ranks)}
     return tests
 
@@ -174,8 +185,33 @@ def entry_of(answers, title, names):
         },
         "last_unit_weights": [float(p["last_unit_weight"]) for p in answers.prediction],
         "composers": composer_scores(answers.composers, names),
+        **each_seed(answers),
         "seconds": _seconds(both, STAGES),
     }
+
+
+def each_seed(answers):
+    """{"each_seed": a list with the numbers of each training}, or {} for one training.
+
+    A number is the median and mrr of each kind of ranks, and the share of correct units and pieces.
+    """
+    if len(answers.composers) < 2:
+        return {}
+    found = []
+    for n, scores in enumerate(answers.composers):
+        entry = {}
+        for kind in KINDS:
+            values, _, seeds = answers.ranks(kind)
+            if len(own := values[seeds == n]):
+                entry[kind] = {
+                    "median": float(np.median(own)),
+                    "mrr": float(np.mean(1 / (own + 1))),
+                }
+        for what, prefix in ("units", ""), ("pieces", "piece_"):
+            is_right = scores[f"{prefix}truth"] == scores[f"{prefix}predicted"]
+            entry[what] = float(np.mean(is_right))
+        found.append(entry)
+    return {"each_seed": found}
 
 
 def _seconds(answers, stages):

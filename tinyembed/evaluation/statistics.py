@@ -3,7 +3,9 @@
 Sequences that start one beat apart share most of their music, and all sequences of a piece share
 a style, so they are not independent: a formula that treats 325,219 sequences as independent
 observations gives intervals that are far too narrow. The bootstrap here resamples whole *pieces*
-with replacement and measures how much a statistic varies between resamples.
+with replacement and measures how much a statistic varies between resamples. Where a model was
+trained with several seeds, seeds are resampled too, independently of the pieces: every training is
+asked about the same pieces.
 """
 
 import numpy as np
@@ -15,13 +17,14 @@ TOP = 10  # recall_at_10
 _BLOCK = 250  # resamples at once: 250 x 1,999 distinct ranks take 4 MB
 
 
-def describe(ranks, pieces, seed=0):
+def describe(ranks, pieces, seeds=None, seed=0):
     """Median, spread and skew, as in Table 2, and further statistics.
 
-    ranks: (n,) floats, 0 is best; pieces: (n,) ints, the piece of each rank. Returns a dict of
-    floats: median; iqr (the interquartile range, the paper's "spread"); std; skew; mrr, the mean
-    of 1 / (rank + 1); recall_at_10, the share of ranks below 10; interval, the 95% bootstrap
-    interval [low, high] of the median, resampled by piece; and n, an int.
+    ranks: (n,) floats, 0 is best; pieces: (n,) ints, the piece of each rank; seeds: (n,) ints, the
+    training that each rank is by, or None for one training. Returns a dict of floats: median; iqr
+    (the interquartile range, the paper's "spread"); std; skew; mrr, the mean of 1 / (rank + 1);
+    recall_at_10, the share of ranks below 10; interval, the 95% bootstrap interval [low, high] of
+    the median, resampled by piece and by training; and n, an int.
     """
     ranks = _checked(ranks)
     q1, median, q3 = np.percentile(ranks, [25, 50, 75])
@@ -33,7 +36,7 @@ def describe(ranks, pieces, seed=0):
         "skew": float(stats.skew(ranks)) if std > 0 else 0.0,  # equal ranks have no skew
         "mrr": float(np.mean(1 / (ranks + 1))),
         "recall_at_10": float(np.mean(ranks < TOP)),
-        "interval": interval(resampled_medians(ranks, pieces, seed)),
+        "interval": interval(resampled_medians(ranks, pieces, seeds, seed)),
         "n": len(ranks),
     }
 
@@ -65,19 +68,38 @@ def piece_weights(n_pieces, seed, resamples=RESAMPLES):
     return rng.multinomial(n_pieces, np.full(n_pieces, 1 / n_pieces), resamples).astype(float)
 
 
-def resampled_medians(ranks, pieces, seed=0, resamples=RESAMPLES):
-    """The median of every bootstrap resample by piece: (resamples,).
+def resampled_groups(pieces, seeds=None, seed=0, resamples=RESAMPLES):
+    """The groups that a bootstrap resamples, and how often each occurs in each resample.
 
-    A rank has one of at most 1,999 values, so each piece is a histogram, a resample is a weighted
+    pieces: (n,) ints; seeds: (n,) ints, the training that each observation is by, or None for one.
+    A group is what one training says of one piece, and occurs as often as the training times as
+    often as the piece. Returns group, (n,) ints, and weights, (resamples, G) floats.
+    """
+    names, piece = np.unique(pieces, return_inverse=True)
+    weights = piece_weights(len(names), seed, resamples)
+    trainings, training = np.unique([0] if seeds is None else seeds, return_inverse=True)
+    if len(trainings) == 1:
+        return piece, weights
+    of_training = piece_weights(len(trainings), [seed, 1], resamples)
+    both = (of_training[:, :, None] * weights[:, None, :]).reshape(resamples, -1)
+    return training * len(names) + piece, both
+
+
+def resampled_medians(ranks, pieces, seeds=None, seed=0, resamples=RESAMPLES):
+    """The median of every bootstrap resample that has a rank: (resamples,), or fewer.
+
+    A rank has one of at most 1,999 values, so each group is a histogram, a resample is a weighted
     sum of histograms (one matrix product for all), and its median is found in the cumulative sum.
     """
-    (_, values), counts = contingency.crosstab(pieces, ranks)  # (V,), (P, V)
+    groups, weights = resampled_groups(pieces, seeds, seed, resamples)
+    (present, values), counts = contingency.crosstab(groups, ranks)  # (V,), (G, V)
     counts = counts.astype(float)  # integers far below 2**53: sums are exact
-    weights = piece_weights(len(counts), seed, resamples)
+    weights = weights[:, present]
+    weights = weights[weights.any(axis=1)]  # all, where each training is asked about each piece
     return np.concatenate(
         [
             weighted_medians(values, weights[start : start + _BLOCK] @ counts)
-            for start in range(0, resamples, _BLOCK)
+            for start in range(0, len(weights), _BLOCK)
         ]
     )
 

@@ -17,8 +17,8 @@ def trust_section(results):
     if len(seeds) > 1:
         about_seeds = (
             f"Ranks and predictions of {len(seeds)} seeds ({setting_text(seeds)}) are pooled: each "
-            "seed trains every network anew and ranks the same targets. Intervals and tests by "
-            "piece resample pieces, not seeds."
+            "seed trains every network anew and ranks the same targets. Intervals resample both, "
+            "seeds and pieces; tests by piece resample pieces only."
         )
     else:
         about_seeds = (

@@ -6,6 +6,7 @@ out, and the headings of empty sections too.
 
 from tinyembed.report import paper, rank_tables, tables
 from tinyembed.report.access import KINDS, PREDICTORS, dig, entries, label
+from tinyembed.report.beside import beside_sections
 from tinyembed.report.blocks import Bullets, Heading, Paragraph, Picture, Table
 from tinyembed.report.findings import summary
 from tinyembed.report.method import cannot_hold_section, making_section, trust_section
@@ -97,7 +98,8 @@ def _leakage(corpus):
         return None
     text = "Leakage: no piece stands in both splits."
     if shared:
-        text = f"Leakage: {shared} pieces stand in both splits, so the numbers below flatter."
+        pieces = "1 piece stands" if shared == 1 else f"{shared} pieces stand"
+        text = f"Leakage: {pieces} in both splits, so the numbers below flatter."
     if corpus.get("test_units_in_training") is not None:
         text += (
             f" {number(corpus['test_units_in_training'], 0)} test units "
@@ -181,6 +183,7 @@ SECTIONS = (
     corpus_section,
     prediction_section,
     classification_section,
+    beside_sections,
     trust_section,
     cannot_hold_section,
     making_section,

@@ -1,0 +1,108 @@
+"""The report in stages: what each stage adds, and that it can be stopped and goes on."""
+
+import json
+
+import pytest
+from music import write_corpus
+from small_networks import use_small_networks
+
+from benchmarks import ablations, full_report, machine, pieces
+from tinyembed.cli.running import exit_status
+from tinyembed.models.table import MODELS, WIDTHS
+from tinyembed.report import write
+from tinyembed.report.beside import beside_sections
+from tinyembed.report.blocks import Bullets, Heading, Table
+
+QUICK = ("--examples", "512", "--fewer", "200", "--folds-examples", "512", "--lstm-steps", "2",
+         "--classifier-steps", "2")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory):
+    """A function that runs stages in one place, and the place."""
+    home = tmp_path_factory.mktemp("report")
+    music = write_corpus(home / "music", composers=3, pieces=6, beats=90)
+    with pytest.MonkeyPatch.context() as patch:
+        use_small_networks(patch)
+        for width in ("small", "paper"):
+            patch.setitem(WIDTHS, width, WIDTHS["tiny"])
+        patch.setattr(full_report, "FOLDS", 2)
+        patch.setattr(pieces, "FOLDS", 2)
+        patch.setattr(full_report, "packaged", lambda: [])
+        patch.setattr(full_report, "IN_MAIN", ("context", "contrastive"))
+        patch.setattr(full_report, "IN_SEEDS", ("context", "composer"))
+        patch.setattr(full_report, "IN_FOLDS", ("base", "regularized"))
+        patch.setattr(full_report, "AT_PAPER_WIDTH", ("note_drop",))
+        for module in (ablations, full_report, machine):
+            patch.setattr(module, "RESULTS", home / "results")
+        patch.setattr(full_report, "REPORT", home / "report")
+        patch.setattr(write, "draw_all", lambda folder, results: [])  # test_report.py draws them
+        (home / "results").mkdir()
+
+        def run(*names):
+            words = ["--data", str(music), *QUICK, "--out", str(home / "runs"), "--only", *names]
+            return exit_status(lambda: full_report.main(words))
+
+        yield run, home
+
+
+def headings(home):
+    text = (home / "report" / "report.md").read_text()
+    return [line.lstrip("# ") for line in text.splitlines() if line.startswith("## ")], text
+
+
+def test_stages_add_up(stages, capsys):
+    run, home = stages
+    assert run("folds") == 0
+    found, text = headings(home)
+    assert "Folds of the training pieces" in found and "Whole pieces" in found
+    assert "Other seeds" not in found and "- other seeds: not run" in text
+    assert "base against regularized" in text and "Forward prediction" not in found
+
+    assert run("main", "seeds", "width") == 0
+    assert "report.md" in capsys.readouterr().out.rpartition("Next: ")[2]
+    found, text = headings(home)
+    order = ["Forward prediction", "Composer classification", "Other seeds",
+             "Folds of the training pieces", "Whole pieces", "At paper width"]  # fmt: skip
+    assert [name for name in found if name in order] == order and "not run" not in text
+    results = json.loads((home / "report" / "results.json").read_text())
+    assert (list(results["models"]), list(results["others"])) == (["context"], ["contrastive"])
+    assert results["settings"]["keys"] == 12
+    seeds = results["beside"]["seeds"]
+    assert seeds["settings"]["seeds"] == [1, 2]
+    each = seeds["models"]["context"]["each_seed"]
+    assert len(each) == 2 and each[0]["rank"] != each[1]["rank"]
+    for one in each:
+        assert 0 <= one["units"] <= 1 and 0 <= one["pieces"] <= 1
+    pooled = seeds["models"]["context"]["composers"]["accuracy"]
+    assert pooled == pytest.approx((each[0]["units"] + each[1]["units"]) / 2)
+    assert list(results["beside"]["width"]["models"]) == ["note_drop"]
+    assert MODELS["context"].title in text
+
+    files = {p: p.stat().st_mtime_ns for p in (home / "runs").rglob("*.npz")}
+    assert run("main", "folds", "seeds", "width") == 0  # nothing is done twice
+    assert files == {p: p.stat().st_mtime_ns for p in (home / "runs").rglob("*.npz")}
+
+
+def test_a_stage_that_is_stopped_stops_the_command(stages, monkeypatch):
+    run, home = stages
+    before = (home / "report" / "results.json").read_bytes()
+    monkeypatch.setitem(full_report.STAGES, "seeds", lambda options: 130)
+    assert run("seeds", "width") == 130
+    assert (home / "report" / "results.json").read_bytes() == before
+    assert run("stage") == 2
+
+
+def test_a_report_without_other_runs_does_not_speak_of_them():
+    assert beside_sections({"models": {}}) == []
+    *_, head, missing = beside_sections({"beside": {}})
+    assert isinstance(head, Heading) and isinstance(missing, Bullets)
+    assert len(missing.items) == 4
+
+
+def test_numbers_that_are_missing_are_dashes():
+    row = {"accuracy": 0.25, "interval": [0.2, 0.3], "accuracy_of_pieces": 0.5}
+    result = {"folds": 5, "examples": 7, "rows": {"composer": row}}
+    blocks = beside_sections({"beside": {"folds": result}})
+    (table,) = (b for b in blocks if isinstance(b, Table) and b.rows)
+    assert table.rows == [["composer", "0.250 [0.200, 0.300]", "0.500", "—", "—"]]

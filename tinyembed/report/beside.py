@@ -1,0 +1,156 @@
+"""The report's sections about further runs beside the main one: seeds, folds, the paper's width.
+
+`results["beside"]` holds them, each as its own command wrote it: "seeds" and "width", results.json
+of other seeds and of another width; "folds", what `benchmarks.ablations --folds` writes; "pieces",
+what `benchmarks.pieces` writes. A run that is not there is named as not run.
+"""
+
+import numpy as np
+
+from tinyembed.evaluation.significance import p_text
+from tinyembed.report.access import KINDS, PREDICTORS, dig, entries, label, rank_of
+from tinyembed.report.blocks import Bullets, Heading, Paragraph, Table
+from tinyembed.report.words import MISSING, interval_text, number, rank_text, setting_text
+
+NOT_RUN = {
+    "seeds": "other seeds: not run",
+    "folds": "folds of the training pieces: not run",
+    "pieces": "whole pieces: not run",
+    "width": "the paper's width: not run",
+}
+
+
+def beside_sections(results):
+    """All sections, and a list of what was not run. None of them where there is no other run."""
+    beside = dig(results, "beside")
+    if beside is None:
+        return []
+    sections = {
+        "seeds": _seeds,
+        "folds": _folds,
+        "pieces": _pieces,
+        "width": _width,
+    }
+    blocks = [b for name, show in sections.items() if beside.get(name) for b in show(beside[name])]
+    missing = [words for name, words in NOT_RUN.items() if not beside.get(name)]
+    return [*blocks, Heading("What was not run"), Bullets(missing)]
+
+
+def three(x):
+    """A share with three decimals."""
+    return number(x, 3)
+
+
+def median_of(rank):
+    """The cell of a median and its interval."""
+    return rank_text(dig(rank, "median")) + interval_text(dig(rank, "interval"))
+
+
+def accuracy_of(scores):
+    """The cell of an accuracy and its interval."""
+    return three(dig(scores, "accuracy")) + interval_text(dig(scores, "interval"), three)
+
+
+def _seeds(results):
+    """How much the numbers of a model vary from training to training."""
+    rows = []
+    for name, entry in entries(results):
+        each = entry.get("each_seed")
+        if not each:
+            continue
+        row = [label(results, name)]
+        for kind in KINDS:
+            medians = ", ".join(rank_text(dig(one, kind, "median")) for one in each)
+            row += [medians, median_of(entry.get(kind))]
+        shares = [one["units"] for one in each]
+        row += [", ".join(map(three, shares)), three(np.std(shares, ddof=1))]
+        rows.append([*row, accuracy_of(entry["composers"])])
+    seeds, examples = (setting_text(dig(results, "settings", k)) for k in ("seeds", "examples"))
+    header = ["Model"]
+    for kind in "random", "same piece":
+        header += [f"{kind}: median of each seed", "of all"]
+    header += ["units: accuracy of each seed", "standard deviation", "of all"]
+    return [
+        Heading("Other seeds"),
+        Paragraph(
+            f"Trained anew with seeds {seeds}, {examples} examples each, and tested on the same "
+            "pieces. The intervals resample seeds and pieces; the standard deviation is that of "
+            "the accuracy between seeds."
+        ),
+        Table(header, rows),
+    ]
+
+
+def _folds(result):
+    """Composers of units and pieces, by models that were trained without the pieces asked about."""
+    rows = [
+        [name, accuracy_of(row), three(row["accuracy_of_pieces"])]
+        + [rank_text(dig(row, kind, "median")) for kind in KINDS]
+        for name, row in result["rows"].items()
+    ]
+    pairs = []
+    for pair in result.get("between") or []:
+        units, pieces = pair["units"], pair["pieces"]
+        cells = [f"{pair['first']} against {pair['second']}", three(units["mean_difference"])]
+        cells += [p_text(units["p"]), f"{pieces['won']} : {pieces['lost']}", p_text(pieces["p"])]
+        cells += [p_text(pair[kind]["p"]) if kind in pair else MISSING for kind in KINDS]
+        pairs.append(cells)
+    examples = setting_text(result["examples"])
+    return [
+        Heading("Folds of the training pieces"),
+        Paragraph(
+            f"{result['folds']} trainings of each model, {examples} examples each, every one "
+            "without a fold of the training pieces, and asked about that fold. No work is divided "
+            "between folds. No test piece is asked."
+        ),
+        Table(["Model", "units: accuracy", "pieces: accuracy",
+               "random: median", "same piece: median"], rows),
+        Table(
+            ["Pair", "units: difference", "p", "pieces won : lost", "p", "random: p",
+             "same piece: p"],
+            pairs,
+            "Piece by piece: the mean difference of the share of correct units per piece, with "
+            "Wilcoxon's p; pieces that only one of the two recognizes, with McNemar's exact p; "
+            "Wilcoxon's p for mean ranks per piece. Not corrected for the number of pairs.",
+        ),
+    ]  # fmt: skip
+
+
+def _pieces(result):
+    """The composers of whole pieces."""
+    kinds = {"works": "folds", "cycles": "folds, no cycle divided", "test": "test pieces"}
+    rows = [
+        [row["weights"] or "none", row["method"]]
+        + [accuracy_of(row[kind]) if kind in row else MISSING for kind in kinds]
+        for row in result["rows"]
+    ]
+    return [
+        Heading("Whole pieces"),
+        Paragraph(
+            "Who composed a piece? Voting adds up what a classifier of units says. The other "
+            "methods are a shrinkage linear discriminant of the mean and standard deviation of a "
+            "piece's embeddings, of counts of its notes, or of both."
+        ),
+        Table(
+            ["Embedding", "method", *kinds.values()],
+            rows,
+            "Accuracy, with its 95% interval resampled by work.",
+        ),
+    ]
+
+
+def _width(results):
+    """The same experiments at another width."""
+    rows = []
+    for name, entry in entries(results):
+        ranks = [rank_of(entry, kind, who) for who in PREDICTORS for kind in KINDS]
+        row = [label(results, name), *map(median_of, ranks)]
+        rows.append([*row, accuracy_of(entry.get("composers"))])
+    width, examples = (setting_text(dig(results, "settings", k)) for k in ("width", "examples"))
+    header = ["Model", "random: median", "same piece: median", "the paper's predictor, random"]
+    header += ["the paper's predictor, same piece", "units: accuracy"]
+    return [
+        Heading(f"At {width} width"),
+        Paragraph(f"One seed, {examples} examples each."),
+        Table(header, rows),
+    ]
