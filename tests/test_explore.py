@@ -26,9 +26,10 @@ from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.piece import Piece
 from tinyembed.music.sources import as_typed
-from tinyembed.neighbours.collection import Collection
+from tinyembed.neighbours.collection import Collection, piece_of
 from tinyembed.neighbours.index import Index
 from tinyembed.neighbours.labels import Labels
+from tinyembed.neighbours.pieces import PieceSearch
 
 NONE = 65_535  # no position, or no neighbour
 
@@ -106,7 +107,7 @@ def test_the_page_holds_the_corpus(music, weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "tinyembed.explore", "--data", music, "--model", weights,
-         "-o", "a map.html"],
+         "-o", "a map.html", "--map", "pca"],
         capture_output=True, text=True, timeout=100,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     )  # fmt: skip
@@ -145,6 +146,40 @@ def test_the_page_holds_the_corpus(music, weights, tmp_path, monkeypatch):
         asked = index.search(index.embeddings[unit], 10, not_piece=int(index.labels.piece[unit]))
         assert neighbours[unit].tolist() == asked.rows.tolist()
         assert cosines[unit].tolist() == [round(1000 * cosine) for cosine in asked.cosines]
+
+
+def test_the_page_holds_the_pieces(music, weights, tmp_path, capsys):
+    """One point per piece, where a search for pieces finds its neighbours."""
+    out = tmp_path / "a.html"
+    assert run(capsys, "--data", music, "--model", weights, "-o", out, "--map", "pca")[0] == 0
+    found = read_page(out)
+    model, _ = load_weights(weights)
+    collection = Collection.of(Corpus.from_folder(music), model, progress=False)
+    labels, search = collection.index.labels, PieceSearch(collection)
+    p = len(labels.pieces)
+    assert len(found["pieceX"]) == len(found["pieceUnit"]) == p
+    assert found["pieceMap"].startswith("PCA, which keeps ")
+    np.testing.assert_array_equal(labels.piece[found["pieceUnit"]], np.arange(p))
+    assert [search.typical_unit(n) for n in range(p)] == found["pieceUnit"].tolist()
+    names = "pieceNeighbours", "pieceCosines"
+    neighbours, cosines = (found[name].reshape(p, 10) for name in names)
+    for n in range(p):
+        others = np.arange(p) != n
+        near = search.nearest(piece_of(collection.corpus, n), model, 10, others)
+        assert neighbours[n].tolist() == near.pieces.tolist()
+        np.testing.assert_allclose(cosines[n], 1000 * near.cosines, atol=1)
+    at = np.stack([found["pieceX"], found["pieceY"]], axis=1)
+    assert len(np.unique(at, axis=0)) == p and (at < NONE).all()
+
+
+def test_auto_is_umap_where_it_is_installed(monkeypatch):
+    rows = np.random.default_rng(0).standard_normal((maps.NEAREST + 1, 8))
+    monkeypatch.setattr(maps, "umap_map", lambda *arguments: "umap")
+    monkeypatch.setattr(maps, "find_spec", lambda name: name == "umap")
+    assert maps.auto_map(rows) == "umap"
+    assert maps.auto_map(rows[1:])[1].startswith("PCA")  # too few for UMAP
+    monkeypatch.setattr(maps, "find_spec", lambda name: None)
+    assert maps.auto_map(rows)[1].startswith("PCA")
 
 
 def test_the_page_needs_no_other_file(music, weights, tmp_path, capsys):

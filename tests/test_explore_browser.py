@@ -42,7 +42,7 @@ def explorer(tmp_path_factory):
     evil.parent.joinpath(*EVIL.split("/")[:-1]).mkdir(parents=True)
     shutil.copy(music / "Adagio" / "piece_00.mid", evil)
     save_weights(weights, Model("context", "small", ["A"], np.random.default_rng(0)))
-    words = ["--data", music, "--model", weights, "--out", out]
+    words = ["--data", music, "--model", weights, "--out", out, "--map", "pca"]
     assert explore.main([str(word) for word in words]) == 0
     collection, _ = Collection.open(str(music), load_weights(weights)[0], progress=False)
     labels = collection.index.labels
@@ -429,6 +429,42 @@ def test_units_without_an_onset(show, explorer):
     first = int(np.flatnonzero(explorer.labels.piece == explorer.labels.piece[before])[0])
     page.run(f"choose({first}, {{ aloud: false }})")
     assert page.run("document.getElementById('earlier').disabled") is True
+
+
+def test_pieces_as_points(show, explorer):
+    page = show()
+    n_pieces = len(explorer.labels.pieces)
+    assert page.run("placedUnits.length") > n_pieces and state(page, "chosen") == -1
+    page.click(*middle_of(page, '#views [value="pieces"]'))
+    assert page.run("placedUnits.length") == n_pieces
+    piece = explorer.labels.pieces.index("Canzona/rest.mid")
+    unit = page.run(f"explorer.data.pieceUnit[{piece}]")
+    assert explorer.labels.piece[unit] == piece
+    page.click(*point_of(page, unit))
+    chosen = state(page, "chosen")
+    where = int(explorer.labels.piece[chosen])  # another point may cover it
+    assert text_of(page, "#chosen h3") == "Nearest pieces"
+    found = page.run(f"[...explorer.data.pieceNeighbours.slice({10 * where}, {10 * where + 10})]")
+    found = [n for n in found if n < n_pieces]
+    rows = page.run("[...document.querySelectorAll('.neighbour')].map(b => b.dataset.unit)")
+    assert [int(explorer.labels.piece[int(row)]) for row in rows] == found
+    assert "beat" not in text_of(page, ".neighbour .by")
+    page.run("choose(explorer.data.pieceUnit[0] + 1, { aloud: false })")  # not itself a point
+    assert (
+        len(page.run("[...document.querySelectorAll('.neighbour')].map(b => b.dataset.unit)")) > 1
+    )
+    page.key("p")
+    assert page.run("placedUnits.length") > n_pieces
+    assert text_of(page, "#chosen h3") == "Nearest in other pieces"
+    assert page.run("document.querySelector('#views [value=\"units\"]').ariaPressed") == "true"
+
+
+def middle_of(page, selector):
+    """The middle of an element on the screen."""
+    return page.run(
+        f"(() => {{ const box = document.querySelector({json.dumps(selector)})"
+        ".getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+    )
 
 
 def test_dragging_and_zooming(show, explorer):

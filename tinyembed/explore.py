@@ -22,7 +22,8 @@ def build_parser():
     parser.add("-o --out", words, folder, "explorer.html", metavar="FILE")
     words = "how many to show; from a larger corpus they are drawn at random"
     parser.add("--units", words, count, 20_000)
-    parser.add("--map", "how units are laid out; umap is an extra, and takes minutes", MAPS, "pca")
+    words = "how points are laid out; auto: umap, an extra that takes minutes, if installed, or pca"
+    parser.add("--map", words, MAPS, "auto")
     parser.share("--seed", "--model", "--any-meter", "--device", "--json")
     return parser
 
@@ -55,6 +56,7 @@ def main(argv=None):
             "shown": n,
             "placed": n_placed,
             "map": contents.map_description,
+            "points_of_pieces": len(contents.pieces.pieces) if contents.pieces else 0,
             "seed": options.seed,
         }
         print(json.dumps(summary))

@@ -42,11 +42,11 @@ class Camera {
   }
 
   pointX(unit) {
-    return this.width / 2 + (data.x[unit] - this.x) * this.scale;
+    return this.width / 2 + (view.x[unit] - this.x) * this.scale;
   }
 
   pointY(unit) {
-    return this.height / 2 - (data.y[unit] - this.y) * this.scale;
+    return this.height / 2 - (view.y[unit] - this.y) * this.scale;
   }
 
   pointOf(unit) {

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
+from tinyembed.explorer.pieces import NEIGHBOURS, PieceMap
 from tinyembed.music.piece import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT, fold, ragged
 from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.index import Index
 
-NEIGHBOURS = 10
 QUERIES = 1024  # queries in one search; after each the progress bar moves
 
 
@@ -26,6 +26,7 @@ class Contents:
     neighbours:       (n, 10) int64, the units of other pieces nearest to each, nearest first, as
                       indices into `rows`; -1 where there are no more, and for a unit not placed
     cosines:          (n, 10) float64, of the neighbours; 0 where there is none
+    pieces:           the same pieces as points, or None
     """
 
     collection: Collection
@@ -35,6 +36,7 @@ class Contents:
     map_description: str
     neighbours: np.ndarray
     cosines: np.ndarray
+    pieces: PieceMap | None = None
 
     @classmethod
     def of(cls, collection, units, layout, seed=0, progress=None):
@@ -47,10 +49,12 @@ class Contents:
         rows = draw_rows(len(index), units, seed)
         placed = index.findable[rows]
         positions, description = np.full((len(rows), 2), np.nan), "no unit has an onset"
+        pieces = None
         if placed.any():
             positions[placed], description = layout(index.embeddings[rows[placed]], seed, progress)
-        neighbours, cosines = find_neighbours(index, rows, progress)
-        return cls(collection, rows, placed, positions, description, neighbours, cosines)
+            pieces = PieceMap.of(collection, rows, layout, seed, progress)
+        found = find_neighbours(index, rows, progress)
+        return cls(collection, rows, placed, positions, description, *found, pieces)
 
     def __len__(self):
         return len(self.rows)

@@ -37,21 +37,6 @@ function notesOf(unit) {
   return notes.sort((a, b) => a.tick - b.tick || a.row - b.row);
 }
 
-// The units nearest to a unit, nearest first: {unit, cosine}.
-function neighboursOf(unit) {
-  const found = [];
-  for (let i = unit * data.nNeighbours; i < (unit + 1) * data.nNeighbours; i++) {
-    if (data.neighbours[i] >= data.nUnits) break; // there are no more
-    found.push({ unit: data.neighbours[i], cosine: data.cosines[i] / 1000 });
-  }
-  return found;
-}
-
-// Whether a unit is on the map. A unit without an onset has no direction and is not.
-function isPlaced(unit) {
-  return data.x[unit] !== data.nowhere || data.y[unit] !== data.nowhere;
-}
-
 const unitComposer = Uint32Array.from(data.piece, (piece) => data.pieces[piece].composer);
 
 function composerOf(unit) {

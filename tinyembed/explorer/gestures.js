@@ -14,8 +14,8 @@ function unitTowards(unit, dx, dy) {
   let best = -1;
   let least = Infinity;
   for (const other of placedUnits) {
-    const x = data.x[other] - data.x[unit];
-    const y = data.y[other] - data.y[unit];
+    const x = view.x[other] - view.x[unit];
+    const y = view.y[other] - view.y[unit];
     const along = x * dx + y * dy;
     const across = Math.abs(x * dy) + Math.abs(y * dx);
     const distance = along * along + across * across;
@@ -98,7 +98,7 @@ const ARROWS = {
 marksCanvas.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key in ARROWS) {
-    const from = state.pointed >= 0 ? state.pointed : state.chosen;
+    const from = state.pointed >= 0 ? state.pointed : shownAs(state.chosen);
     const start = from >= 0 && isPlaced(from) && isShown(from) ? from : -1;
     const unit = start < 0 ? middleUnit() : unitTowards(start, ...ARROWS[event.key]);
     const there = unit >= 0 ? unit : start;
@@ -106,7 +106,7 @@ marksCanvas.addEventListener("keydown", (event) => {
     camera.reveal(there);
     pointAt(there, true);
     redraw();
-    announce(unit >= 0 ? unitWords(unit) : "No unit further in that direction.");
+    announce(unit >= 0 ? pointWords(unit) : "No point further in that direction.");
   } else if ((event.key === "Enter" || event.key === " ") && state.pointed >= 0) {
     choose(state.pointed);
   } else if ((event.key === "Enter" || event.key === " ") && state.chosen >= 0) {

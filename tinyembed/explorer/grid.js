@@ -5,7 +5,7 @@ class Grid {
     this.side = Math.max(1, Math.min(256, Math.ceil(Math.sqrt(units.length))));
     this.size = (data.nowhere + 1) / this.side;
     this.start = new Uint32Array(this.side * this.side + 1);
-    const squares = units.map((unit) => this.#square(data.x[unit], data.y[unit]));
+    const squares = units.map((unit) => this.#square(view.x[unit], view.y[unit]));
     for (const square of squares) this.start[square + 1]++;
     for (let i = 1; i < this.start.length; i++) this.start[i] += this.start[i - 1];
     const next = this.start.slice();
@@ -31,7 +31,7 @@ class Grid {
       const to = this.start[row * this.side + this.#line(x + reach) + 1];
       for (let i = from; i < to; i++) {
         const unit = this.units[i];
-        const distance = (data.x[unit] - x) ** 2 + (data.y[unit] - y) ** 2;
+        const distance = (view.x[unit] - x) ** 2 + (view.y[unit] - y) ** 2;
         if (distance < least && accepts(unit)) {
           least = distance;
           best = unit;

@@ -23,12 +23,13 @@ function pointAt(unit, tips = false) {
 function choose(unit, { aloud = true } = {}) {
   state.chosen = unit;
   state.tips = false;
-  if (isPlaced(unit)) camera.reveal(unit);
+  if (isPlaced(shownAs(unit))) camera.reveal(shownAs(unit));
   if (aloud) play(unit);
   else silence();
   showPanel();
   redraw();
-  announce(`${unitWords(unit)}. ${amount(neighboursOf(unit).length, "unit")} like it.`);
+  const like = amount(neighboursOf(unit).length, showsPieces() ? "piece" : "unit");
+  announce(`${pointWords(unit)}. ${like} like it.`);
 }
 
 function play(unit) {
@@ -72,6 +73,28 @@ function takeBack() {
   }
 }
 
+// Show one point per unit, or one per piece.
+const viewButtons = document.getElementById("views");
+viewButtons.hidden = !views.pieces;
+viewButtons.addEventListener("click", ({ target }) => {
+  if (target.value in views) setView(target.value);
+});
+
+function setView(name) {
+  view = views[name];
+  for (const button of viewButtons.children) {
+    button.setAttribute("aria-pressed", String(button.value === name));
+  }
+  arrange();
+  camera.resize(camera.width, camera.height);
+  camera.fit();
+  state.pointed = -1;
+  showPanel();
+  document.getElementById("summary").textContent = summary();
+  redraw();
+  announce(`${amount(placedUnits.length, "point")}, one for each ${showsPieces() ? "piece" : "unit"}`);
+}
+
 const KEYS = {
   Escape: takeBack,
   "/": () => query.focus(),
@@ -79,6 +102,7 @@ const KEYS = {
   "=": () => zoomBy(1.5),
   "-": () => zoomBy(1 / 1.5),
   0: seeAll,
+  p: () => views.pieces && setView(showsPieces() ? "units" : "pieces"),
 };
 
 document.addEventListener("keydown", (event) => {
@@ -93,14 +117,14 @@ function summary() {
   const units = drawn
     ? `${data.nUnits.toLocaleString("en")} of ${amount(data.allUnits, "unit")}, drawn at random,`
     : amount(data.nUnits, "unit");
-  const silent = data.nUnits - placedUnits.length;
+  const silent = showsPieces() ? 0 : data.nUnits - placedUnits.length;
   const without = silent
     ? ` ${amount(silent, "unit")} without an onset ${silent === 1 ? "is" : "are"} not on the map.`
     : "";
   const composers = amount(data.composers.length, "composer");
   return (
     `${units} of ${amount(data.pieces.length, "piece")} by ${composers}. ` +
-    `Model: ${data.model}. Map: ${data.map}.${without}`
+    `Model: ${data.model}. Map: ${view.map}.${without}`
   );
 }
 
@@ -119,4 +143,7 @@ dark.addEventListener("change", () => {
 });
 
 // For tests, and for the curious.
-window.explorer = { data, state, camera, player, notesOf, neighboursOf, isPlaced, unitAt };
+window.explorer = {
+  ...{ data, state, camera, player, notesOf, neighboursOf, isPlaced, unitAt, setView, shownAs },
+  placed: () => placedUnits,
+};

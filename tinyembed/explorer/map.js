@@ -5,27 +5,38 @@ const pointsCanvas = document.getElementById("points");
 const marksCanvas = document.getElementById("marks");
 const tip = document.getElementById("tip");
 
-const placedUnits = Array.from({ length: data.nUnits }, (_, unit) => unit).filter(isPlaced);
-const grid = new Grid(placedUnits);
-const camera = new Camera(boxOf(placedUnits));
+let placedUnits, grid, drawingOrder; // of the view
+const camera = new Camera(boxOf([]));
+arrange();
+
+// Lay out the points of the view.
+function arrange() {
+  placedUnits = Array.from({ length: data.nUnits }, (_, unit) => unit).filter(isPlaced);
+  grid = new Grid(placedUnits);
+  drawingOrder = shuffled(placedUnits);
+  camera.box = boxOf(placedUnits);
+}
 
 function boxOf(units) {
   const box = { left: Infinity, right: -Infinity, bottom: Infinity, top: -Infinity };
   for (const unit of units) {
-    box.left = Math.min(box.left, data.x[unit]);
-    box.right = Math.max(box.right, data.x[unit]);
-    box.bottom = Math.min(box.bottom, data.y[unit]);
-    box.top = Math.max(box.top, data.y[unit]);
+    box.left = Math.min(box.left, view.x[unit]);
+    box.right = Math.max(box.right, view.x[unit]);
+    box.bottom = Math.min(box.bottom, view.y[unit]);
+    box.top = Math.max(box.top, view.y[unit]);
   }
   return units.length ? box : { left: 0, right: 1, bottom: 0, top: 1 };
 }
 
 // The order of drawing: shuffled, always the same, so that no composer hides another.
-const drawingOrder = Uint32Array.from(placedUnits);
-for (let i = drawingOrder.length - 1, seed = 1; i > 0; i--) {
-  seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-  const j = seed % (i + 1);
-  [drawingOrder[i], drawingOrder[j]] = [drawingOrder[j], drawingOrder[i]];
+function shuffled(units) {
+  const order = Uint32Array.from(units);
+  for (let i = order.length - 1, seed = 1; i > 0; i--) {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    const j = seed % (i + 1);
+    [order[i], order[j]] = [order[j], order[i]];
+  }
+  return order;
 }
 
 // Points are larger if there is space: few units, a large canvas, a high magnification.
@@ -72,11 +83,12 @@ function drawMarks() {
     context.lineWidth = 1.2;
     context.stroke();
   };
-  if (state.chosen >= 0 && isPlaced(state.chosen)) {
-    const neighbours = neighboursOf(state.chosen);
+  const chosen = shownAs(state.chosen);
+  if (chosen >= 0 && isPlaced(chosen)) {
+    const neighbours = neighboursOf(chosen);
     context.beginPath();
     for (const { unit } of neighbours) {
-      context.moveTo(...camera.pointOf(state.chosen));
+      context.moveTo(...camera.pointOf(chosen));
       context.lineTo(...camera.pointOf(unit));
     }
     for (const [colour, thick] of [[theme.paper, 3.5], [theme.ink, 1.5]]) {
@@ -88,14 +100,15 @@ function drawMarks() {
       enlarged(unit, 1.5);
       ring(unit, 3, theme.ink, 1);
     }
-    enlarged(state.chosen, 3);
-    ring(state.chosen, 5.5, theme.ink, 2.5);
+    enlarged(chosen, 3);
+    ring(chosen, 5.5, theme.ink, 2.5);
   }
-  if (state.pointed >= 0 && state.pointed !== state.chosen) {
+  if (state.pointed >= 0 && state.pointed !== chosen) {
     enlarged(state.pointed, 2);
     ring(state.pointed, 4.5, theme.accent, 2.5);
   }
-  if (player.now && isPlaced(player.now.unit)) ring(player.now.unit, 9, theme.accent, 2);
+  const playing = player.now ? shownAs(player.now.unit) : -1;
+  if (playing >= 0 && isPlaced(playing)) ring(playing, 9, theme.accent, 2);
 }
 
 // A line through the units of a piece, in their order.

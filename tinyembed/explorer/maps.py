@@ -54,7 +54,13 @@ def umap_map(embeddings, seed=0, progress=None):
     return positions.astype(np.float64), "UMAP, which keeps neighbours close"
 
 
-MAPS = {"pca": pca_map, "umap": umap_map}
+def auto_map(embeddings, seed=0, progress=None):
+    """UMAP where it is installed and there are enough units, or else PCA."""
+    layout = umap_map if find_spec("umap") and len(embeddings) > NEAREST else pca_map
+    return layout(embeddings, seed, progress)
+
+
+MAPS = {"auto": auto_map, "pca": pca_map, "umap": umap_map}
 
 
 def check_map(name):

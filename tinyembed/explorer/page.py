@@ -14,12 +14,13 @@ from string import Template
 import numpy as np
 
 from tinyembed import __version__
-from tinyembed.explorer.contents import NEIGHBOURS, cut_notes
+from tinyembed.explorer.contents import cut_notes
+from tinyembed.explorer.pieces import NEIGHBOURS
 from tinyembed.music.piece import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT, LOWEST_PITCH, PITCHES
 
 SCRIPTS = (
-    *("data", "theme", "state", "roll", "sound", "camera", "grid", "paint", "map"),
+    *("data", "views", "theme", "state", "roll", "sound", "camera", "grid", "paint", "map"),
     *("gestures", "panel", "find", "legend", "main"),
 )
 GENERATOR = "tinyembed.explore"  # named in every page, see `is_page`
@@ -93,9 +94,40 @@ def describe(contents):
         "beatStart": beat_start.astype(np.uint32),
         "notes": notes.astype(np.uint16),
         "neighbours": compact(contents.neighbours, len(rows)).ravel(),
-        "cosines": np.round(1000 * contents.cosines).astype(np.int16).ravel(),  # shows 3 digits
+        "cosines": thousandths(contents.cosines),
     }
+    if contents.pieces is not None:
+        about["pieceMap"] = contents.pieces.map_description
+        arrays |= describe_pieces(contents.pieces, pieces)
     return about, arrays
+
+
+def describe_pieces(found, pieces):
+    """{name: array} of a `PieceMap`. pieces: indices of the page's pieces in the collection.
+
+    A piece without a point is NOWHERE.
+    """
+    where = np.searchsorted(pieces, found.pieces)  # index in the page of each piece with a point
+    grid = np.full((len(pieces), 2), NOWHERE, np.uint16)
+    grid[where] = on_grid(found.positions)
+    unit, shape = np.zeros(len(pieces), np.uint32), (len(pieces), NEIGHBOURS)
+    unit[where] = found.unit
+    neighbours, cosines = np.full(shape, -1), np.zeros(shape)
+    there = found.neighbours >= 0
+    neighbours[where] = np.where(there, where[found.neighbours], -1)
+    cosines[where] = found.cosines
+    return {
+        "pieceX": grid[:, 0],
+        "pieceY": grid[:, 1],
+        "pieceUnit": unit,
+        "pieceNeighbours": compact(neighbours, len(pieces)).ravel(),
+        "pieceCosines": thousandths(cosines),
+    }
+
+
+def thousandths(cosines):
+    """Cosines as whole numbers, (n * 10,): the page shows three digits."""
+    return np.round(1000 * cosines).astype(np.int16).ravel()
 
 
 def on_grid(positions):

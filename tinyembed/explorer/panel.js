@@ -23,13 +23,17 @@ function showPanel() {
   const neighbours = neighboursOf(unit);
   const none = document.getElementById("none");
   none.hidden = neighbours.length > 0;
-  none.textContent = isPlaced(unit)
+  none.textContent = isPlaced(shownAs(unit))
     ? "There is no other piece here."
     : "No note begins in these four beats, so nothing is like them.";
   neighbourList.replaceChildren(...neighbours.map(neighbourItem));
+  part("h3").textContent = showsPieces() ? "Nearest pieces" : "Nearest in other pieces";
+  const [shown, all, what] = showsPieces()
+    ? [data.pieces.length, data.allPieces, "piece"]
+    : [data.nUnits, data.allUnits, "unit"];
   part(".among").textContent =
-    data.nUnits < data.allUnits && neighbours.length > 0
-      ? `Among the ${amount(data.nUnits, "unit")} that were drawn for this page.`
+    shown < all && neighbours.length > 0
+      ? `Among the ${amount(shown, what)} that were drawn for this page.`
       : "";
   showRolls();
   showPlaying();
@@ -38,7 +42,7 @@ function showPanel() {
 function neighbourItem({ unit, cosine }, i) {
   const roll = element("canvas", "roll");
   const title = element("span", "title", ...breakable(pieceTitle(data.piece[unit])));
-  const place = `${composerName(unit)} · beat ${data.beat[unit]}`;
+  const place = composerName(unit) + (showsPieces() ? "" : ` · beat ${data.beat[unit]}`);
   const by = element("span", "by", glyph(composerOf(unit)), place);
   const words = element("span", "words", title, by);
   const likeness = element("span", "cosine", cosine.toFixed(3));
@@ -46,12 +50,12 @@ function neighbourItem({ unit, cosine }, i) {
   const play = element("button", "neighbour", roll, words, likeness);
   play.type = "button";
   play.dataset.unit = unit;
-  play.setAttribute("aria-label", `Play ${i + 1}: ${unitWords(unit)}, cosine ${cosine.toFixed(3)}`);
+  play.setAttribute("aria-label", `Play ${i + 1}: ${pointWords(unit)}, cosine ${cosine.toFixed(3)}`);
   const go = element("button", "go", "→");
   go.type = "button";
   go.dataset.unit = unit;
-  go.title = "Choose this unit";
-  go.setAttribute("aria-label", `Choose ${unitWords(unit)}`);
+  go.title = `Choose this ${showsPieces() ? "piece" : "unit"}`;
+  go.setAttribute("aria-label", `Choose ${pointWords(unit)}`);
   return element("li", "", play, go);
 }
 

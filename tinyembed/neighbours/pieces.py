@@ -49,6 +49,14 @@ class PieceSearch:
             ]
         ).astype(np.float64)
 
+    def standardized(self, x):
+        """Vectors (..., 200) as the search compares them; see above."""
+        rows = self.vectors
+        if len(rows) < FEW:
+            return x
+        constant = rows.max(axis=0) == rows.min(axis=0)
+        return (x - rows.mean(axis=0)) / np.where(constant, np.inf, rows.std(axis=0))
+
     def nearest(self, piece, model, k, where=None):
         """The k nearest to a `Piece`, or all where there are fewer: `PieceNeighbours`.
 
@@ -59,11 +67,7 @@ class PieceSearch:
         if len(allowed) == 0:
             raise InputError("no piece to compare with: there is no other one")
         query = piece_vector(embed_piece(piece, model), units_have_onsets(piece))
-        query, rows = query.astype(np.float64), self.vectors
-        if len(rows) >= FEW:
-            constant = rows.max(axis=0) == rows.min(axis=0)
-            scale = np.where(constant, np.inf, rows.std(axis=0))
-            query, rows = ((x - self.vectors.mean(axis=0)) / scale for x in (query, rows))
+        query, rows = self.standardized(query.astype(np.float64)), self.standardized(self.vectors)
         lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(query)
         cosines = np.divide(rows @ query, lengths, out=np.zeros(len(rows)), where=lengths > 0)
         order = allowed[np.argsort(-np.round(cosines[allowed], 12), kind="stable")][:k]
