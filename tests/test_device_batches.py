@@ -1,5 +1,7 @@
 """Batches made on a GPU: those of the host, to the last onset, with one transfer for many steps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,16 @@ def test_the_batches_are_those_of_the_host(corpus, gpu, name):
         batch, numbers = batches.at(step)
         same_batch(batch, host.batch(step, size_of(name)))
         assert numbers.tolist() == [step, 0.5]
+
+
+@pytest.mark.parametrize("negatives", [1, 8])
+def test_as_many_candidates_as_are_asked_for(corpus, gpu, negatives):
+    spec = replace(MODELS["contrastive"], negatives=negatives)
+    host = examples_for(corpus, spec, np.arange(corpus.n_pieces))
+    batches = engine_for(gpu).batches(host, 128, lambda step: (), 9)
+    batch, expected = batches.at(3)[0], host.batch(3, 128)
+    assert expected.candidates.shape == (128, 1 + negatives)
+    same_batch(batch, expected)
 
 
 @pytest.mark.parametrize("name", MODELS)

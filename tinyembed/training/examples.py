@@ -34,7 +34,8 @@ class Batch:
 
     input:      (N, 60, 96), the units, corrupted where the model denoises
     target:     (N, 60, 96), what the decoder must find; None for a model without one
-    candidates: (N, 5), members of the batch to compare with, the example itself first; or more
+    candidates: (N, 5), members of the batch to compare with, the example itself first; or more;
+                (N, 1), the example alone, for a model that compares with none or with all
     composer:   (N,), the index of each unit's composer
     clean:      (N, 60, 96), the units before corruption
     beat:       (N,), the beat of the corpus at which each unit begins
@@ -109,11 +110,13 @@ class Examples:
 
     def choose(self, step, size):
         """Which unique inputs are in the batch of a step: (size,) indices."""
-        passes, index = np.divmod(np.arange(step * size, (step + 1) * size), len(self))
-        chosen = np.empty(size, np.int64)
-        for n in np.unique(passes):
-            chosen[passes == n] = self._order_of_pass(n)[index[passes == n]]
-        return chosen
+        chosen, place, end = [], step * size, (step + 1) * size  # of all that were ever drawn
+        while place < end:
+            n, begin = divmod(place, len(self))
+            part = self._order_of_pass(n)[begin : begin + end - place]
+            chosen.append(part)
+            place += len(part)
+        return np.concatenate(chosen)
 
     def composers(self):
         """The composer of each occurrence of a unit: (n,)."""
@@ -169,6 +172,13 @@ class Examples:
             beat=beats,
         )
 
+    def candidates(self, n, step):
+        """What each of n examples is compared with in a step: see `Batch`."""
+        others = self.spec.negatives or (CANDIDATES - 1 if self.spec.context else 0)
+        if not others:
+            return np.arange(n)[:, None]
+        return draw_candidates(n, random_stream(self.seed, "candidates", step), others)
+
     def draw(self, chosen, step, corruption=False):
         """The random choices of a batch: `Draws`, with those of the corruption if asked for.
 
@@ -177,7 +187,7 @@ class Examples:
         first, last = self.units.group_start[chosen], self.units.group_start[chosen + 1]
         drawn = random_stream(self.seed, "occurrence", step).integers(first, last)
         beats, keys = self.units.occurrence_beat[drawn], self.units.occurrence_key[drawn]
-        candidates = draw_candidates(len(chosen), random_stream(self.seed, "candidates", step))
+        candidates = self.candidates(len(chosen), step)
         draws = Draws(beats, keys, candidates, self.corpus.composer_of(beats))
         if corruption and self.spec.corruption:
             rng = random_stream(self.seed, "corruption", step)
@@ -191,13 +201,17 @@ def draw_candidates(n, rng, others=CANDIDATES - 1):
     """For each of n examples itself and other, different ones: (n, 1 + others) integers."""
     if n < 1 + others:
         raise InputError(f"a batch of {n}: the loss compares {1 + others} examples")
-    candidates = np.arange(n)[:, None]  # (n, 1)
+    candidates = [np.arange(n)]
     if others >= CANDIDATES:  # shuffle all the others and take the first ones
         drawn = rng.random((n, n - 1)).argsort(axis=1)[:, :others]
-        return np.concatenate([candidates, drawn + (drawn >= candidates)], axis=1)
+        return np.column_stack([*candidates, drawn + (drawn >= candidates[0][:, None])])
+    taken = candidates[:]  # the same, each example's in ascending order
     for k in range(1, 1 + others):
         drawn = rng.integers(n - k, size=n)  # an index among those not taken yet
-        for taken in np.sort(candidates, axis=1).T:
-            drawn += drawn >= taken
-        candidates = np.column_stack([candidates, drawn])
-    return candidates
+        for smaller in taken:
+            drawn += drawn >= smaller
+        candidates.append(drawn)
+        for i, other in enumerate(taken):  # insert it
+            taken[i], drawn = np.minimum(other, drawn), np.maximum(other, drawn)
+        taken.append(drawn)
+    return np.column_stack(candidates)

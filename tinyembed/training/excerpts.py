@@ -4,7 +4,7 @@ import numpy as np
 
 from tinyembed.errors import InputError
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
-from tinyembed.training.examples import CANDIDATES, Draws, Examples, draw_candidates, random_stream
+from tinyembed.training.examples import Draws, Examples, random_stream
 
 PER_PIECE = 4  # excerpts of one piece in a batch, in one key
 
@@ -68,9 +68,7 @@ class ExcerptExamples(Examples):
         excerpt, index = np.divmod(chosen, self.length)
         start, key = np.divmod(excerpt, len(self.keys))
         beats, keys = self.starts[start] + self.steps[index], self.keys[key]
-        others = self.spec.negatives or CANDIDATES - 1
-        rng = random_stream(self.seed, "candidates", step)
-        candidates = draw_candidates(len(chosen), rng, others)
+        candidates = self.candidates(len(chosen), step)
         return Draws(beats, keys, candidates, self.corpus.composer_of(beats))
 
 

@@ -55,7 +55,7 @@ class DeviceBatches:
         self.offsets = [] if examples.offsets == [0] else examples.offsets
         self.small = np.dtype(
             [
-                ("candidates", np.int64, (size, 5)),
+                ("candidates", np.int64, examples.candidates(size, 0).shape),
                 ("composer", np.int64, (size,)),
                 ("beat", np.int64, (size,)),
                 ("numbers", np.float32, (len(numbers(0)),)),
