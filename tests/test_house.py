@@ -163,3 +163,24 @@ def test_no_music_is_part_of_the_repository():
     if listed.returncode:
         pytest.skip("not a git repository")
     assert [name for name in listed.stdout.split() if name.lower().endswith(READ)] == []
+
+
+def linked(page):
+    """The files and folders that a page links to, without those elsewhere."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:href|src)="(.+?)"', text)
+    inside = [link.partition("#")[0] for link in links if "://" not in link]
+    return [page.parent / link for link in inside if link]
+
+
+@pytest.mark.parametrize("name", ["README.md", "tinyembed/README.md", "benchmarks/README.md"])
+def test_links_of_a_page_lead_somewhere(name):
+    found = linked(PACKAGE.parent / name)
+    assert len(found) > 5 and not [link for link in found if not link.exists()]
+
+
+def test_the_packages_page_lists_every_file():
+    found = [link.resolve() for link in linked(PACKAGE / "README.md") if link.suffix == ".py"]
+    expected = [path for path in MODULES if path.name != "__init__.py"]
+    expected += [PACKAGE / "__init__.py", PACKAGE.parent / "tests" / "test_house.py"]
+    assert sorted(found) == sorted(expected)
