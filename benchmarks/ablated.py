@@ -167,6 +167,17 @@ ROWS = {
     "composer,keeps=accuracy": composer("stopped by accuracy", keeps="accuracy"),
     "composer,even": composer("every composer as often", examples=EvenComposers),
     "composer,intervals=64": composer("counts of intervals", intervals=64),
+    "composer,intervals=64,floor=0.6": composer(
+        "counts, and a floor of 0.6", intervals=64, composer_floor=0.6
+    ),
+    "composer,intervals=64,even": composer(
+        "counts, and every composer as often", intervals=64, examples=EvenComposers
+    ),
+    "composer,intervals=64,corruption=0.3": composer(
+        "counts, and three tenths of the onsets dropped",
+        intervals=64,
+        examples=dropping(Examples, 0.3),
+    ),
     "regularized": Row("**the regularized model**", model="regularized"),
     "note_drop,corruption=0": note_drop("**the note-drop model**: no onset dropped", 0.0),
     "note_drop,corruption=0.5": note_drop("half, as in the paper", 0.5),
