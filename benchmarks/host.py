@@ -4,7 +4,9 @@
 
 A recorded step is one launch. Between two of them the host draws the coming batches, and every 50
 steps it sends them to the GPU. Counted is the processor time of that Python, without the time that
-the mock (tests/standin) takes to do the GPU's work; CuPy's own time per call is not in it.
+the mock (tests/standin) takes to do the GPU's work; CuPy's own time per call is not in it. Work on
+large arrays, of 100,000 numbers or more, is not done at all: a GPU does it in its own memory, here
+it would empty the caches that Python works in.
 """
 
 import sys
@@ -25,6 +27,7 @@ from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
 from tinyembed.training.excerpts import examples_for
 
+LARGE = 100_000
 STANDIN = Path(__file__).resolve().parents[1] / "tests" / "standin"
 
 
@@ -39,6 +42,7 @@ def main(argv=None):
     sys.path.insert(0, str(STANDIN))
     import cupy
 
+    leave_out_large(cupy.ndarray)
     others = Clock(cupy, (cupy.ndarray, type(cupy.add), cupy.ElementwiseKernel))
     with tempfile.TemporaryDirectory() as folder:
         corpus = Corpus.from_folder(write_corpus(Path(folder, "music"), beats=80), progress=False)
@@ -57,6 +61,20 @@ def main(argv=None):
             print(f"{name:14}{result['ms_per_step'][name]:6.2f} ms per step")
     finish("host", result, options)
     return 0
+
+
+def leave_out_large(kind):
+    """Have the methods of an array class that change it in place do nothing to large arrays."""
+
+    def unless_large(method, result):
+        def change(self, *arguments):
+            return result(self) if self.size >= LARGE else method(self, *arguments)
+
+        return change
+
+    for name in ("fill", "__setitem__"):
+        setattr(kind, name, unless_large(getattr(kind, name), lambda array: None))
+    kind.__iadd__ = unless_large(kind.__iadd__, lambda array: array)
 
 
 class Clock:
