@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyembed.backends import choice
+from tinyembed.backends.choice import engine_for
 from tinyembed.backends.cpu.threads import usable_cores, workers
 from tinyembed.storage.files import write_json
 
@@ -23,6 +24,17 @@ def read_options(parser, argv):
     options = parser.parse_args(argv)
     choice.use("cpu" if options.plain else "numba")
     return options
+
+
+def as_in_training(step):
+    """A function that takes a step as a training does, with its engine running."""
+    engine = engine_for(np)
+
+    def take():
+        with engine.running():
+            return step()
+
+    return take
 
 
 def machine():

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.machine import finish, positive, ratio, read_options, side_by_side, spread
+from benchmarks.machine import (
+    as_in_training,
+    finish,
+    positive,
+    ratio,
+    read_options,
+    side_by_side,
+    spread,
+)
 from benchmarks.step import our_step
 from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
@@ -57,7 +65,9 @@ def measure(name, width, corpus, rounds):
             Model(name, width, corpus.composers, np.random.default_rng(0)),
             trainer.examples.batch(0, 100),
         )
-        return side_by_side({"trainer": trainer.take_step, "bare step": bare}, rounds)
+        rivals = {"trainer": trainer.take_step, "bare step": bare}
+        rivals = {name: as_in_training(step) for name, step in rivals.items()}
+        return side_by_side(rivals, rounds)
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def test_the_bits_of_a_row_do_not_depend_on_the_other_rows(name, backend_and_thr
 
 
 def test_the_bits_of_a_row_do_not_depend_on_its_place(engine):
-    if {one.get("architecture") for one in sharing._blas().info()} != {"SkylakeX"}:
+    if {one.get("architecture") for one in sharing.blas().info()} != {"SkylakeX"}:
         pytest.skip("NumPy's BLAS adds up in another order at another place")
     rows = np.concatenate([embed(unit, _MODEL) for unit in _UNITS])
 

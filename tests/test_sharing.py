@@ -20,7 +20,7 @@ from tinyembed.backends.sharing import one_blas_thread, share_out
 
 def blas_threads():
     """Of NumPy's BLAS. Another module may have loaded one of its own."""
-    return {one["num_threads"] for one in sharing._blas().info()}
+    return {one["num_threads"] for one in sharing.blas().info()}
 
 
 @pytest.fixture(params=[1, 2, 3])

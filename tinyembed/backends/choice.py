@@ -113,7 +113,11 @@ def _load(names):
 def engine_for(xp, graph=True):
     """The engine for arrays of xp, numpy or cupy. graph: whether a GPU records its step."""
     if xp is np:
-        return Engine()
+        if _in_use == "plain" or not find_spec("tinyembed.backends.cpu.variants"):
+            return Engine()
+        from tinyembed.backends.cpu.engine import CpuEngine
+
+        return CpuEngine()
     from tinyembed.backends.cupy.engine import GpuEngine
 
     return GpuEngine(xp, graph)

@@ -30,7 +30,7 @@ def share_out(work, items, xp=np):
     left, results = iter(range(len(items))), [None] * len(items)
 
     def take_and_work():
-        with _blas().limit(limits=1):  # some libraries count for each thread
+        with blas().limit(limits=1):  # some libraries count for each thread
             while (n := _next(left)) is not None:
                 try:
                     results[n] = work(items[n])
@@ -48,7 +48,7 @@ def share_out(work, items, xp=np):
 def one_blas_thread():
     """BLAS on one thread, in the whole process, until the last of several such contexts ends."""
     with _lock:
-        _limits.append(_blas().limit(limits=1))
+        _limits.append(blas().limit(limits=1))
     try:
         yield
     finally:
@@ -59,7 +59,7 @@ def one_blas_thread():
 
 
 @functools.cache
-def _blas():
+def blas():
     """What finds the BLAS that NumPy has loaded. Looking for it takes a millisecond."""
     from threadpoolctl import ThreadpoolController
 
