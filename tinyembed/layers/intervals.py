@@ -2,7 +2,7 @@
 
 An interval is a product of two onsets, and a convolution only adds: its first layer would need a
 kernel for each pair of cells. These counts do not change when a unit is transposed. They are the
-autocorrelation of the roll X, summed over classes of lags (tutorials, chapter 13):
+autocorrelation of the roll X, summed over classes of lags (tutorials, chapter 14):
 
     A[k, l] = sum over p, t of X[p, t] X[p + k, t + l]
 """

@@ -24,7 +24,10 @@ from tinyembed.backends.sharing import blas, one_blas_thread
 ALONE = 1 << 18  # multiplications, up to which BLAS itself uses one thread
 LARGE = 24_000_000  # multiplications, some 0.4 ms: handing a part over takes a tenth of that
 MULTIPLE = 48  # rows or columns of a part: kernels of BLAS take 4, 6, 8, 12 or 16 at once
-SLOW = 4  # times as long as the same product took before, that is, another program has its turn
+# A product is slow that takes so many times as long as the fastest of its shape: another program
+# had a turn. When slow ones have lost LOST seconds, of which FORGOTTEN of a hundred are forgotten
+# with each product, our own threads go on.
+SLOW, LOST, FORGOTTEN = 2, 0.02, 1
 # Products by our own threads, before those of BLAS are tried again: twice as many each time that
 # this was too early.
 PATIENCE, MOST_PATIENCE = 100, 6400
@@ -75,7 +78,8 @@ class _Turns:
         self.n_threads, self.threads = n_threads, 1  # BLAS has one at first
         self.equal, self.fastest = {}, {}  # by shape: whether the bits are; seconds by BLAS
         self.waiting = 0  # products until BLAS's threads are tried again
-        self.patience, self.in_time = PATIENCE, 0  # products by BLAS since the last slow one
+        self.patience, self.in_time = PATIENCE, 0  # products by BLAS since they were given up
+        self.lost = 0.0
 
     def multiply(self, plain, a, b):
         shape = (*a.shape, b.shape[1], a.strides[0] > a.strides[1], b.strides[0] > b.strides[1])
@@ -90,13 +94,14 @@ class _Turns:
         product = plain(a, b)
         seconds = time.perf_counter() - began
         fastest = self.fastest[shape] = min(seconds, self.fastest.get(shape, seconds))
-        self._judge(seconds > SLOW * fastest + 1e-3)
+        self._judge(seconds - SLOW * fastest)
         return product
 
-    def _judge(self, slow):
+    def _judge(self, late):
         self.in_time += 1
-        if slow:
-            self.waiting, self.in_time = self.patience, 0
+        self.lost = self.lost * (1 - FORGOTTEN / 100) + max(late, 0)
+        if self.lost > LOST:
+            self.waiting, self.in_time, self.lost = self.patience, 0, 0.0
             self.patience = min(2 * self.patience, MOST_PATIENCE)
         elif self.in_time > MOST_PATIENCE:
             self.patience = PATIENCE
