@@ -10,13 +10,11 @@ the start of Python to the last embedding.
 
 import subprocess
 import sys
-import time
 import warnings
-from contextlib import contextmanager
 from importlib.util import find_spec
 
 import tinyembed
-from benchmarks.machine import finish, positive, ratio, side_by_side, spread
+from benchmarks.machine import busy, finish, positive, ratio, side_by_side, spread
 from tinyembed.backends import choice
 from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
@@ -108,19 +106,6 @@ def processes(options, model):
     if options.vs == "symusic":
         found[PEER] = start("-m", "benchmarks.folder_peer", options.folder)
     return found
-
-
-@contextmanager
-def busy(loops):
-    """So many processes that do nothing but take time."""
-    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(loops)]
-    try:
-        time.sleep(0.5 if loops else 0)  # they have to start
-        yield
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
 
 
 def figures(taken):

@@ -3,7 +3,10 @@
 import argparse
 import json
 import platform
+import subprocess
+import sys
 import time
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -35,6 +38,19 @@ def as_in_training(step):
             return step()
 
     return take
+
+
+@contextmanager
+def busy(loops):
+    """So many processes that do nothing but take time."""
+    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(loops)]
+    try:
+        time.sleep(0.5 if loops else 0)  # they have to start
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
 
 
 def machine():

@@ -1,6 +1,6 @@
 """How fast is one training step, beside PyTorch's?
 
-    python -m benchmarks.step [--width paper] [--vs torch] [--compile] [--json]
+    python -m benchmarks.step [--width paper] [--vs torch] [--compile] [--busy 2] [--json]
 
 Forward, backward and Adam of the context model on one batch of 100 random rolls, float32, the
 loss by candidates. The peer is the same network with the same weights, and the same loss and
@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.machine import (
     as_in_training,
+    busy,
     finish,
     fraction_of_sgemm,
     gflops_of,
@@ -40,6 +41,7 @@ def main(argv=None):
     parser.share("--width")
     parser.add_argument("--batch-size", type=positive, default=100, help="examples per step")
     parser.add_argument("--vs", choices=["torch", "nothing"], default="torch", help="the peer")
+    parser.add_argument("--busy", type=positive, nargs="+", default=[], help="loops beside it")
     parser.add_argument("--compile", action="store_true", help="also torch.compile: minutes")
     parser.add_argument("--rounds", type=positive, default=11, help="turns that each takes")
     options = read_options(parser, argv)
@@ -63,6 +65,8 @@ def main(argv=None):
         "gflop_a_step": work / 1e9,
         "seconds": {name: spread(seconds) for name, seconds in taken.items()},
     }
+    if options.busy:
+        result["beside"] = beside_loops(rivals, taken, options)
     if options.vs == "torch":
         theirs = {name: seconds for name, seconds in taken.items() if name != "tinyembed"}
         best = min(theirs, key=lambda name: np.median(theirs[name]))
@@ -76,10 +80,25 @@ def main(argv=None):
             print(f"{name:24}{n / np.median(seconds):8.0f} examples/s")
         rate = f"{result['sgemm_gflops']:.0f} GFLOP/s"
         print(f"{'of sgemm':24}{result['fraction_of_sgemm']:8.0%} of {rate}")
+        for n, times in result.get("beside", {}).items():
+            words = ", ".join(f"{name} {found:.1f}" for name, found in times.items())
+            print(f"beside {n} loops, times as long: {words}")
         if "ratio" in result:
             print(f"{'ratio':24}{result['ratio']:8.2f} to {result['torch_best']}")
     finish(f"step-{options.width}-{n}", result, options)
     return 0
+
+
+def beside_loops(rivals, alone, options):
+    """{loops: {name: times as long as alone}}, of the mean: a step may wait for a whole turn."""
+    found = {}
+    for n in options.busy:
+        with busy(n):
+            taken = side_by_side(rivals, options.rounds)
+        found[str(n)] = {
+            name: float(np.mean(taken[name]) / np.median(alone[name])) for name in rivals
+        }
+    return found
 
 
 def random_batch(n, seed=0):

@@ -44,7 +44,9 @@ class Row:
         return words + ([] if own else ["--intervals", f"{self.intervals}"])
 
 
+COUNTS = MODELS["contrastive"].intervals
 ROWS = {name: Row(MODELS[name].title, name) for name in PAPER_MODELS} | {
-    "contrastive": Row("Contrastive", "contrastive", MODELS["contrastive"].intervals),
+    "composer_counts": Row("Composer Discrimination, with counts of intervals", "composer", COUNTS),
+    "contrastive": Row("Contrastive", "contrastive", COUNTS),
     "contrastive_alone": Row("Contrastive, without counts of intervals", "contrastive"),
 }
