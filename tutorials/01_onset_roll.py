@@ -1,30 +1,37 @@
 # %% [markdown]
 # # 1. From a MIDI file to an onset roll
 #
-# How much of a piece of music is left when four beats of it become a table of zeros and ones, and
-# how often does the same table come back?
+# Networks compute with tables of numbers, so this chapter turns music into a table of zeros and
+# ones, shows what gets lost on the way, and counts how often the same table comes back.
 #
 # | What you'll do | What you'll learn | What you need |
 # | --- | --- | --- |
-# | Read a MIDI file event by event, put its notes on a grid, cut it into units, transpose it, and count repetitions in 58 scores. | What the networks of this course see of a piece, what they never see, and why duplicates are removed. | Python and NumPy. No chapter before this one. 15 minutes. |
+# | Read a MIDI file event by event, put its notes on a grid, cut it into units of four beats, transpose it, and count repetitions in 58 scores. | What the networks of this course see of a piece, what they never see, and why duplicates are removed. | Python and NumPy. No chapter before this one. 16 minutes. |
 #
 # ## What the paper says
 #
-# Section 3.1: piano pieces whose beat is a quarter note, each transposed into all keys. Section
-# 3.2: time is counted in beats, with 24 ticks a beat; there are 60 pitches, and a note outside them
-# moves by octaves into the lowest or the highest octave. Only the moment counts when a note starts.
-# Four beats make a matrix of 60 x 96 zeros and ones, one is cut at every beat, and of equal ones
-# only one is kept.
+# The paper is *Learning and Evaluating Musical Features with Deep Autoencoders* (Bretan, Oore, Eck
+# and Heck, 2017). Section 3.1 describes the data: piano pieces whose beat is a quarter note, each
+# transposed into all keys. Section 3.2 describes the tables:
 #
-# We call such a piece of four beats a *unit*, its matrix an *onset roll*, and the start of a note
-# an *onset*.
+# - Time is counted in beats, and each beat is divided into 24 *ticks*.
+# - There are 60 pitches. A note outside this range moves by octaves into the lowest or the highest
+#   octave of the range.
+# - A cell of the table is 1 where a note starts, and 0 everywhere else. How long the note lasts is
+#   not recorded.
+# - Four beats make a matrix of 60 x 96 cells. One is cut out at every beat of a piece, and of equal
+#   matrices only one is kept.
+#
+# Three words will stand for these things in all chapters. An **onset** is the start of a note. A
+# **unit** is a passage of four beats. Its **onset roll** is the matrix of 60 x 96 cells. (Software
+# for music draws notes as bars on a *piano roll*; ours shows only where the bars begin.)
 #
 # ## A MIDI file is a list of events
 #
-# Here is a tune of eight bars, written for this course. A MIDI file of it holds *messages*: this
-# pitch on, this pitch off. A pitch is a number, 60 for middle C, one more for each semitone. Each
-# message says how long after the one before it comes, in units of $1/r$ beat. The file says what
-# $r$ is.
+# Here is a tune of eight bars, written for this course. Its MIDI file holds *messages*: start this
+# pitch (`note_on`), stop this pitch (`note_off`). A pitch is a whole number. Middle C is 60, and
+# each semitone adds one. Each message also holds a delay: the time since the message before it, in
+# units of $1/r$ beat. The file itself says what $r$ is.
 
 # %%
 import lesson
@@ -33,13 +40,14 @@ import numpy as np
 
 midi = lesson.tune()
 r = midi.ticks_per_beat
-print(f"{r} time units a beat; {len(midi.tracks)} tracks, the melody and the bass")
+print(f"{r} time units per beat; {len(midi.tracks)} tracks, the melody and the bass")
 for message in midi.tracks[0][1:7]:
     print(message)
 
 # %% [markdown]
-# The delays add up to times. We keep the start of every note, and the time when the last note ends.
-# (A `note_on` of velocity 0 is an old way to write `note_off`.)
+# The delays of a track add up to times. We keep the time and the pitch of every onset, and the time
+# at which the last note ends. (The *velocity* says how hard the key is struck. A `note_on` with
+# velocity 0 is another way to write `note_off`.)
 
 # %%
 times, pitches, end = [], [], 0
@@ -60,13 +68,15 @@ print(f"{len(times)} onsets in {end / r:g} beats; pitches {pitches.min()} to {pi
 assert len(times) == 66
 
 # %% [markdown]
-# ## Time: 24 ticks a beat
+# ## Time: 24 ticks per beat
 #
-# A time $t$, in units of $1/r$ beat, is rounded to the nearest *tick*, of which a beat has 24:
+# A time $s$, in units of $1/r$ beat, is rounded to the nearest tick. Musicians call this
+# *quantization*:
 #
-# $$\text{tick} = \left\lfloor 24 \, \frac{t}{r} + \frac{1}{2} \right\rfloor$$
+# $$\text{tick} = \left\lfloor 24 \, \frac{s}{r} + \frac{1}{2} \right\rfloor$$
 #
-# where $\lfloor z \rfloor$ is the largest whole number that is not above $z$.
+# The brackets $\lfloor \; \rfloor$ round down to a whole number. Adding one half first turns rounding
+# down into rounding to the nearest.
 #
 # Why 24? **Predict first:** into how many equal parts can a beat be divided so that every part
 # starts exactly on a tick? Two and four, surely. Three? Five?
@@ -82,15 +92,15 @@ assert np.array_equal(ticks * r, 24 * times)  # every note of the tune lies on a
 assert [int(tick) % 24 for tick in ticks[8:11]] == [0, 8, 16]
 
 # %% [markdown]
-# Halves, thirds, fourths, sixths, eighths and twelfths: what notation writes nearly always. Fifths
-# and sevenths do not fit, and are moved by up to half a tick. A grid of 16 would be no coarser to
-# the eye, and would lose every triplet.
+# Music notation mostly divides a beat into halves, thirds, fourths, sixths, eighths or twelfths, and
+# all of them fit. Fifths and sevenths do not fit, so their notes move by up to half a tick. A grid of
+# 16 ticks per beat would miss two of the three notes of every triplet.
 #
-# ## Pitch: 60 rows, and what falls outside
+# ## Pitch: 60 rows
 #
-# The roll has rows 0 to 59, for MIDI pitches 36 to 95: five octaves from C2 up. (The paper says 36
-# to 96, which would be 61.) A pitch $p$ outside moves by whole octaves, 12 semitones each, until it
-# lies in the nearest octave inside. We call that *folding*:
+# The roll has rows 0 to 59, for the MIDI pitches 36 to 95: five octaves from C2 upwards. (The paper
+# says 36 to 96, which would be 61 pitches.) A pitch $p$ outside this range moves by whole octaves,
+# 12 semitones each, until it is in the nearest octave of the range. We call that **folding**:
 #
 # $$
 # \text{row}(p) = \begin{cases}
@@ -114,12 +124,12 @@ print("pitch:", [21, 31, 36, 60, 95, 96, 108])
 print("row:  ", fold(np.array([21, 31, 36, 60, 95, 96, 108])).tolist())
 
 # %% [markdown]
-# Pitch 31, the last bass note of our tune, is the G below the lowest C. It becomes row 7, the G an
-# octave higher. So a G stays a G: folding keeps the name of a note and changes its octave.
+# Pitch 31, the last bass note of our tune, is the G below the lowest C. It moves to row 7, the G one
+# octave higher. Folding changes the octave of a note and keeps its name: a G stays a G.
 #
 # ## The roll
 #
-# One line puts a 1 wherever a note starts. It is all we keep of the tune.
+# One line of code puts a 1 wherever a note starts. These ones are all that we keep of the tune.
 
 # %% alt="The onset roll of the whole tune: a melody that rises and falls above a walking bass."
 n_beats = -(-end // r)  # up to the end of the last note, rounded up to whole beats
@@ -128,19 +138,22 @@ tune_roll[fold(pitches), ticks] = 1
 
 fig, ax = plt.subplots(figsize=(9, 3.2), layout="constrained")
 lesson.show_roll(ax, tune_roll, "The whole tune: a mark where a note starts", onset_width=8)
-ax.set_xlabel("beat")
-ax.set_ylabel("pitch")
 plt.show()
 
 # %% [markdown]
-# Pitch goes up, time goes right, and a line marks every beat. (Marks are drawn a little longer than
-# the one tick they last.) You can see the melody's three steps up and its way down, and that the
-# bars at beats 17 to 24 repeat those at beats 1 to 8. The two low marks at beats 13 and 29 are
-# where our low G should be: do you see that they stand no lower than the first bass note, though
-# the file has them an octave below it?
+# Pitch goes up, time goes to the right, and a grey line marks every beat. (An onset lasts one tick;
+# the picture draws it a little longer.) The upper marks are the melody, the lower ones the bass. The
+# bars at beats 17 to 24 repeat those at beats 1 to 8. Look at the low notes at beats 13 and 29: they
+# are pitch 31, and folding has put them in the same row as the first bass note, pitch 43.
 #
-# Here is what is gone. A note that is held for a beat and one that is cut short look the same,
-# since only onsets count. So do a loud one and a soft one, a slow tune and a fast one.
+# What is lost? A note that is held and a note that is cut short look the same, because only onsets
+# count. So do a loud note and a soft one, and a slow tune and a fast one. You can hear the
+# difference: first the file, then four bars of the roll, where every note lasts one beat at most.
+# (In a notebook this cell shows two players.)
+
+# %%
+lesson.play(midi, "tune", "the tune, as its file has it")
+lesson.play(tune_roll[:, : 24 * 16], "roll", "the first four bars of its onset roll")
 
 # %% tags=["hide"]
 assert ((pitches == 31) & np.isin(ticks, [24 * 12, 24 * 28])).sum() == 2
@@ -148,10 +161,11 @@ assert fold(pitches[(pitches == 31) | (pitches == 43)]).tolist() == [7] * 5
 assert np.array_equal(tune_roll[:, : 24 * 8], tune_roll[:, 24 * 16 : 24 * 24])
 
 # %% [markdown]
-# ## Units: four beats from every beat on
+# ## Units: four beats, from every beat on
 #
-# A unit $U_i$ is the roll of four beats that start at beat $i$, so it has 96 columns. One starts at
-# every beat that has three more after it: a piece of $B$ beats has $B - 3$ units.
+# The unit $U_i$ is the part of the roll from beat $i$ (the first beat is number 0 here) up to four
+# beats later, so it has 96 columns. A unit starts at every beat that has three more after it: a piece
+# of $B$ beats has $B - 3$ units.
 
 # %% alt="Three onset rolls side by side: the units at beats 1, 2 and 5 of the tune."
 units = np.stack([tune_roll[:, 24 * i : 24 * i + 96] for i in range(n_beats - 3)])
@@ -159,15 +173,18 @@ print(f"{n_beats} beats, units: {units.shape}")  # (N, 60, 96)
 
 fig, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained", sharey=True)
 for ax, i in zip(axes, [0, 1, 4], strict=True):
-    lesson.show_roll(ax, units[i], f"U_{i}, from beat {i + 1}")
+    lesson.show_roll(ax, units[i], f"$U_{i}$, from beat {i + 1}")
     ax.set_xticks(range(5), range(i + 1, i + 6))
 plt.show()
 
 # %% [markdown]
-# $U_0$ and $U_1$ have three beats in common. So they are no two independent pieces of evidence, and
-# when music is divided into a part to learn from and a part to be tested on, whole pieces must be
-# divided: a unit's neighbour on the other side would give the answer away. $U_0$ and $U_4$ have
-# nothing in common; when this course says *the next unit*, it means the one four beats later.
+# $U_0$ and $U_1$ share three beats, so they are not independent. That matters when a network is
+# tested. The music it learns from is called the *training set*, and the music it is tested on is the
+# *test set*. If $U_0$ were in one and $U_1$ in the other, the network would already know three
+# quarters of the answer. So the split puts whole pieces on one side or the other.
+#
+# $U_0$ and $U_4$ share nothing. When this course says *the next unit*, it means the one that starts
+# four beats later.
 
 # %%
 shared = np.array_equal(units[0, :, 24:], units[1, :, :72])
@@ -179,22 +196,23 @@ assert units.shape == (28, 60, 96)
 assert (units[:-1, :, 24:] == units[1:, :, :72]).all()
 
 # %% [markdown]
-# A unit has 5,760 cells, and nine of these are 1. Keep that in mind until chapter 7: whoever
-# guesses "all zeros" is right in nearly every cell, and has understood nothing.
+# A unit has 5,760 cells, and in $U_0$ only nine of them are 1. Keep that in mind until chapter 7: a
+# guess of "all zeros" is right in nearly every cell and has understood nothing.
 #
 # ## Keys: transpose, then fold
 #
-# To move a piece into another key, add the same number of semitones to every pitch. Twelve keys are
-# all there are, and we take -5 to +6. Networks trained on all twelve cannot learn that a composer
-# liked E flat.
+# To move a piece into another key, add the same number of semitones to every pitch. There are twelve
+# keys, and we take -5 to +6 semitones. This is a form of *data augmentation*: each piece yields
+# twelve, and a network that is trained on all of them cannot learn that a composer liked E flat.
 #
-# In the roll a transposition is a shift by so many rows, isn't it? **Predict first:** shift the
-# unit with the low G six rows up, and compare it with the unit transposed by six semitones.
+# It seems that transposing shifts the roll by some rows. **Predict first:** take the unit with the
+# low G, shift its roll six rows up, and compare it with the unit transposed by six semitones. Are
+# they equal?
 
 
 # %% alt="The unit with the low G, as written, shifted six rows up, transposed by six semitones."
 def transposed(key):
-    """The units of the tune, in another key: (N, 60, 96)."""
+    """key: semitones -> the units of the tune in that key, (N, 60, 96)."""
     roll = np.zeros_like(tune_roll)
     roll[fold(pitches + key), ticks] = 1
     return np.stack([roll[:, 24 * i : 24 * i + 96] for i in range(n_beats - 3)])
@@ -207,18 +225,23 @@ right = transposed(6)[10]
 print("cells that differ:", int((shifted != right).sum()))
 
 fig, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained", sharey=True)
-titles = ["U_10 as written", "its roll, six rows up", "transposed, then folded"]
+titles = ["$U_{10}$ as written", "its roll, six rows up", "transposed, then folded"]
 for ax, roll, title in zip(axes, [unit, shifted, right], titles, strict=True):
     lesson.show_roll(ax, roll, title)
     ax.set_xticks(range(5), range(11, 16))
+    for row, tick in zip(*np.nonzero(shifted != right), strict=True):
+        if roll[row, tick]:  # an onset in which the two differ
+            ax.plot(
+                (tick + 2) / 24, row + 0.5, "o", ms=12, mfc="none", c=lesson.ORANGE, clip_on=False
+            )
 plt.show()
 
 # %% [markdown]
-# Two cells differ, and they are one note: the low G. In the file it is pitch 31; six semitones up
-# it is 37, which has a row of its own and needs no folding: row 1. The shifted roll has it at row
-# 13, an octave too high, because folding had already moved it. So the order matters: transpose
-# first, fold then. It also means that a roll alone cannot be transposed exactly; one has to keep
-# the notes.
+# Two cells differ, marked by circles, and they are the same note: the low G. In the file it is pitch
+# 31. Six semitones higher it is pitch 37, which needs no folding and belongs in row 1. The shifted
+# roll has it in row 13, one octave too high, because it was folded before it was shifted. So the
+# order matters: transpose first, then fold. It also means that a roll alone cannot be transposed
+# exactly. One has to keep the pitches.
 
 # %% tags=["hide"]
 assert sorted(zip(*map(list, np.nonzero(shifted != right)), strict=True)) == [(1, 48), (13, 48)]
@@ -226,9 +249,9 @@ assert sorted(zip(*map(list, np.nonzero(shifted != right)), strict=True)) == [(1
 # %% [markdown]
 # ## Duplicates
 #
-# Our tune comes back to its beginning, so some of its units must be equal. To find out which, give
-# each roll a name that equal rolls share, and no others: its cells as bytes (eight cells to a byte,
-# to save memory).
+# Our tune comes back to its beginning, so some of its units must be equal. To find them, we give each
+# roll a name that equal rolls share and different rolls do not: its cells as bytes, eight cells to a
+# byte to save memory. A dictionary then finds a name again at once.
 
 # %%
 first_seen = {}
@@ -243,9 +266,10 @@ print(f"{len(units)} units, {len(first_seen)} different ones")
 assert len(first_seen) == 23
 
 # %% [markdown]
-# Now real music. These are 58 scores of ten composers, five centuries apart at most, as they come
-# with the music21 library (a quarter of a minute to read them the first time). All pieces lie end
-# to end in two arrays, the tick and the pitch of every onset, just as we made them above.
+# Now real music: 58 scores by ten composers, from the fourteenth century to the nineteenth, which come
+# with the music21 library. Reading them takes some fifteen seconds the first time. The corpus holds
+# all pieces end to end in two arrays, the tick and the pitch of every onset, just as we made them
+# above.
 
 # %%
 corpus = lesson.corpus()
@@ -253,7 +277,7 @@ print(f"{corpus.n_pieces} pieces, {corpus.n_beats:,} beats, {len(corpus.ticks):,
 
 
 def unit_names(piece, key):
-    """One name a unit of a piece in a key, as above, but None for a unit without any onset."""
+    """Names of the units of a piece in a key: a list, with None for a unit of silence."""
     first, last = corpus.piece_beats[piece : piece + 2]
     onsets = slice(corpus.beat_start[first], corpus.beat_start[last])
     roll = np.zeros((60, 24 * (last - first)), bool)
@@ -264,8 +288,8 @@ def unit_names(piece, key):
 
 
 # %% [markdown]
-# **Predict first:** of all units that sound, in all twelve keys, what share is a copy of another
-# one? The paper has 4,682,293 units in all and 3,997,873 different ones, so 15 % were copies.
+# **Predict first:** of all units with at least one onset, in all twelve keys, what share repeats an
+# earlier one? The paper had 4,682,293 units, of which 3,997,873 were different, so 15% were copies.
 
 # %%
 KEYS = range(-5, 7)
@@ -283,9 +307,9 @@ for title, names in [("as written", written), ("in twelve keys", all_keys)]:
     print(f"{title}: {total:,} units, {different:,} different, {1 - different / total:.1%} copies")
 
 # %% [markdown]
-# Far fewer than in the paper. One reason may be how music is written down: a score has a repeat
-# sign where a MIDI file often plays the passage twice. Another is whose music it is. Look at the
-# composers one by one, in the keys they wrote in.
+# These are far fewer than in the paper. One reason may be how the music is written: a score has a
+# repeat sign where a MIDI file often plays the passage twice. Another reason is the choice of
+# composers. Look at each of them, in the keys in which they wrote.
 
 # %% alt="Bars: Clara Schumann repeats 9.6 percent of her units, all others at most 4.1 percent."
 shares = {}
@@ -297,19 +321,19 @@ ranked = sorted(shares, key=shares.get)
 
 fig, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
 ax.barh(ranked, [100 * shares[composer] for composer in ranked], color=lesson.BLUE)
-ax.set_xlabel("copies among the units of a composer, in %")
+ax.set_xlabel("share of the units that repeat an earlier unit by the same composer (%)")
 ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %% [markdown]
-# Clara Schumann's polonaises stand out, dances whose phrases come back note for note. At the other
-# end are the madrigals of Jacopo and Monteverdi and the chorales of Bach, which hardly ever say the
-# same thing twice.
+# Clara Schumann's polonaises stand out: they are dances, whose phrases return note for note. At the
+# other end are the madrigals of Jacopo da Bologna and Monteverdi and the chorales of Bach, which
+# hardly ever repeat a unit exactly.
 #
-# Transposing finds copies that nobody wrote twice: a phrase that comes back in another key. That is
-# why the share is higher in twelve keys. Duplicates are removed because a unit that comes ten times
-# would count ten times in all that follows. (Which of its places a copy comes from is remembered:
-# what comes before and after may differ.)
+# The share is higher in twelve keys, because a phrase that returns in another key is a copy there,
+# too. Duplicates are removed before training, because a unit that occurs ten times would count ten
+# times. (The package remembers all places where a unit occurs: the music before and after it may
+# differ.)
 
 # %% tags=["hide"]
 assert ranked[-1] == "Clara Schumann" and 0.09 < shares["Clara Schumann"] < 0.1
@@ -319,9 +343,11 @@ assert set(ranked[:3]) == {"Jacopo da Bologna", "Bach", "Monteverdi"}
 # %% [markdown]
 # ## The package does the same
 #
-# `read_midi` reads a file into onsets, `fold` folds, `piece_rolls` cuts units, and `unique_units`
-# counts different ones without making a single roll: each cell has a random number, a roll is
-# recognised by the sum of its cells' numbers, and the sum of a unit is the sum of four beats.
+# `read_midi` reads the onsets of a file, `fold` folds pitches, and `piece_rolls` cuts units.
+# `unique_units` finds the different units without building a single roll: it assigns a random number
+# to each cell and adds up the numbers of the cells that are 1. Equal rolls have equal sums, and two
+# different rolls practically never do. This is *hashing*, and the sum of a unit is the sum of its
+# four beats.
 
 # %%
 import tinyembed
@@ -340,23 +366,25 @@ assert len(unique_units(corpus, corpus.unit_beats())) == len(all_keys)
 print("the same onsets, rows, units, keys and duplicates")
 
 # %% [markdown]
-# To hear a unit, `tinyembed.to_midi(units[0], "unit.mid")` writes a file that any player plays.
+# To hear a unit in your own player, write it to a file: `tinyembed.to_midi(units[0], "unit.mid")`.
 #
 # ## Exercises
 #
-# 1. A quintuplet divides a beat into five equal notes. Where do they end up on the grid, how far is
-#    each moved, and can you still tell five notes from four?
+# 1. A quintuplet divides a beat into five equal notes. On which ticks do they end up, how far does
+#    each of them move, and can you still tell five notes from four?
 #
 #    <details><summary>Solution</summary>
 #
 #    ```python
-#    exact = np.arange(5) * 24 / 5  # 0, 4.8, 9.6, 14.4, 19.2
-#    rounded = np.floor(exact + 0.5)  # 0, 5, 10, 14, 19
-#    moved = rounded - exact  # 0, 0.2, 0.4, -0.4, -0.2
+#    exact = np.arange(5) * 24 / 5
+#    rounded = np.floor(exact + 0.5)
+#    print("ticks:", rounded.astype(int).tolist())
+#    print("moved by:", (rounded - exact).round(1).tolist())
 #    ```
 #
-#    Five different ticks, none moved by half a tick. You can tell five from four, though they are
-#    no longer quite equal.
+#    They end up on the ticks 0, 5, 10, 14 and 19. They move by 0, 0.2, 0.4, -0.4 and -0.2 ticks, all
+#    of them less than half a tick. You can still tell five notes from four, though they are no longer
+#    quite equally spaced.
 #    </details>
 #
 # 2. How many cells of a unit are 1, on average over the corpus? If you guess a roll of zeros for
@@ -365,49 +393,44 @@ print("the same onsets, rows, units, keys and duplicates")
 #    <details><summary>Solution</summary>
 #
 #    ```python
-#    rolls = corpus.rolls(corpus.unit_beats())  # (7301, 60, 96)
-#    onsets = rolls.sum(axis=(1, 2)).mean()  # 16.8
-#    right = 1 - onsets / 5760  # 0.997
+#    rolls = corpus.rolls(corpus.unit_beats())  # (N, 60, 96)
+#    mean = rolls.sum(axis=(1, 2)).mean()
+#    print(f"{len(rolls):,} units with {mean:.1f} onsets each; zeros: {1 - mean / 5760:.1%}")
 #    ```
 #
-#    In 99.7 % of the cells. A measure of success has to look elsewhere: chapter 7 finds one.
+#    There are 7,301 units with 16.8 onsets each. The zeros are right in 99.7% of the cells. So the
+#    share of correct cells is no measure of success, and chapter 7 looks for a better one.
 #    </details>
 #
-# 4. In which of the twelve keys do the fewest notes of the corpus need folding?
+# 3. In which of the twelve keys do the fewest notes of the corpus need folding?
 #
 #    <details><summary>Solution</summary>
 #
 #    ```python
 #    p = corpus.pitches.astype(int)
-#    folded = {k: int(((p + k < 36) | (p + k > 95)).sum()) for k in KEYS}
+#    folded = {key: int(((p + key < 36) | (p + key > 95)).sum()) for key in KEYS}
 #    best = min(folded, key=folded.get)
+#    print(f"key {best}: {folded[best]} of {len(p):,} notes; key -5: {folded[-5]}")
 #    ```
 #
-#    In the key that they are written in: 25 of 31,108 notes. Five semitones down it is 280 already:
-#    cellos and basses leave the range first.
+#    In key 0, the one in which they are written: 25 of 31,108 notes. In key -5, five semitones lower,
+#    it is 280, because cellos and basses leave the range at its lower end.
 #    </details>
+#
+# ## Further reading
+#
+# - Mason Bretan, Sageev Oore, Doug Eck and Larry Heck, *Learning and Evaluating Musical Features with
+#   Deep Autoencoders*, 2017: the paper that this course builds; section 3 describes the data.
+# - Christopher Raffel and Daniel P. W. Ellis, *Intuitive Analysis, Creation and Manipulation of MIDI
+#   Data with pretty_midi*, 2014: a Python library that hides the delays and messages that you have
+#   just read by hand.
+# - Michael Scott Cuthbert and Christopher Ariza, *music21: A Toolkit for Computer-Aided Musicology and
+#   Symbolic Music Data*, 2010: the library that our scores come with.
+# - Katherine Lee and others, *Deduplicating Training Data Makes Language Models Better*, 2022: the
+#   same question for text, and what duplicates do to a network.
 #
 # ## What comes next
 #
-# The roll is a table of numbers, and a network is made of layers that turn one table into another:
-# [chapter 2](02_fully_connected.md) builds the simplest of them, and finds out how to know that its
-# gradient is right.
-
-# %% tags=["hide"]
-exact = np.arange(5) * 24 / 5
-rounded = np.floor(exact + 0.5)
-moved = rounded - exact
-assert rounded.tolist() == [0, 5, 10, 14, 19] and np.allclose(moved, [0, 0.2, 0.4, -0.4, -0.2])
-assert np.abs(moved).max() < 0.5
-
-rolls = corpus.rolls(corpus.unit_beats())
-onsets = rolls.sum(axis=(1, 2)).mean()
-right = 1 - onsets / 5760
-assert rolls.shape == (7301, 60, 96) and round(float(onsets), 1) == 16.8
-assert round(float(right), 3) == 0.997
-
-p = corpus.pitches.astype(int)
-folded = {k: int(((p + k < 36) | (p + k > 95)).sum()) for k in KEYS}
-best = min(folded, key=folded.get)
-assert best == 0 and folded[0] == 25 and folded[-5] == 280
-assert folded[-5] == ((p - 5) < 36).sum()  # all of them at the lower end
+# A network is a chain of layers, and each layer turns one table of numbers into another.
+# [Chapter 2](02_fully_connected.md) builds the simplest layer, asks it whether Bach or Monteverdi
+# wrote a unit, and shows how to check that its gradient is right.

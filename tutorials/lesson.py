@@ -3,17 +3,23 @@
 tune()       a short tune of our own, as a `mido.MidiFile`
 corpus()     58 scores of ten composers that come with music21, as a tinyembed `Corpus`
 show_roll()  draws an onset roll
+play()       lets one hear music in a notebook
 
 ROOT is the folder of the repository, for chapters that read results of benchmarks.
 """
 
+import base64
+import html
+import sys
 from fnmatch import fnmatchcase
 from importlib import metadata
 from pathlib import Path
 
 import mido
 import numpy as np
+from sound import to_wav
 
+import tinyembed
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.default_corpus import find_works, scores_folder
 from tinyembed.music.scores import read_score
@@ -105,6 +111,8 @@ def tune(ticks_per_beat=480):
 def show_roll(ax, roll, title="", onset_width=4):
     """Draw a roll: dark on light, low pitches at the bottom, a line at every beat.
 
+    The axes are named "beat" and "pitch": of several rolls in a grid those at the edge.
+
     ax: matplotlib axes; roll: (60, T), 24 ticks per beat; the largest value is darkest, negative
     values count as 0; onset_width: how many ticks long an onset is drawn, so that it can be seen.
     """
@@ -129,9 +137,65 @@ def show_roll(ax, roll, title="", onset_width=4):
     last = int(np.ceil(beats))
     step = max(1, last // 16)
     ax.set_xticks(range(0, last + 1, step), range(1, last + 2, step), fontsize=8)
+    spec = ax.get_subplotspec()
+    if spec is None or spec.is_last_row():
+        ax.set_xlabel("beat", fontsize=8)
+    if spec is None or spec.is_first_col() or len(ax.get_shared_y_axes().get_siblings(ax)) == 1:
+        ax.set_ylabel("pitch", fontsize=8)
     ax.grid(axis="x", color="#bbbbbb", lw=0.6)
     ax.grid(axis="y", color="#e4e4e4", lw=0.5)
     ax.set_axisbelow(True)
     ax.set_title(title, fontsize=10, color=INK)
     for spine in ax.spines.values():
         spine.set_color("#bbbbbb")
+
+
+def play(music, name, alt):
+    """Show an audio player in a notebook. Elsewhere nothing happens.
+
+    music: a `mido.MidiFile`, an onset roll (60, T) whose cells above 0.5 are onsets, or a list of
+    either, which are played one after the other with half a second of silence between them. For a
+    reconstruction, give `tinyembed.to_midi(roll, onsets=n)`, its n strongest cells.
+    name: one word for the file that the page links, sounds/NN_name.wav; alt: what it plays.
+    """
+    shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
+    if shell is None:
+        return
+    pieces = music if isinstance(music, list | tuple) else [music]
+    midis = [as_midi(piece) for piece in pieces]
+    data = base64.b64encode(to_wav(midis[0] if len(midis) == 1 else in_turn(midis))).decode()
+    player = f'<audio controls title="{html.escape(alt)}" src="data:audio/wav;base64,{data}">'
+    from IPython.display import display
+
+    display(
+        {"text/html": f"{player}</audio>", "text/plain": f"Listen: {alt}"},
+        raw=True,
+        metadata={"sound": name, "alt": alt},
+    )
+
+
+def as_midi(piece):
+    """A `MidiFile`, or an onset roll at 120 beats per minute: a `MidiFile`."""
+    if isinstance(piece, mido.MidiFile):
+        return piece
+    return tinyembed.to_midi(piece, beats_per_minute=120)
+
+
+def in_turn(midis):
+    """Files one after the other, half a second of silence between them: a `MidiFile`."""
+    joined = mido.MidiFile(type=0, ticks_per_beat=480)
+    tempo = mido.bpm2tempo(120)
+    track = joined.add_track()
+    track.append(mido.MetaMessage("set_tempo", tempo=tempo))
+    rest = 0  # seconds since the last message that is kept
+    for place, midi in enumerate(midis):
+        rest += 0.5 if place else 0
+        for message in midi:  # message.time: the delay in seconds
+            rest += message.time
+            if message.type in ("note_on", "note_off"):
+                ticks = round(mido.second2tick(rest, 480, tempo))
+                track.append(message.copy(time=ticks))
+                rest = 0
+    ticks = round(mido.second2tick(rest, 480, tempo))
+    track.append(mido.MetaMessage("end_of_track", time=ticks))
+    return joined
