@@ -84,8 +84,6 @@ def test_all_parts_are_multiplied_by_both_threads():
         a, b = (rng.standard_normal(s, dtype=np.float32) for s in shapes)
         with turns.taking_turns():
             turns._now.waiting = 9
-            seen.clear()
-            turns._now.equal.clear()
             assert (turns.multiply(watched, a, b) == OLD(a, b)).all()
             seen.clear()
             turns.multiply(watched, a, b)
@@ -121,6 +119,27 @@ def test_a_slow_product_sends_the_next_ones_to_our_threads():
                 turns.multiply(sometimes_late, a, a.T)
                 assert blas_threads() == {1} and now.waiting == left
         assert patience == [turns.PATIENCE, 2 * turns.PATIENCE, 4 * turns.PATIENCE]
+
+
+def test_shapes_are_compared_by_numbers_that_show_a_difference():
+    """Zeros, such as a first gradient, are equal however they are added up."""
+    rng, zeros = np.random.default_rng(0), np.zeros((600, 300), np.float32)
+
+    def order_matters(left, right):  # as if BLAS added up in another order on two threads
+        return OLD(left, right) * (np.float32(1.0001) if blas_threads() == {2} else 1)
+
+    with turns.taking_turns():
+        turns.multiply(order_matters, zeros, zeros.T)
+        assert list(turns._now.equal.values()) == [False]
+        x = rng.standard_normal((600, 300), dtype=np.float32)
+        np.testing.assert_array_equal(turns.multiply(order_matters, x, x.T), OLD(x, x.T))
+
+
+def test_small_products_are_compared_where_one_factor_is_a_vector():
+    with turns.taking_turns():
+        for m, k, n in ((30, 40, 50), (1, 400, 50), (50, 400, 1)):
+            turns.multiply(OLD, np.ones((m, k), np.float32), np.ones((k, n), np.float32))
+        assert [shape[:3] for shape in turns._now.equal] == [(1, 400, 50), (50, 400, 1)]
 
 
 def test_blas_is_left_as_it_was():

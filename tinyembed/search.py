@@ -87,7 +87,7 @@ def main(argv=None):
         find = nearest_pieces if per_piece else nearest_units
         found = find(collection, piece, roll, model, options.k, where)
     if found.searched < options.k:
-        what = f"{options.per if per_piece else 'unit'}s"
+        what = "pieces" if per_piece else "units"
         few = f"{found.searched:,} neighbours instead of {options.k:,}"
         say(f"note: {few}: there are no more {what}")
     if options.out:
@@ -173,11 +173,12 @@ def print_table(options, piece, collection, found, xp):
         )
     print("\n".join(found.lines))
     if options.out:
-        out, each = printable(options.out), " a typical unit of each" * (options.per == "piece")
-        print(
-            f"\nNext: listen to {out}:{each or ' the query first, then the neighbours'}, "
-            "a beat between"
+        what = (
+            "a typical unit of each, the query first"
+            if options.per == "piece"
+            else ("the query first, then the neighbours")
         )
+        print(f"\nNext: listen to {printable(options.out)}: {what}, a beat between")
     elif following := search_again(options):
         print("\nTo listen to them, write them to a MIDI file:")
         print("Next: " + following)

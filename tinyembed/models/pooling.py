@@ -2,8 +2,6 @@
 
 from tinyembed.backends.arrays import array_module
 
-PER_UNIT = 2  # numbers of a piece per number of a unit: a mean and a standard deviation
-
 
 def piece_vector(rows, sounds):
     """The mean, then the standard deviation, of each number of a piece's embeddings: (2 D,).

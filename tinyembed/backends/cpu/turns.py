@@ -7,8 +7,8 @@ into parts, BLAS has one thread, and each thread takes part after part, so nobod
 that does not run.
 
 Within `taking_turns`, each product is multiplied in whichever way is faster at the time. The bits
-must not depend on that. So a shape is first multiplied both ways; where a bit differs, because BLAS
-adds up in another order on several threads, that shape is always cut.
+must not depend on that. So random numbers of each new shape are multiplied both ways. If one bit
+differs, because BLAS adds up in another order on several threads, that shape is always cut.
 """
 
 import functools
@@ -21,7 +21,7 @@ import numpy as np
 from tinyembed.backends.cpu import threads
 from tinyembed.backends.sharing import blas, one_blas_thread
 
-ALONE = 1 << 18  # multiplications, up to which BLAS itself uses one thread
+ALONE = 1 << 18  # multiplications of matrices, up to which BLAS itself uses one thread
 LARGE = 24_000_000  # multiplications, some 0.4 ms: handing a part over takes a tenth of that
 MULTIPLE = 48  # rows or columns of a part: kernels of BLAS take 4, 6, 8, 12 or 16 at once
 # A product is slow that takes so many times as long as the fastest of its shape: another program
@@ -53,7 +53,8 @@ def taking_turns():
 
 def multiply(plain, a, b):
     """a @ b, of float32 matrices."""
-    if _now is None or threads.sharing() or len(a) * b.size <= ALONE:
+    is_small = len(a) * b.size <= ALONE and min(len(a), b.shape[1]) > 1
+    if _now is None or threads.sharing() or is_small:
         return plain(a, b)
     return _now.multiply(plain, a, b)
 
@@ -82,9 +83,9 @@ class _Turns:
         self.lost = 0.0
 
     def multiply(self, plain, a, b):
-        shape = (*a.shape, b.shape[1], a.strides[0] > a.strides[1], b.strides[0] > b.strides[1])
+        shape = (*a.shape, b.shape[1], *map(_is_transposed, (a, b)))
         if shape not in self.equal:
-            return self._compare(plain, a, b, shape)
+            self.equal[shape] = self._agree(plain, _random_like(a), _random_like(b))
         self.waiting = max(0, self.waiting - 1)
         if self.waiting or not self.equal[shape]:
             self.set_threads(1)
@@ -113,13 +114,12 @@ class _Turns:
                 library.set_num_threads(n)
             self.threads = n
 
-    def _compare(self, plain, a, b, shape):
+    def _agree(self, plain, a, b):
+        """Whether both ways give the same bits."""
         self.set_threads(self.n_threads)
         theirs = plain(a, b)
         self.set_threads(1)
-        ours = self._cut(plain, a, b)
-        self.equal[shape] = np.array_equal(ours, theirs)
-        return ours
+        return np.array_equal(self._cut(plain, a, b), theirs)
 
     def _cut(self, plain, a, b):
         """a @ b on our own threads, cut along its longer side, a part half of LARGE or more."""
@@ -139,6 +139,17 @@ class _Turns:
 
         threads.run_together(take_parts, min(self.n_threads, len(cuts)))
         return product
+
+
+def _is_transposed(x):
+    return x.strides[0] < x.strides[1]
+
+
+def _random_like(x):
+    """Numbers for a comparison: an array of zeros, such as a first gradient, would show nothing."""
+    shape = x.shape[::-1] if _is_transposed(x) else x.shape
+    made = np.random.default_rng(0).standard_normal(shape, np.float32)
+    return made.T if _is_transposed(x) else made
 
 
 def cuts_of(size, count):
