@@ -85,11 +85,12 @@ def _processor():
     return names[0] if names else platform.processor()
 
 
-def side_by_side(rivals, rounds, at_least=0.3, wait=lambda: None):
+def side_by_side(rivals, rounds, at_least=0.3, wait=lambda: None, rest=0.0):
     """Time several pieces of work in turns, so that a busy moment hits all of them alike.
 
     rivals: {name: function}; rounds: how many turns each has, after one that does not count;
-    at_least: seconds per turn; wait: for what a GPU has been given to do, before the clock is read.
+    at_least: seconds per turn; wait: for what a GPU has been given to do, before the clock is read;
+    rest: seconds before a turn, in which the threads of the one before stop spinning.
     Returns {name: [seconds of one call, one per round]}.
     """
 
@@ -108,6 +109,7 @@ def side_by_side(rivals, rounds, at_least=0.3, wait=lambda: None):
     taken = {name: [] for name in rivals}
     for _ in range(rounds):
         for name, work in rivals.items():
+            time.sleep(rest)
             taken[name].append(seconds_of(work, repeats[name]))
     return taken
 

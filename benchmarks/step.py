@@ -32,6 +32,7 @@ from tinyembed.models.table import GEOMETRY, LAST_IMAGE, WIDTHS
 from tinyembed.training.examples import Batch, draw_candidates
 from tinyembed.training.optimizers import Adam, Flat
 
+REST = 0.3  # seconds
 SIZES = ((5, 16), (4, 8), (3, 4), LAST_IMAGE)  # of the images that the convolutions make
 
 
@@ -51,12 +52,14 @@ def main(argv=None):
     rivals = {"tinyembed": as_in_training(our_step(model, batch))}
     if options.vs == "torch":
         rivals |= their_steps(options.width, batch, options.compile)
-    taken = side_by_side(rivals | {"sgemm": sgemm()}, options.rounds)
+    taken = side_by_side(rivals | {"sgemm": sgemm()}, options.rounds, rest=REST)
+    words = f"python -m benchmarks.step --width {options.width} --batch-size {n} --vs {options.vs}"
+    words = [words, *["--compile"] * options.compile]
+    words += ["--busy", *map(str, options.busy)] if options.busy else []
     ours, product = taken["tinyembed"], taken.pop("sgemm")
     work = step_flops(options.width, n)
     result = {
-        "command": f"python -m benchmarks.step --width {options.width} --batch-size {n}"
-        f" --vs {options.vs}" + (" --compile" if options.compile else ""),
+        "command": " ".join(words),
         "width": options.width,
         "batch_size": n,
         "examples_per_s": n / float(np.median(ours)),
@@ -80,9 +83,9 @@ def main(argv=None):
             print(f"{name:24}{n / np.median(seconds):8.0f} examples/s")
         rate = f"{result['sgemm_gflops']:.0f} GFLOP/s"
         print(f"{'of sgemm':24}{result['fraction_of_sgemm']:8.0%} of {rate}")
-        for n, times in result.get("beside", {}).items():
-            words = ", ".join(f"{name} {found:.1f}" for name, found in times.items())
-            print(f"beside {n} loops, times as long: {words}")
+        for loops, times in result.get("beside", {}).items():
+            found = ", ".join(f"{name} {longer:.1f}" for name, longer in times.items())
+            print(f"beside {loops} loops, times as long: {found}")
         if "ratio" in result:
             print(f"{'ratio':24}{result['ratio']:8.2f} to {result['torch_best']}")
     finish(f"step-{options.width}-{n}", result, options)
@@ -92,10 +95,10 @@ def main(argv=None):
 def beside_loops(rivals, alone, options):
     """{loops: {name: times as long as alone}}, of the mean: a step may wait for a whole turn."""
     found = {}
-    for n in options.busy:
-        with busy(n):
-            taken = side_by_side(rivals, options.rounds)
-        found[str(n)] = {
+    for loops in options.busy:
+        with busy(loops):
+            taken = side_by_side(rivals, options.rounds, rest=REST)
+        found[str(loops)] = {
             name: float(np.mean(taken[name]) / np.median(alone[name])) for name in rivals
         }
     return found
