@@ -11,7 +11,9 @@ import select
 import shutil
 import subprocess
 import time
+from contextlib import contextmanager
 
+TROUBLE = ("Runtime.exceptionThrown", "Log.entryAdded", "Page.javascriptDialogOpening")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 TIMEOUT = 60  # seconds for one answer, on a busy machine
 KEYS = {"Enter": 13, "Escape": 27, "Tab": 9, " ": 32, "ArrowLeft": 37, "ArrowUp": 38,
@@ -182,3 +184,11 @@ class Page:
             for event in self._browser.events[self._first_event :]
             if event.get("sessionId") == self._session and event["method"] in methods
         ]
+
+    @contextmanager
+    def without_trouble(self):
+        """At the end, an error in the browser or any request but for the page itself fails."""
+        yield
+        assert self.events(*TROUBLE) == []
+        requested = {e["request"]["url"] for e in self.events("Network.requestWillBeSent")}
+        assert len(requested) == 1 and requested.pop().startswith("file:")
