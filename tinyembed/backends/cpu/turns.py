@@ -24,9 +24,9 @@ from tinyembed.backends.sharing import blas, one_blas_thread
 ALONE = 1 << 18  # multiplications of matrices, up to which BLAS itself uses one thread
 LARGE = 24_000_000  # multiplications, some 0.4 ms: handing a part over takes a tenth of that
 MULTIPLE = 48  # rows or columns of a part: kernels of BLAS take 4, 6, 8, 12 or 16 at once
-# A product is late when it takes more than SLOW times as long as the fastest one of its shape: another
-# program had a turn. Our own threads take over when late products have cost LOST seconds. Each
-# product makes FORGOTTEN percent of these forgotten.
+# A product is late when it takes more than SLOW times as long as the fastest one of its shape:
+# another program had a turn. Our own threads take over when late products have cost LOST seconds.
+# Each product makes FORGOTTEN percent of these forgotten.
 SLOW, LOST, FORGOTTEN = 2, 0.02, 1
 # How many products our own threads multiply before BLAS's are tried again. The number doubles each
 # time that this was too early.
