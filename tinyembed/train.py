@@ -2,8 +2,9 @@
 
 import json
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+from tinyembed import __version__
 from tinyembed.backends.arrays import device_name
 from tinyembed.backends.choice import engine_for, in_use
 from tinyembed.backends.memory import check_memory, suggest_smaller
@@ -18,6 +19,7 @@ from tinyembed.cli.options import (
     music_words,
     positive,
 )
+from tinyembed.cli.processes import together
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.models.table import MODELS, check_intervals
@@ -73,46 +75,69 @@ def build_parser():
 
 
 def main(argv=None):
-    """Train, or resume a training, and print its results. Returns the exit status."""
+    """Train, or resume a training, and print its results. Returns the exit status.
+
+    Several processes that mpiexec started share each batch.
+    """
+    return together(lambda company: train(argv, company))
+
+
+def train(argv, company=None):
+    """The same in one process, or in one of a `Company`."""
     options = build_parser().parse_args(argv)
+    if company:
+        company.compare({"version": __version__, **vars(options)})
     xp = choose_device(options.device, options.tf32)
     settings, out = read_settings(options), options.out or f"runs/{options.model}"
-    if options.resume:
-        training_run, config = Run.open(out, needs={*SETTINGS, "corpus"} - LATER.keys())
-        config = {**LATER, **config}
-        refuse_other_settings(settings, config, argv)
+    engine = engine_for(xp, not options.no_graph, company)
+    training_run, config = engine.once(lambda: open_run(options, settings, out, argv))
+    if config:
         settings = {name: config[name] for name in SETTINGS}
-    else:
-        training_run, config = Run(out), None
-        training_run.check_free()
     say = (lambda *words: None) if options.json else print
-    corpus = read_corpus(settings, say)
-    engine = engine_for(xp, not options.no_graph)
+    corpus = engine.once(lambda: read_corpus(settings, say))
     with start(training_run, settings, config, corpus, engine) as trainer:
         return finish(trainer, settings, options, out, say)
 
 
+def open_run(options, settings, out, argv):
+    """The `Run`, and with --resume its config; else None, and nothing is in its folder yet."""
+    if not options.resume:
+        Run(out).check_free()
+        return Run(out), None
+    training_run, config = Run.open(out, needs={*SETTINGS, "corpus"} - LATER.keys())
+    config = {**LATER, **config}
+    refuse_other_settings(settings, config, argv)
+    return training_run, config
+
+
 def finish(trainer, settings, options, out, say):
     """Train to the end, and print the results. Returns the exit status."""
-    corpus, training_run = trainer.corpus, trainer.run
+    corpus, training_run, engine = trainer.corpus, trainer.run, trainer.engine
+    n = engine.about.get("processes")
     say(
-        f"{settings['model']}, {settings['width']} width, on the {device_name(trainer.engine.xp)}"
-        f"{' in TF32' * options.tf32}{' with numba' * (in_use() == 'numba')}: "
+        f"{settings['model']}, {settings['width']} width, on the {device_name(engine.xp)}"
+        f"{' in TF32' * options.tf32}{' with numba' * (in_use() == 'numba')}"
+        f"{f' in {n} processes' if n else ''}: "
         f"{len(trainer.examples):,} different examples in {len(trainer.pieces)} pieces; "
         f"{len(trainer.validation_pieces)} more for validation, "
         f"{int(corpus.piece_is_test.sum())} held out for testing"
     )
     if trainer.step:
         say(f"resuming at step {trainer.step:,} of {trainer.steps:,}")
+    go_on = " ".join([*engine.launcher, command("train", "--resume", "--out", out)])
+    killed = f"tinyembed: a process was killed, and with it the training; continue with: {go_on}"
     try:
-        trainer.train(progress=False if options.json else None)
+        with engine.last_words(killed):
+            trainer.train(progress=False if options.json else None)
     except Interrupted as stop:
         print(
             f"tinyembed: stopped at step {stop.step:,} of {trainer.steps:,}, all saved; continue "
-            f"with: {command('train', '--resume', '--out', out)}",
+            f"with: {go_on}",
             file=sys.stderr,
         )
         return stop.exit_status
+    if not engine.leads:
+        return 0
     with suggest_smaller("--batch-size", settings["batch_size"], CANDIDATES):
         summary = summarize(trainer)
         draw_pictures(trainer, summary)
@@ -185,8 +210,10 @@ def start(training_run, settings, config, corpus, engine):
         )
     trainer = Trainer(training_run, settings, corpus, engine)  # raises before anything is written
     if config is None:
-        Run.create(training_run.folder, {**settings, "corpus": fingerprint(corpus)})
-    with locked(training_run.folder):
+        new = {**settings, "corpus": fingerprint(corpus)}
+        engine.once(lambda: Run.create(training_run.folder, new))
+    with ExitStack() as lock:
+        engine.once(lambda: lock.enter_context(locked(training_run.folder)))
         if config is not None and (note := load_checkpoint(trainer)):
             print(f"note: {note}", file=sys.stderr)
         yield trainer

@@ -23,6 +23,7 @@ BACKENDS = {  # for NumPy's arrays: the tables of variants, the preferred one fi
 VARIABLE = "TINYEMBED_BACKEND"
 
 _in_use = None
+_first = ()  # tables of variants before all others, whatever is in use
 _chosen = False  # by the program or by the environment
 
 
@@ -58,9 +59,9 @@ def _use(name, source="", chosen=True):
     if name == "numba" and not _numba_works():
         name = "cpu"
     _in_use, _chosen = name, chosen
-    dispatch.set_backends("numpy", functools.partial(_load, BACKENDS[name]))
+    dispatch.set_backends("numpy", functools.partial(_load, (*_first, *BACKENDS[name])))
     on_a_gpu = () if name == "plain" else ("cupy.kernels", "cupy.products")
-    dispatch.set_backends("cupy", functools.partial(_load, on_a_gpu))
+    dispatch.set_backends("cupy", functools.partial(_load, (*_first, *on_a_gpu)))
     return name
 
 
@@ -110,8 +111,13 @@ def _load(names):
     return [importlib.import_module(name).VARIANTS for name in names if find_spec(name)]
 
 
-def engine_for(xp, graph=True):
-    """The engine for arrays of xp, numpy or cupy. graph: whether a GPU records its step."""
+def engine_for(xp, graph=True, company=None):
+    """The engine for arrays of xp, numpy or cupy. graph: whether a GPU records its step.
+
+    company: the processes that train together (mpi/company.py), None for one alone.
+    """
+    if company:
+        return _engine_of_several(xp, graph, company)
     if xp is np:
         if _in_use == "plain" or not find_spec("tinyembed.backends.cpu.variants"):
             return Engine()
@@ -121,3 +127,20 @@ def engine_for(xp, graph=True):
     from tinyembed.backends.cupy.engine import GpuEngine
 
     return GpuEngine(xp, graph)
+
+
+def _engine_of_several(xp, graph, company):
+    global _first
+    from tinyembed.backends.mpi.engine import MpiEngine
+
+    if xp is not np:
+        company.choose_gpu(xp)
+        if graph and company.rank == 0:
+            print(
+                "note: the step is not recorded as a CUDA graph, which cannot hold what several "
+                "processes exchange",
+                file=sys.stderr,
+            )
+    _first = ("mpi.variants",)
+    _use(_in_use, chosen=_chosen)
+    return MpiEngine(engine_for(xp, graph=False), company)

@@ -2,7 +2,8 @@
 
 A trainer hands over its step, and asks for each step's batch. The engine of this file runs the step
 as it stands, on batches made on the host. The one in `cupy/engine.py` makes batches on the GPU and
-records the step as a graph.
+records the step as a graph. The one in `mpi/engine.py` runs a part of each batch, and joins it with
+the parts of other processes.
 """
 
 from contextlib import nullcontext
@@ -14,6 +15,8 @@ class Engine:
     """Runs steps on the CPU, one after the other."""
 
     xp = np
+    leads = True  # whether this process writes files and shows progress: one of several does
+    launcher = ()  # the words in front of a command that starts as many processes
 
     @property
     def about(self):
@@ -48,8 +51,33 @@ class Engine:
         return nullcontext()
 
     def unrecorded(self):
-        """An engine for the same device that runs each step as it stands."""
+        """An engine for the same device that runs each step as it stands, in this process alone."""
         return self
+
+    # What several processes that train one model do together. One process alone has nothing to add.
+
+    def add_up(self, x):
+        """Add to an array, in place, what it holds in the other processes."""
+
+    def largest(self, number):
+        """The largest of the processes' whole numbers."""
+        return number
+
+    def share(self, items):
+        """Those of some items that this process works on: all of them."""
+        return items
+
+    def total(self, numbers):
+        """The sums over the processes of {name: number}, where each worked on its share."""
+        return numbers
+
+    def once(self, work):
+        """What work() returns: one process does it, and the others are told, also of an error."""
+        return work()
+
+    def last_words(self, line):
+        """A context; if a process is killed within it, others may have to end: `line` is said."""
+        return nullcontext()
 
 
 class Draws:

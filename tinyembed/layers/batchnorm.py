@@ -97,6 +97,7 @@ def gradient_sums(dy, x, mean):
     return dy.sum(axis=0), (dy * (x - mean)).sum(axis=0)
 
 
+@operation
 def norm_gradients(dy, x, mean, var, gamma_grad, beta_grad, eps):
     """`gradient_sums`. Adds to the gradients of gamma and beta, in place."""
     return add_norm_gradients(gradient_sums(dy, x, mean), var, gamma_grad, beta_grad, eps)

@@ -46,12 +46,13 @@ class CandidateCosineLoss:
 def candidate_cosines(q, r, candidates):
     """The cosine of each target with its K candidates, and a cache for the way back.
 
-    q, r: (N, D), targets and reconstructions; candidates: (N, K), rows of r. Returns (N, K).
+    q, r: (N, D), targets and reconstructions; candidates: (N, K), rows of r. Returns (N, K). There
+    may be more rows of r than of q.
     """
     # All N x N cosines are one product. Picking K rows of r per target would take longer.
     scale = inverse_length(q)[:, None] * inverse_length(r)  # (N, N)
     similarity = matmul(q, r.T) * scale
-    rows = array_module(r).arange(len(r))[:, None]
+    rows = array_module(r).arange(len(q))[:, None]
     return similarity[rows, candidates], (q, r, candidates, rows, scale, similarity)
 
 

@@ -8,6 +8,7 @@ Vinyals 2018; Chen et al. 2020.)
 """
 
 from tinyembed.backends.arrays import array_module, column_sums, matmul
+from tinyembed.backends.dispatch import operation
 from tinyembed.layers.cosine import cosine_gradient, normalized, row_products
 from tinyembed.layers.softmax import SoftmaxCrossEntropy
 
@@ -28,25 +29,39 @@ class ContrastiveLoss:
         (M, N), 1 where a key is not to be compared with, else 0, or None.
         Returns the loss, a 0-d array, and a cache.
         """
-        q, q_inverse = normalized(queries)
-        k, k_inverse = normalized(keys)
-        similarity = matmul(q, k.T)  # (M, N)
+        similarity, cosine_cache = key_cosines(queries, keys)  # (M, N)
         logits = similarity / self.temperature
         if hidden is not None:
             logits = logits + HIDDEN_LOGIT * hidden.astype(logits.dtype)
         loss, softmax_cache = self.cross_entropy.forward(logits, right)
-        return loss, (q, k, q_inverse, k_inverse, similarity, softmax_cache)
+        return loss, (cosine_cache, softmax_cache)
 
     def backward(self, cache, of_keys=True):
         """dqueries (M, D) and dkeys (N, D), or None instead of dkeys unless they are asked for."""
-        q, k, q_inverse, k_inverse, similarity, softmax_cache = cache
-        dlogits, scale = self.cross_entropy.backward(softmax_cache), 1 / self.temperature  # (M, N)
-        along_q = row_products(dlogits, similarity)[:, None]  # (M, 1)
-        dqueries = cosine_gradient(matmul(dlogits, k), along_q, q, q_inverse, scale)
-        if not of_keys:
-            return dqueries, None
-        along_k = column_sums(dlogits * similarity)[:, None]  # (N, 1)
-        return dqueries, cosine_gradient(matmul(dlogits.T, q), along_k, k, k_inverse, scale)
+        cosine_cache, softmax_cache = cache
+        dlogits = self.cross_entropy.backward(softmax_cache)  # (M, N)
+        return key_cosines_backward(dlogits, 1 / self.temperature, cosine_cache, of_keys)
+
+
+@operation
+def key_cosines(queries, keys):
+    """The cosine of each query with each key, and a cache: (M, D), (N, D) -> (M, N)."""
+    q, q_inverse = normalized(queries)
+    k, k_inverse = normalized(keys)
+    similarity = matmul(q, k.T)
+    return similarity, (q, k, q_inverse, k_inverse, similarity)
+
+
+@operation
+def key_cosines_backward(dcosines, scale, cache, of_keys):
+    """dqueries (M, D) and dkeys (N, D) or None, for a gradient of scale dcosines: (M, N)."""
+    q, k, q_inverse, k_inverse, similarity = cache
+    along_q = row_products(dcosines, similarity)[:, None]  # (M, 1)
+    dqueries = cosine_gradient(matmul(dcosines, k), along_q, q, q_inverse, scale)
+    if not of_keys:
+        return dqueries, None
+    along_k = column_sums(dcosines * similarity)[:, None]  # (N, 1)
+    return dqueries, cosine_gradient(matmul(dcosines.T, q), along_k, k, k_inverse, scale)
 
 
 class BatchCosineLoss:

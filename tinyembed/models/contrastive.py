@@ -9,6 +9,7 @@ and what tells one moment of a piece from another. No decoder is needed.
 """
 
 from tinyembed.backends.arrays import array_module
+from tinyembed.backends.dispatch import operation
 from tinyembed.layers.contrastive_loss import ContrastiveLoss
 from tinyembed.layers.dense import Dense
 from tinyembed.layers.layer import Layer
@@ -46,21 +47,8 @@ class ExcerptContrast(Layer):
         return loss, (h.shape, cache, loss_cache)
 
     def _compared(self, beat, candidates=None):
-        """The index of each right answer, (M,), and which units are not compared, (M, N).
-
-        As in the test, a candidate shares no beat with the right answer or the seven before it.
-        """
-        xp = array_module(beat)
-        index = xp.arange(len(beat)).reshape(-1, self.length)  # (E, L)
-        right = index[:, GIVEN:].ravel()  # (M,)
-        target = beat.reshape(-1, self.length)[:, GIVEN:].reshape(-1, 1)  # (M, 1)
-        first = target - GIVEN * BEATS
-        hidden = (beat > first - BEATS) & (beat < target + BEATS)  # (M, N)
-        if candidates is not None:
-            unseen = xp.ones(hidden.shape, bool)
-            unseen[xp.arange(len(right))[:, None], candidates[right]] = False
-            hidden = hidden | unseen
-        return right, hidden & (index.ravel() != right[:, None])
+        """The index of each right answer, (M,), and which units are not compared, (M, N)."""
+        return compared(beat, candidates, self.length)
 
     def backward(self, cache):
         """dh: (N, D), through the predictions and through what they are compared with."""
@@ -73,6 +61,26 @@ class ExcerptContrast(Layer):
         for k in range(dgiven.shape[1]):
             dexcerpts[:, k : k + GIVEN] += dgiven[:, k]
         return dexcerpts.reshape(shape)
+
+
+@operation
+def compared(beat, candidates, length):
+    """The index of each right answer, (M,), and which units are not compared, (M, N).
+
+    As in the test, a candidate shares no beat with the right answer or the seven before it.
+    beat: (N,); candidates: (N, K) or None; length: of an excerpt.
+    """
+    xp = array_module(beat)
+    index = xp.arange(len(beat)).reshape(-1, length)  # (E, L)
+    right = index[:, GIVEN:].ravel()  # (M,)
+    target = beat.reshape(-1, length)[:, GIVEN:].reshape(-1, 1)  # (M, 1)
+    first = target - GIVEN * BEATS
+    hidden = (beat > first - BEATS) & (beat < target + BEATS)  # (M, N)
+    if candidates is not None:
+        unseen = xp.ones(hidden.shape, bool)
+        unseen[xp.arange(len(right))[:, None], candidates[right]] = False
+        hidden = hidden | unseen
+    return right, hidden & (index.ravel() != right[:, None])
 
 
 def windows(xp, length):

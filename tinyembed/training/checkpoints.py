@@ -32,22 +32,32 @@ def load_checkpoint(trainer):
     Where the last is damaged, the one before is taken: then the result is a line that says so, else
     None. Raises InputError where no checkpoint is whole, or where it is of another run.
     """
+    found, note = trainer.engine.once(lambda: _find(trainer))
+    if found:
+        _restore(trainer, *found)
+    return note
+
+
+def _find(trainer):
+    """The last whole checkpoint, or None, and a note. The log is cut to where it belongs."""
     problem = None
     for path in (trainer.run.checkpoint_file, trainer.run.previous_file):
         if path.exists():
             try:
-                _restore(trainer, path)
+                found = _read(trainer, path)
             except InputError as error:
                 problem = problem or error
             else:
-                return problem and f"{problem}; the checkpoint before it is used"
+                trainer.run.cut_log(found[-1].pop("log_size"))
+                return found, problem and f"{problem}; the checkpoint before it is used"
     if problem:
         raise InputError(f"{problem}; start a new run in another --out")
     trainer.run.cut_log(0)
+    return None, None
 
 
-def _restore(trainer, path):
-    """Read a checkpoint as a whole, and only then change the trainer."""
+def _read(trainer, path):
+    """A checkpoint as a whole: the model's state, Adam's two means, and what it says beside."""
     own, optimizer = trainer.model.named_arrays(), trainer.optimizer
     with open_arrays(path, KIND, "checkpoint") as archive:
         standing = archive.text("standing")
@@ -56,10 +66,14 @@ def _restore(trainer, path):
         check_state(state, math.inf)  # a training that diverges is told so by its loss
         shape = (optimizer.flat.count,)
         m, v = (archive.array(f"adam.{name}", ("<f4",), shape) for name in "mv")
+    return state, m, v, standing
+
+
+def _restore(trainer, state, m, v, standing):
+    optimizer = trainer.optimizer
     trainer.model.load_state(state)
     m, v = (trainer.engine.xp.asarray(optimizer.flat.spread(x)) for x in (m, v))
     optimizer.m[...], optimizer.v[...] = m, v
-    trainer.run.cut_log(standing.pop("log_size"))
     for name, value in standing.items():
         setattr(trainer, name, value)
     optimizer.t = trainer.step

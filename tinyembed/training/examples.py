@@ -13,6 +13,7 @@ from tinyembed.music.corruption import CORRUPTIONS, draw
 from tinyembed.music.cutting import Cutter
 from tinyembed.music.duplicates import unique_units
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
+from tinyembed.training.parts import Part
 
 CANDIDATES = 5  # the reconstruction itself and four others (equation 2)
 STREAMS = (
@@ -150,6 +151,11 @@ class Examples:
         the candidates. Returns a `Batch` of float32 arrays.
         """
         draws = self.draw(chosen, step)
+        rng = random_stream(self.seed, "corruption", step) if self.spec.corruption else None
+        return self.cut(draws, rng)
+
+    def cut(self, draws, rng):
+        """The batch of examples that were drawn. draws: `Draws`; rng: for the corruption."""
         beats, keys = draws.beats, draws.keys
         clean = self.corpus.rolls(beats, keys)
         target = None
@@ -162,7 +168,7 @@ class Examples:
         given = clean
         if self.spec.corruption:
             corrupt = CORRUPTIONS[self.spec.corruption]
-            given = corrupt(clean, random_stream(self.seed, "corruption", step))
+            given = corrupt(clean, rng)
         return Batch(
             input=given,
             target=target,
@@ -171,6 +177,13 @@ class Examples:
             clean=clean,
             beat=beats,
         )
+
+    def part(self, size, rows):
+        """What one of several processes takes of each batch: a `Part`.
+
+        size: of a batch; rows: a slice of it.
+        """
+        return Part(self, size, rows)
 
     def candidates(self, n, step):
         """What each of n examples is compared with in a step: see `Batch`."""

@@ -97,7 +97,7 @@ class Trainer:
             while self.step < self.steps:
                 self.take_step()
                 bar.update(size)
-                stops = stop.signal  # once per step: it may change at any moment
+                stops = self.engine.largest(stop.signal or 0)  # once per step: it may change
                 validates = self.step % every == 0 or self.step == self.steps
                 logs = validates or stops or self.step % LOG_EVERY == 0
                 if logs:
@@ -109,8 +109,9 @@ class Trainer:
                 if validates:
                     self.validate()
                 overdue = time.monotonic() - saved_at > CHECKPOINT_EVERY
-                if validates or stops or (logs and overdue):  # what is not logged would be lost
-                    save_checkpoint(self)
+                overdue = logs and self.engine.largest(overdue)  # what is not logged would be lost
+                if validates or stops or overdue:
+                    self.engine.once(lambda: save_checkpoint(self))
                     saved_at = logged_at = time.monotonic()  # this was not training
                 if stops:
                     raise Interrupted(self.step, stops)
@@ -128,6 +129,7 @@ class Trainer:
         """What the engine repeats: it finds the batch and Adam's factors in place."""
         losses, cache = self.model.loss(self._batch, training=True)
         self.model.loss_backward(cache)
+        self.engine.add_up(self.optimizer.flat.grads)
         self.optimizer.update(self._numbers[0], self._numbers[1])
         for name, loss in losses.items():
             if name not in self._sums:
@@ -157,7 +159,7 @@ class Trainer:
         self.checked(float(weights), "sum of all weights")
         total = self.checked(sum(losses.values()), "loss")
         entry = {"step": self.step, "examples": self.examples_seen, "loss": total, **losses}
-        self.run.append_log({**entry, "examples_per_s": round(rate, 1), **self.engine.about})
+        self._log({**entry, "examples_per_s": round(rate, 1), **self.engine.about})
         return total
 
     def validate(self):
@@ -168,15 +170,19 @@ class Trainer:
             self.best_loss, self.best_step = total, self.step
             about = {"step": self.step, "examples": self.examples_seen, "validation_loss": total}
             about |= {"seed": self.config["seed"], "reader": READER_VERSION}
-            save_weights(self.run.weights_file, self.model, **about)
+            self.engine.once(lambda: save_weights(self.run.weights_file, self.model, **about))
         entry = {"step": self.step, "validation_loss": total}
-        self.run.append_log({**entry, **{f"validation_{k}": v for k, v in losses.items()}})
+        self._log({**entry, **{f"validation_{k}": v for k, v in losses.items()}})
+
+    def _log(self, entry):
+        self.engine.once(lambda: self.run.append_log(entry))
 
     def checked(self, number, what):
         """A number that is finite, or WorkError: where it began, what is kept, and what to try."""
         if math.isfinite(number):
             return number
-        where = f"; it began in {found}" if (found := locate(self)) else ""
+        found = self.engine.once(lambda: locate(self))
+        where = f"; it began in {found}" if found else ""
         kept = (
             f"the best weights, of step {self.best_step:,}, are in {self.run.weights_file}"
             if self.best_step

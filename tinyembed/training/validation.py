@@ -35,22 +35,23 @@ class Validation:
     def __len__(self):
         return sum(map(len, self.chosen))
 
-    def batches(self):
-        """Each validation batch and its share of all examples.
+    def batches(self, numbers=None):
+        """Each validation batch, or those of some numbers, and its share of all examples.
 
         Batches are made anew each time: keeping them would take 140 MB.
         """
-        for i, chosen in enumerate(self.chosen):
+        for i in range(len(self.chosen)) if numbers is None else numbers:
+            chosen = self.chosen[i]
             yield self.engine.make(self.examples, chosen, i), len(chosen) / len(self)
 
 
 def validation_losses(model, validation):
     """The model's losses in evaluation mode: {"reconstruction": ..., "composer": ...} floats."""
-    totals = {}
-    for batch, share in validation.batches():
+    totals, engine = {}, validation.engine
+    for batch, share in validation.batches(engine.share(range(len(validation.chosen)))):
         for name, loss in model.loss(batch)[0].items():
             totals[name] = totals.get(name, 0) + loss * share
-    return {name: float(total) for name, total in totals.items()}
+    return engine.total({name: float(total) for name, total in totals.items()})
 
 
 def mean_target(examples, seed, limit=10_000):

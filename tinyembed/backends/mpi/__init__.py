@@ -1,0 +1,1 @@
+"""Training over several processes: what they exchange, and nothing of what they compute."""
