@@ -13,7 +13,11 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
-LEFT_OUT = ("tinyembed/backends/numba/", "tinyembed/backends/cupy/kernels.py")
+LEFT_OUT = (
+    "tinyembed/backends/numba/",
+    "tinyembed/backends/mpi/",
+    "tinyembed/backends/cupy/kernels.py",
+)
 
 
 def copy_without_engine(folder):
