@@ -81,14 +81,14 @@ class EvenComposers(Examples):
         super().__init__(*args, **kwargs)
         composer = self.composers()[self.units.group_start[:-1]]  # of each unit's first occurrence
         self.by_composer = np.argsort(composer, kind="stable")
-        _, self.first, self.counts = np.unique(
+        _, self.place, self.counts = np.unique(
             composer[self.by_composer], return_index=True, return_counts=True
         )
 
     def choose(self, step, size):
         rng = random_stream(self.seed, "order", step)
         drawn = rng.integers(len(self.counts), size=size)
-        return self.by_composer[self.first[drawn] + rng.integers(self.counts[drawn])]
+        return self.by_composer[self.place[drawn] + rng.integers(self.counts[drawn])]
 
 
 class DifferentExcerpts(ExcerptExamples):
@@ -102,7 +102,7 @@ class DifferentExcerpts(ExcerptExamples):
         _, first = np.unique(roll[self.starts[:, None] + self.steps], axis=0, return_index=True)
         self.starts = self.starts[np.sort(first)]
         _, counts = np.unique(corpus.beat_piece[self.starts], return_counts=True)
-        self.first, self.counts = np.cumsum(counts) - counts, counts
+        self.piece_start, self.counts = np.cumsum(counts) - counts, counts
         self.share = counts / counts.sum()
 
 

@@ -32,9 +32,9 @@ from tinyembed.evaluation.piece_folds import folds_of
 from tinyembed.evaluation.results import KINDS, Answers, composer_scores
 from tinyembed.models.weights import load_weights
 from tinyembed.music.corpus import Corpus
-from tinyembed.music.sources import as_typed, open_corpus
 from tinyembed.storage.arrays import load_arrays, save_arrays
 from tinyembed.storage.files import write_json
+from tinyembed.stores.sources import as_typed, open_corpus
 from tinyembed.training.runs import Run
 from tinyembed.training.trainer import fingerprint
 

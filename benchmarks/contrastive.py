@@ -20,8 +20,8 @@ from tinyembed.evaluation.experiments import Dataset
 from tinyembed.evaluation.results import KINDS, Answers, composer_scores
 from tinyembed.evaluation.significance import compare, p_text
 from tinyembed.models.table import MODELS, PAPER_MODELS
-from tinyembed.music.sources import open_corpus
 from tinyembed.storage.arrays import load_arrays
+from tinyembed.stores.sources import open_corpus
 from tinyembed.training.runs import Run
 
 SHOWN = ("median", "iqr", "mrr", "recall_at_10")

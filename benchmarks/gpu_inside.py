@@ -13,7 +13,7 @@ from benchmarks.gpu_pass import BATCH, UNITS, made_up_corpus, time_a_pass
 from benchmarks.gpu_steps import PREDICTED, QUICK_BATCH, QUICK_EXCERPTS, cases, precision_of
 from benchmarks.step import random_batch
 from tinyembed.models.table import MODELS
-from tinyembed.music.sources import open_corpus
+from tinyembed.stores.sources import open_corpus
 
 QUICK_BATCHES, QUICK_TRAININGS = 3, 2
 

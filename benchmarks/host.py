@@ -25,7 +25,7 @@ from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
-from tinyembed.training.excerpts import examples_for
+from tinyembed.training.kinds import examples_for
 
 LARGE = 100_000
 STANDIN = Path(__file__).resolve().parents[1] / "tests" / "standin"

@@ -30,8 +30,8 @@ from tinyembed.evaluation.pieces import (
     piece_scores,
     rounds_of,
 )
-from tinyembed.music.sources import open_corpus
 from tinyembed.music.works import works_of
+from tinyembed.stores.sources import open_corpus
 from tinyembed.training.trainer import fingerprint
 
 FOLDS = 5

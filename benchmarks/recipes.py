@@ -20,8 +20,8 @@ from tinyembed.evaluation.prediction import PAPER, RECIPE, predict
 from tinyembed.evaluation.shrinkage import WEIGHTS, shrink
 from tinyembed.evaluation.statistics import describe
 from tinyembed.models.weights import load_weights
-from tinyembed.music.sources import open_corpus
 from tinyembed.storage.files import write_json
+from tinyembed.stores.sources import open_corpus
 from tinyembed.training.runs import Run
 
 LINEAR = replace(RECIPE, attention=False)

@@ -24,7 +24,7 @@ from benchmarks.step import our_step
 from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.models.model import Model
-from tinyembed.music.sources import open_corpus
+from tinyembed.stores.sources import open_corpus
 from tinyembed.training.runs import Run
 from tinyembed.training.trainer import Trainer
 

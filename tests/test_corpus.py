@@ -24,9 +24,9 @@ from tinyembed.music.midi import read_midi
 from tinyembed.music.piece import Piece
 from tinyembed.music.reading import read_pieces
 from tinyembed.music.roll import piece_rolls
-from tinyembed.music.sources import as_typed
 from tinyembed.music.splits import read_splits, seeded_split, validation_pieces
 from tinyembed.storage import cache
+from tinyembed.stores.sources import as_typed
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTES = [(480 * beat, 480, 60 + beat % 5) for beat in range(8)]

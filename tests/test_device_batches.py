@@ -12,7 +12,7 @@ from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.cutting import Cutter
 from tinyembed.music.piece import Piece
-from tinyembed.training.excerpts import examples_for
+from tinyembed.training.kinds import examples_for
 
 SIZE = 20
 

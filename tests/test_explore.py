@@ -25,11 +25,11 @@ from tinyembed.models.model import Model
 from tinyembed.models.weights import load_weights, save_weights
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.piece import Piece
-from tinyembed.music.sources import as_typed
-from tinyembed.neighbours.collection import Collection, piece_of
+from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.index import Index
 from tinyembed.neighbours.labels import Labels
 from tinyembed.neighbours.pieces import PieceSearch
+from tinyembed.stores.sources import as_typed
 
 NONE = 65_535  # no position, or no neighbour
 
@@ -165,7 +165,7 @@ def test_the_page_holds_the_pieces(music, weights, tmp_path, capsys):
     neighbours, cosines = (found[name].reshape(p, 10) for name in names)
     for n in range(p):
         others = np.arange(p) != n
-        near = search.nearest(piece_of(collection.corpus, n), model, 10, others)
+        near = search.nearest(collection.corpus.piece(n), model, 10, others)
         assert neighbours[n].tolist() == near.pieces.tolist()
         np.testing.assert_allclose(cosines[n], 1000 * near.cosines, atol=1)
     at = np.stack([found["pieceX"], found["pieceY"]], axis=1)

@@ -27,7 +27,7 @@ from tinyembed.cli.running import exit_status
 from tinyembed.errors import InputError, WorkError
 from tinyembed.music import fetch, public_corpora
 from tinyembed.music.fetch import File, fetch_files, missing_files
-from tinyembed.music.sources import as_absolute, as_typed, open_corpus
+from tinyembed.stores.sources import as_absolute, as_typed, open_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 TRANSIENT = ("500", "503", "429", "cut", "drop", "wait")

@@ -24,7 +24,7 @@ from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
 from tinyembed.storage.arrays import load_arrays
 from tinyembed.train import main
-from tinyembed.training.excerpts import examples_for
+from tinyembed.training.kinds import examples_for
 from tinyembed.training.runs import Run
 
 pytest.importorskip("mpi4py")

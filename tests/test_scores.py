@@ -26,7 +26,7 @@ from tinyembed.music import default_corpus
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import read_midi
 from tinyembed.music.scores import read_score
-from tinyembed.music.sources import open_corpus
+from tinyembed.stores.sources import open_corpus
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # about a module of Python's that it still uses

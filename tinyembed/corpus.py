@@ -1,20 +1,23 @@
 """Count the music in a folder of MIDI files, as in Table 1: python -m tinyembed.corpus DIR
 
 Or download one of the public corpora: python -m tinyembed.corpus fetch NAME
+Or read a large collection into a store: python -m tinyembed.corpus build SOURCE... -o STORE
 """
 
 import json
 import sys
 
+from tinyembed.cli.building import build, join_shares
 from tinyembed.cli.next_runs import after_corpus
 from tinyembed.cli.options import Parser, command, music
+from tinyembed.cli.processes import together
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.music.census import as_object, as_text, count_units
 from tinyembed.music.patterns import Patterns
 from tinyembed.music.public_corpora import CORPORA, facts_of, facts_text, fetch_corpus
 from tinyembed.music.same_music import leaked_music, same_music
-from tinyembed.music.sources import open_corpus
+from tinyembed.stores.sources import open_corpus
 
 
 def main(argv=None):
@@ -22,6 +25,10 @@ def main(argv=None):
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["fetch"]:  # a folder of that name can be given as ./fetch
         return fetch(words[1:])
+    if words[:1] == ["build"]:
+        return together(lambda company: build(words[1:], company))
+    if words[:1] == ["join"]:
+        return join_shares(words[1:])
     options = build_parser().parse_args(words)
     if options.folder is not None and options.data is not None:
         raise InputError("the folder is given twice: DIR and --data DIR are the same")
@@ -41,7 +48,8 @@ def build_parser():
     parser = Parser(
         "corpus",
         "Count the pieces and the units in a folder of MIDI files.",
-        epilog="python -m tinyembed.corpus fetch [NAME] lists the public corpora or downloads one",
+        epilog="python -m tinyembed.corpus fetch [NAME] lists the public corpora or downloads one; "
+        "python -m tinyembed.corpus build SOURCE... -o STORE reads a large collection",
     )
     words = "folder of MIDI files; the same as --data DIR"
     parser.add("folder", words, music, nargs="?", metavar="DIR")

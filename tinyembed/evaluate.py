@@ -11,9 +11,9 @@ from tinyembed.errors import InputError
 from tinyembed.evaluation import prediction
 from tinyembed.evaluation.reproduction import Experiments
 from tinyembed.models.weights import load_weights
-from tinyembed.music.sources import open_corpus
 from tinyembed.storage.files import digest
 from tinyembed.storage.locks import locked
+from tinyembed.stores.sources import open_corpus
 from tinyembed.training.runs import Run, open_or_create
 from tinyembed.training.trainer import fingerprint
 

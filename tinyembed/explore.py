@@ -37,7 +37,9 @@ def main(argv=None):
     progress = False if options.json else None
 
     model = load_cached(options.model, options.device)
-    collection, notes = Collection.open(options.data, model, options.any_meter, progress)
+    collection, notes = Collection.open(
+        options.data, model, options.any_meter, progress, large="sample"
+    )
     contents = Contents.of(collection, options.units, MAPS[options.map], options.seed, progress)
     page = html_page(contents, printable(options.model)).encode()
     write_atomically(options.out, lambda file: file.write(page))

@@ -13,8 +13,8 @@ from tinyembed.evaluation.reproduction import Experiments
 from tinyembed.evaluation.rows import ROWS
 from tinyembed.models.table import PAPER_MODELS
 from tinyembed.music.roll import ROLL_BYTES
-from tinyembed.music.sources import open_corpus
 from tinyembed.storage.locks import locked
+from tinyembed.stores.sources import open_corpus
 from tinyembed.training.examples import CANDIDATES
 from tinyembed.training.runs import open_or_create
 from tinyembed.training.stopping import Interrupted

@@ -26,10 +26,11 @@ from tinyembed.models.table import MODELS, check_intervals
 from tinyembed.music.remarks import notes_for_training
 from tinyembed.music.roll import ROLL_BYTES
 from tinyembed.music.same_music import leaked_music
-from tinyembed.music.sources import open_corpus
 from tinyembed.report.training import describe, draw_pictures, summarize
 from tinyembed.storage.locks import locked
 from tinyembed.storage.records import write_record
+from tinyembed.stores.large import LargeCorpus
+from tinyembed.stores.sources import open_corpus
 from tinyembed.training.checkpoints import load_checkpoint
 from tinyembed.training.examples import CANDIDATES
 from tinyembed.training.excerpts import check_batch_size
@@ -188,11 +189,13 @@ def refuse_other_settings(settings, config, argv):
 def read_corpus(settings, say):
     """The music of a run, with notes about what was left out, repaired, or is there twice."""
     source = (settings[name] for name in ("data", "split_seed", "any_meter", "splits"))
-    corpus = open_corpus(*source)
+    corpus = open_corpus(*source, large="pools")
     seed = ["--seed", str(settings["split_seed"])] if settings["split_seed"] else []
     names = command("corpus", *music_words(settings), *seed)
     notes = [*corpus.notes, *left_out_notes(corpus, settings)]
-    for note in notes + notes_for_training(corpus, leaked_music(corpus), names):
+    if not isinstance(corpus, LargeCorpus):
+        notes += notes_for_training(corpus, leaked_music(corpus), names)
+    for note in notes:
         say(f"note: {note}")
     return corpus
 

@@ -9,6 +9,8 @@ from tinyembed.errors import InputError
 from tinyembed.evaluation.passages import Passages
 from tinyembed.models.table import MODELS
 from tinyembed.music.splits import validation_pieces
+from tinyembed.stores.large import LargeCorpus
+from tinyembed.stores.sources import as_typed
 from tinyembed.training.examples import CANDIDATES, Examples
 
 
@@ -27,6 +29,9 @@ def after_train(corpus, settings, out):
 
     settings: of the run, in the folder `out`.
     """
+    if isinstance(corpus, LargeCorpus):
+        store = as_typed(settings["data"])
+        return command("embed", "--in", store, "-o", "embeddings", "--model", out)
     if can_be_evaluated(corpus, settings["seed"]):
         return command("evaluate", out)
     other = "note_drop" if settings["model"] != "note_drop" else "context"

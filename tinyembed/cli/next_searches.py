@@ -7,8 +7,8 @@ from tinyembed.cli.options import as_word, command, model_words, numbered
 from tinyembed.errors import InputError, WorkError
 from tinyembed.music.default_corpus import scores_folder
 from tinyembed.music.folders import find_pieces, is_connected
-from tinyembed.music.sources import as_typed
 from tinyembed.neighbours.results import is_medley
+from tinyembed.stores.sources import as_typed
 
 NEIGHBOURS = 10  # of a search, by default
 

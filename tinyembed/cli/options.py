@@ -8,8 +8,8 @@ from tinyembed.embedding.trained import DEFAULT
 from tinyembed.errors import InputError
 from tinyembed.models.table import WIDTHS
 from tinyembed.music.public_corpora import CORPORA
-from tinyembed.music.sources import as_absolute, as_typed
 from tinyembed.storage.text import quoted
+from tinyembed.stores.sources import as_absolute, as_typed
 
 
 class Parser(argparse.ArgumentParser):

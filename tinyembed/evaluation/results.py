@@ -16,8 +16,8 @@ from tinyembed.evaluation.significance import compare, compare_pairs, levene
 from tinyembed.evaluation.statistics import box, describe
 from tinyembed.models.table import MODELS
 from tinyembed.music.roll import BEATS_PER_UNIT
-from tinyembed.music.sources import as_typed
 from tinyembed.storage.text import printable
+from tinyembed.stores.sources import as_typed
 
 SHORTEST = BEATS_PER_UNIT * SEQUENCE  # beats
 FEW_PIECES = 10  # 21 * 2 ** (1 - 9) > 0.05: the smallest corrected p of Wilcoxon's test for nine

@@ -161,6 +161,13 @@ class Corpus:
         self.notes += notes
         return self
 
+    def piece(self, n: int) -> Piece:
+        """Piece n, as a `Piece`; a short one includes the silence that fills its unit."""
+        first, last = (int(beat) for beat in self.piece_beats[n : n + 2])
+        onsets = slice(*self.beat_start[[first, last]])
+        ticks = self.ticks[onsets] - first * TICKS_PER_BEAT
+        return Piece(ticks, self.pitches[onsets], last - first, float(self.piece_on_grid[n]))
+
     # Units, each identified by its first beat.
 
     def unit_beats(self, pieces: ArrayLike | None = None) -> NDArray[np.int32]:

@@ -48,7 +48,7 @@ def find_files(folder):
     if not os.path.isdir(folder):
         raise InputError(f"{title}: a file, not a folder; pass the folder that contains it")
     found = Found()
-    for name, path in _files_below(folder, found):
+    for name, path in walk(folder, found.left_out, found.subfolders):
         ending = path.suffix.lower()
         if ending in READ or (os.path.islink(path) and not os.path.exists(path)):
             reason = trouble_with(path)
@@ -125,10 +125,11 @@ def is_connected(path):
     return os.fspath(path).startswith(("/dev/stdin", "/dev/fd/", "/proc/self/fd/"))
 
 
-def _files_below(folder, found):
-    """The visible files at any depth, each with its name: the path below the folder, with slashes.
+def walk(folder, left_out, subfolders=None):
+    """The visible files at any depth: (name, path) each, one folder after the other, sorted in it.
 
-    Adds to `found` the subfolders and the folders that cannot be read.
+    A name is the path below the folder, with slashes. Adds to `left_out`, a list, the (name,
+    reason) of folders that cannot be read, and to `subfolders` the names of those directly below.
     """
     waiting, entered = [(Path(folder), "", frozenset(), False)], set()
     while waiting:
@@ -146,19 +147,21 @@ def _files_below(folder, found):
             why = f"cannot be read: {error.strerror or error}"
             if not below:
                 raise InputError(f"{printable(folder)}: {why}") from None
-            found.left_out.append((printable(below), why))
+            left_out.append((printable(below), why))
             continue
-        if below and "/" not in below:
-            found.subfolders.append(printable(below))
-        for name in sorted(names, reverse=True):  # so that the stack gives them in order
+        if below and "/" not in below and subfolders is not None:
+            subfolders.append(printable(below))
+        folders = []
+        for name in sorted(names):
             # On foreign disks macOS writes a hidden "._x.mid", not a MIDI file, beside every x.mid.
             if name.startswith(".") or name == "__MACOSX":
                 continue
             path, name = here / name, f"{below}/{name}" if below else name
             if os.path.isdir(path):
-                waiting.append((path, name, above, is_linked))
+                folders.append((path, name, above, is_linked))
             else:
                 yield name, path
+        waiting += reversed(folders)
 
 
 def _leave_out_namesakes(found):

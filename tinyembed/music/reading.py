@@ -45,7 +45,7 @@ def read_pieces(items, reader, workers=None, progress=True, desc="Reading"):
     workers = workers or _enough_workers(paths, compiled)
     workers = min(workers, 60)  # Windows cannot wait for more than 61
     compiled = compiled and _n_midi(paths) > COMPILED_FILES * workers
-    # Another process cannot find a function of the script itself (see `_starting`).
+    # Another process cannot find a function of the script itself (see `starting`).
     importable = getattr(reader, "func", reader).__module__ != "__main__"
     with tqdm(total=len(items), desc=desc, unit="file", disable=None if progress else True) as bar:
         if workers > 1 and importable:
@@ -107,9 +107,9 @@ def _read_in_parallel(paths, reader, workers, compiled, bar):
 
     results = [None] * len(paths)
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, spawn, _begin_worker, (compiled,))
+    pool = ProcessPoolExecutor(workers, spawn, begin_worker, (compiled,))
     try:
-        with _starting():
+        with starting():
             jobs = {pool.submit(_read_chunk, reader, [paths[i] for i in c]): c for c in chunks}
         for job in as_completed(jobs):
             for i, result in zip(jobs[job], job.result(), strict=True):
@@ -127,7 +127,7 @@ def _read_in_parallel(paths, reader, workers, compiled, bar):
 
 
 @contextmanager
-def _starting():
+def starting():
     """The context in which workers start: new interpreters that do not run the user's script.
 
     A forked worker would inherit locks that our threads hold (BLAS, CUDA, a notebook) and wait for
@@ -148,7 +148,8 @@ def _starting():
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin_worker(compiled):
+def begin_worker(compiled):
+    """What a process that reads files begins with. compiled: by the compiled reader."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if compiled:

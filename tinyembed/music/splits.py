@@ -16,6 +16,7 @@ from tinyembed.storage.text import escaped, printable
 TEST_SHARE = 0.13  # about the paper's
 MIN_TEST_PIECES = 2  # "at least two songs from each artist were held out for testing"
 MIN_PIECES = 4  # of a composer, so that two remain for training
+MOST_FOR_VALIDATION = 2000  # pieces: more would not make the validation's mean more certain
 COLUMNS = ("composer", "file", "split")
 
 
@@ -110,9 +111,10 @@ def seeded_split(names, composers, seed=0):
     the seed, the name and the number of pieces. Returns is_test, (n_pieces,) bool, and notes.
     """
     is_test = np.zeros(len(names), bool)
-    few = []
-    for composer in sorted(set(composers)):
-        own = [i for i, other in enumerate(composers) if other == composer]
+    few, pieces = [], {}
+    for i, composer in enumerate(composers):
+        pieces.setdefault(composer, []).append(i)
+    for composer, own in sorted(pieces.items()):
         if len(own) < MIN_PIECES:
             few.append(f"{composer} ({len(own)})")
             continue
@@ -142,7 +144,7 @@ def validation_pieces(corpus, seed=0):
     has_others = np.bincount(composer)[composer] > 1
     if has_others.any():
         pieces = pieces[has_others]
-    n = max(1, min(round(len(train) / 10), len(pieces) // 2))
+    n = max(1, min(round(len(train) / 10), len(pieces) // 2, MOST_FOR_VALIDATION))
     chosen = (2 * np.arange(n) + 1) * len(pieces) // (2 * n)  # about every tenth
     return np.sort(pieces[chosen])
 

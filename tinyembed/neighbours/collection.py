@@ -9,8 +9,6 @@ import numpy as np
 from tinyembed.embedding.embed import embed_pieces, units_bar
 from tinyembed.errors import InputError
 from tinyembed.music.corpus import READER_VERSION, Corpus
-from tinyembed.music.piece import TICKS_PER_BEAT, Piece
-from tinyembed.music.sources import find_music, open_corpus
 from tinyembed.neighbours.corpora import arrays_to_corpus, corpus_to_arrays
 from tinyembed.neighbours.files import KIND, WORDS, load_index
 from tinyembed.neighbours.index import Index, weights_digest
@@ -19,6 +17,7 @@ from tinyembed.neighbours.tempi import unit_seconds
 from tinyembed.storage.cache import cache_folder
 from tinyembed.storage.files import reading
 from tinyembed.storage.mapped import is_mapped
+from tinyembed.stores.sources import find_music, open_corpus
 
 
 @dataclass(frozen=True)
@@ -36,22 +35,23 @@ class Collection:
         seconds: (N,) the time of each unit, or None; progress: False for no progress bar; xp:
         cupy, to have the index on a GPU.
         """
-        pieces = [piece_of(corpus, n) for n in range(corpus.n_pieces)]
+        pieces = [corpus.piece(n) for n in range(corpus.n_pieces)]
         with units_bar(pieces, progress) as bar:
             rows = embed_pieces(pieces, model, bar)
         rows = xp.asarray(np.concatenate(rows))
         return cls(corpus, Index(rows, Labels.of_corpus(corpus, seconds), model))
 
     @classmethod
-    def open(cls, data, model, any_meter=False, progress=None, xp=np):
+    def open(cls, data, model, any_meter=False, progress=None, xp=np, large=None):
         """The collection of the music that `--data` names: embedded now, or read from the cache.
 
-        xp: cupy, to have the index on a GPU. Returns the collection and a list of notes to print.
+        xp: cupy, to have the index on a GPU; large: as for `open_corpus`. Returns the collection
+        and a list of notes to print.
         The cache folder holds one file per corpus and model, whatever device embedded it. The times
         of the default corpus are unknown: reading its scores again would take half a minute. Raises
         what `open_corpus` raises.
         """
-        corpus = open_corpus(data, any_meter=any_meter, progress=progress is not False)
+        corpus = open_corpus(data, any_meter=any_meter, progress=progress is not False, large=large)
         items, _, notes = find_music(data)
         weights = weights_digest(model)
         path = cache_folder() / "indexes" / f"{_digest(corpus, weights)[:32]}.index"
@@ -88,15 +88,7 @@ class Collection:
 
     def pieces_like(self, piece):
         """The indices of all pieces with exactly the notes of a `Piece`: a list."""
-        return [n for n in range(self.corpus.n_pieces) if _same(piece_of(self.corpus, n), piece)]
-
-
-def piece_of(corpus, n):
-    """Piece n of a corpus, as a `Piece`; a short one includes the silence that fills its unit."""
-    first, last = (int(beat) for beat in corpus.piece_beats[n : n + 2])
-    onsets = slice(*corpus.beat_start[[first, last]])
-    ticks = corpus.ticks[onsets] - first * TICKS_PER_BEAT
-    return Piece(ticks, corpus.pitches[onsets], last - first, float(corpus.piece_on_grid[n]))
+        return [n for n in range(self.corpus.n_pieces) if _same(self.corpus.piece(n), piece)]
 
 
 def is_index(path):

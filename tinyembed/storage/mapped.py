@@ -82,6 +82,7 @@ def load_mapped(path, kind, words, lazy=(), verify=False, again=AGAIN):
     with reading(path, words), open(path, "rb") as file:
         header = _read_header(file, kind, again)
         size, arrays, at = os.fstat(file.fileno()).st_size, {}, _aligned(file.tell())
+        _check_zeros(file, file.tell(), at)
         for name, entry in header["arrays"].items():
             arrays[name] = array = _map(file, at, size, name, entry)
             array.finite, array.again = name in lazy and array.dtype.kind == "f", again
@@ -90,7 +91,8 @@ def load_mapped(path, kind, words, lazy=(), verify=False, again=AGAIN):
             else:
                 array.verify()
                 arrays[name] = array.view(np.memmap)
-            at = _aligned(at + array.nbytes)
+            end, at = at + array.nbytes, _aligned(at + array.nbytes)
+            _check_zeros(file, end, at)
         if at != size:
             raise ValueError("its length is not that of its arrays")
         return arrays, header["about"]
@@ -105,6 +107,13 @@ def is_mapped(path, kind):
     return start.startswith(f"tinyembed {kind} ".encode()) or (
         start.startswith(FIRST_VERSION) and f'"kind": "tinyembed {kind}"'.encode() in start
     )
+
+
+def file_digest(path):
+    """The SHA-256 of a file's header, in hexadecimal: it changes with any bit of the file."""
+    with open(path, "rb") as file:
+        line = FIRST_LINE.match(file.read(200))
+    return line[4].decode() if line else ""
 
 
 class CheckedArray(np.memmap):
@@ -217,6 +226,13 @@ def _map(file, at, size, name, entry):
     if len(array.blocks) != len(array.unchecked):
         raise ValueError("damaged: the number of checksums is wrong")
     return array
+
+
+def _check_zeros(file, start, end):
+    """Raise ValueError unless the bytes between two arrays are zeros."""
+    file.seek(start)
+    if file.read(end - start).strip(b"\0"):
+        raise ValueError("damaged: bytes between its arrays are not zeros")
 
 
 def _matches(pattern, value):

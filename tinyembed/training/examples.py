@@ -4,6 +4,7 @@ Each draw is a function of the seed and the step, never of earlier draws. A run 
 therefore continues exactly where it stopped, and no generator state has to be stored.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from tinyembed.music.corruption import CORRUPTIONS, draw
 from tinyembed.music.cutting import Cutter
 from tinyembed.music.duplicates import unique_units
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
+from tinyembed.training.eligible import eligible, offsets_of
 from tinyembed.training.parts import Part
 
 CANDIDATES = 5  # the reconstruction itself and four others (equation 2)
@@ -83,16 +85,13 @@ class Examples:
     """
 
     def __init__(self, corpus, spec, pieces, seed=0, keys=KEYS):
-        self.corpus, self.spec, self.seed = corpus, spec, seed
-        self.offsets = [BEATS_PER_UNIT * unit for unit in spec.context]  # in beats
-        beats = corpus.unit_beats(pieces)
-        beats = beats[corpus.has_onset(beats)]
-        for offset in self.offsets:
-            beats = beats[corpus.has_neighbour(beats, offset)]
-        if self.offsets:
-            sounds = [corpus.has_onset(beats + offset) for offset in self.offsets]
-            beats = beats[np.logical_or.reduce(sounds)]
+        self._begin(corpus, spec, seed)
+        beats = eligible(corpus, corpus.unit_beats(pieces), self.offsets)
         self.units = unique_units(corpus, beats, keys)
+
+    def _begin(self, corpus, spec, seed):
+        self.corpus, self.spec, self.seed = corpus, spec, seed
+        self.offsets = offsets_of(spec)
         self._pass, self._order = None, None
 
     def __len__(self):
@@ -100,6 +99,16 @@ class Examples:
         return len(self.units)
 
     batch_of = Batch  # what `make` returns, for an engine that cuts rolls itself
+
+    first, end = 0, math.inf  # the steps that these examples are for
+
+    def at(self, step, size):
+        """The examples that a step is for: these, unless they are one of many pools (pools.py)."""
+        return self
+
+    def sample(self):
+        """Examples to measure on: these."""
+        return self
 
     def cutter(self, xp):
         """A `Cutter` of these examples' corpus, for arrays of xp."""

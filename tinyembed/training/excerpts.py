@@ -25,7 +25,7 @@ class ExcerptExamples(Examples):
         sounds = corpus.has_onset(beats[:, None] + self.steps)  # (starts, L)
         self.starts = beats[sounds.all(axis=1)]
         _, counts = np.unique(corpus.beat_piece[self.starts], return_counts=True)
-        self.first, self.counts = np.cumsum(counts) - counts, counts  # of each piece
+        self.piece_start, self.counts = np.cumsum(counts) - counts, counts  # of each piece
         self.share = counts / max(counts.sum(), 1)
 
     def __len__(self):
@@ -48,7 +48,7 @@ class ExcerptExamples(Examples):
         n = size // (PER_PIECE * self.length)
         pieces = rng.choice(len(self.counts), n, replace=n > len(self.counts), p=self.share)
         drawn = rng.integers(self.counts[pieces], size=(PER_PIECE, n)).T  # (n, PER_PIECE)
-        excerpts = self.first[pieces][:, None] + drawn
+        excerpts = self.piece_start[pieces][:, None] + drawn
         excerpts = excerpts * len(self.keys) + rng.integers(len(self.keys), size=(n, 1))
         return (excerpts.reshape(-1, 1) * self.length + np.arange(self.length)).ravel()
 
@@ -87,9 +87,3 @@ def check_batch_size(spec, size, negatives=None):
             f"--batch-size {size}: this model takes {PER_PIECE} excerpts of {spec.excerpt} units "
             f"of each piece, so a multiple of {least}, {2 * least} or more"
         )
-
-
-def examples_for(corpus, spec, pieces, seed=0):
-    """The examples that a model with this spec is trained on."""
-    of_model = ExcerptExamples if spec.excerpt else Examples
-    return of_model(corpus, spec, pieces, seed)

@@ -22,6 +22,11 @@ class Part:
         self.whole, self.size, self.rows = whole, size, rows
         self.spec, self.offsets, self.corpus = whole.spec, whole.offsets, whole.corpus
         self.cutter, self.batch_of = whole.cutter, whole.batch_of
+        self.first, self.end = whole.first, whole.end
+
+    def at(self, step, size):
+        """As for `Examples`."""
+        return self
 
     def choose(self, step, size):
         """Which examples are in the whole batch of a step. size: of this part."""

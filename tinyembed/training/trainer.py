@@ -15,9 +15,10 @@ from tinyembed.models.model import Model
 from tinyembed.models.weights import save_weights
 from tinyembed.music.corpus import READER_VERSION
 from tinyembed.music.splits import validation_pieces
+from tinyembed.stores.large import LargeCorpus
 from tinyembed.training.checkpoints import save_checkpoint
 from tinyembed.training.examples import CANDIDATES, random_stream
-from tinyembed.training.excerpts import examples_for
+from tinyembed.training.kinds import examples_for, in_memory
 from tinyembed.training.nonfinite import locate
 from tinyembed.training.optimizers import Adam, Flat, cosine_decay
 from tinyembed.training.stopping import GentleStop, Interrupted
@@ -52,10 +53,8 @@ class Trainer:
             config.get("intervals"),
         )
         self.steps = -(-config["examples"] // config["batch_size"])
-        self.examples, validation = (
-            examples_for(corpus, self.model.spec, pieces, seed)
-            for pieces in (self.pieces, self.validation_pieces)
-        )
+        self.examples = examples_for(corpus, self.model.spec, self.pieces, seed)
+        validation = in_memory(corpus, self.model.spec, self.validation_pieces, seed)
         if len(self.examples) == 0:
             raise InputError(f"{len(self.pieces)} training pieces, none with an example to learn")
         with self._advice():
@@ -196,6 +195,8 @@ class Trainer:
 
 def fingerprint(corpus):
     """A digest of the music and its split: the same for the same training data."""
+    if isinstance(corpus, LargeCorpus):
+        return hashlib.sha256(corpus.digest.encode()).hexdigest()
     digest = hashlib.sha256("\n".join(corpus.names).encode())
     for array in (corpus.ticks, corpus.pitches, corpus.piece_beats, corpus.piece_is_test):
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -42,15 +42,17 @@ class DeviceBatches:
     A recorded graph reads where it read the first time. So the arrays stay, and what they hold
     changes.
 
-    examples: `Examples`; cutter: a `Cutter` for their corpus; size: of a batch; numbers: a function
-    of the step that gives further numbers which the step needs, a few floats; steps: where the
-    training ends.
+    examples: `Examples`, or pools of them; cutter_of: (examples) -> the `Cutter` for their corpus;
+    size: of a batch; numbers: a function of the step that gives further numbers which the step
+    needs, a few floats; steps: where the training ends.
     """
 
-    def __init__(self, examples, cutter, size, numbers=lambda step: (), steps=0):
-        self.examples, self.cutter, self.size = examples, cutter, size
-        self.numbers, self.steps = numbers, steps
-        self.xp = xp = cutter.xp
+    def __init__(self, examples, cutter_of, size, numbers=lambda step: (), steps=0):
+        self.pools, self.cutter_of, self.size = examples, cutter_of, size
+        self.numbers, self.last = numbers, steps
+        self._enter(examples.at(0, size))
+        cutter, xp = self.cutter, self.cutter.xp
+        self.xp = xp
         # Where the target is the unit itself, no neighbours are cut.
         self.offsets = [] if examples.offsets == [0] else examples.offsets
         self.small = np.dtype(
@@ -74,6 +76,11 @@ class DeviceBatches:
         clean = shown[self.corrupted]
         self.target, *self.others = [*shown[1 + self.corrupted :]] or [clean]
         self.now = self._batch(shown[0], clean), self.field("numbers")
+
+    def _enter(self, examples):
+        """From now on, batches are of these examples, until their last step."""
+        self.examples, self.cutter = examples, self.cutter_of(examples)
+        self.steps = min(self.last, examples.end)
         self.ahead = Ahead(self._draw)
         self.first = self.end = 0  # the steps that were taken
 
@@ -106,8 +113,11 @@ class DeviceBatches:
 
     def look_ahead(self, step):
         """Cut the batches of some steps from `step` on; if that is done, draw for a later step."""
-        if step and step == self.steps:
+        if step and step == self.last:
             return
+        examples = self.pools.at(step, self.size)
+        if examples is not self.examples:
+            self._enter(examples)
         count = max(1, min(STEPS_AT_ONCE, UNITS_AT_ONCE // self.size))
         if self.first <= step < self.end:  # as many are drawn ahead as are used up
             last = min(self.end + min(count, step - self.first), self.steps)

@@ -5,6 +5,8 @@ from tinyembed.backends.cupy.batches import DeviceBatches, DeviceDraws
 from tinyembed.backends.cupy.graphs import Replayed, own_stream
 from tinyembed.backends.engine import Engine
 
+CORPORA = 3  # whose onsets are on the GPU at a time: to train on, to validate on, and the next pool
+
 
 class GpuEngine(Engine):
     """Runs steps on a GPU. xp: cupy; graph: whether the step is recorded."""
@@ -20,7 +22,7 @@ class GpuEngine(Engine):
 
     def batches(self, examples, size, numbers, steps):
         """As in `Engine`, drawn on the host for many steps at once."""
-        return DeviceBatches(examples, self._cutter(examples), size, numbers, steps)
+        return DeviceBatches(examples, self._cutter, size, numbers, steps)
 
     def draws(self, draw, numbers, steps):
         """As in `Engine`, moved to the GPU for many steps at once."""
@@ -28,7 +30,7 @@ class GpuEngine(Engine):
 
     def make(self, examples, chosen, step):
         """As in `Engine`, on the GPU."""
-        batches = DeviceBatches(examples, self._cutter(examples), len(chosen))
+        batches = DeviceBatches(examples, self._cutter, len(chosen))
         batches.take([examples.draw(chosen, step, corruption=True)], step)
         return batches.at(step)[0]
 
@@ -47,5 +49,7 @@ class GpuEngine(Engine):
     def _cutter(self, examples):
         corpus = examples.corpus
         if id(corpus) not in self._cutters:
+            if len(self._cutters) == CORPORA:  # the oldest: a pool that is done with, most likely
+                del self._cutters[next(iter(self._cutters))]
             self._cutters[id(corpus)] = corpus, examples.cutter(self.xp)
         return self._cutters[id(corpus)][1]

@@ -1,0 +1,114 @@
+"""The subcommands `corpus build` and `corpus join`: a large collection becomes a store."""
+
+import argparse
+import json
+from functools import partial
+
+from tinyembed.backends.cpu.threads import usable_cores
+from tinyembed.cli.options import Parser, command, count, folder
+from tinyembed.errors import InputError
+from tinyembed.storage.locks import locked
+from tinyembed.storage.text import printable
+from tinyembed.stores.build import run_tasks
+from tinyembed.stores.join import join
+from tinyembed.stores.plan import FILES_PER_TASK, make_plan, open_plan
+from tinyembed.stores.tasks import is_done
+
+
+def build(argv, company=None):
+    """Read the files of some sources, or go on where it was stopped. Returns the exit status.
+
+    company: the processes that share the work (backends/mpi), or None.
+    """
+    options = build_parser().parse_args(argv)
+    if options.files_per_task < 1:
+        raise InputError("--files-per-task 0: at least 1 is needed")
+    first, once = not company or company.rank == 0, company.once if company else lambda work: work()
+    if company:
+        if options.shard != ALL:
+            raise InputError("--shard: under mpiexec each process takes its own share")
+        company.compare(vars(options))
+    share = (company.rank, company.size) if company else options.shard
+    progress = None if first and not options.json else False
+    asked = options.sources, options.any_meter, options.files_per_task
+    plan = once(partial(make_plan, options.out, *asked, progress))
+    workers = max(1, usable_cores() // company.local_size) if company else None
+    run_tasks(plan, share, options.workers or workers, progress)
+    if company:
+        company.objects(None)  # wait for all
+    elif not all(is_done(plan.folder, task) for task in range(plan.n_tasks)):
+        following = command("corpus", "join", options.out)
+        if options.json:
+            print(json.dumps({"out": str(options.out), "files": plan.files, "joined": False}))
+        else:
+            print(f"share {share[0] + 1} of {share[1]} is read; others are not yet")
+            print(f"\nNext: when all are, {following}")
+        return 0
+    found = once(partial(_join, plan, progress))
+    if first:
+        _print(plan, found, options)
+    return 0
+
+
+def join_shares(argv):
+    """Join the shards that several jobs have read. Returns the exit status."""
+    parser = Parser("corpus join", "Join the shards of a store that several jobs have read.")
+    parser.add("out", "the store", folder, metavar="STORE")
+    parser.share("--json")
+    options = parser.parse_args(argv)
+    plan = open_plan(options.out)
+    _print(plan, _join(plan, False if options.json else None), options)
+    return 0
+
+
+ALL = 0, 1  # the share of a single job
+
+
+def build_parser():
+    """All options of `corpus build`."""
+    parser = Parser(
+        "corpus build",
+        "Read any number of MIDI files and scores into a store, which other commands take for "
+        "--data. A build that was stopped goes on when its command is repeated.",
+    )
+    words = "a folder, a music file, or a text file with a path per line"
+    parser.add("sources", words, folder, nargs="+", metavar="SOURCE")
+    parser.add("-o --out", "folder to write", folder, metavar="STORE", required=True)
+    words = "read share I of N, for N jobs that do not talk to each other; then corpus join"
+    parser.add("--shard", words, _share, ALL, "I/N")
+    parser.add("--workers", "processes that read (0: one per core)", count, 0, "N")
+    parser.add("--files-per-task", "files per shard of the store", count, FILES_PER_TASK, "N")
+    parser.share("--any-meter", "--json")
+    return parser
+
+
+def _share(text):
+    """I/N, with I from 1 to N, as (I - 1, N)."""
+    i, _, n = text.partition("/")
+    if not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N, such as 1/8 to 8/8")
+    return int(i) - 1, int(n)
+
+
+def _join(plan, progress):
+    with locked(plan.folder, "the store"):
+        return join(plan, progress)
+
+
+def _print(plan, found, options):
+    pieces, units = sum(found["pieces"]), sum(found["units"])
+    left_out = plan.folder / "left_out.tsv"
+    if options.json:
+        names = "files", "left_out", "same_files", "same_units"
+        counts = {"pieces": pieces, "units": units, **{name: found[name] for name in names}}
+        print(json.dumps({"out": str(options.out), **counts, "joined": True, "notes": plan.notes}))
+        return
+    print(f"{printable(options.out)}: {pieces:,} pieces of {len(found['composers']):,} composers")
+    print(f"{units:,} units, in one key; {found['same_units']:,} more were other units again")
+    print(
+        f"left out: {found['left_out']:,} of {found['files']:,} files, "
+        f"{found['same_files']:,} of them the same music again ({printable(left_out)})"
+    )
+    for note in plan.notes:
+        print(f"note: {note}")
+    print("\nNext: " + command("train", "--data", options.out))
