@@ -23,7 +23,7 @@ from tinyembed.music import public_corpora
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.midi import read_midi
 from tinyembed.music.roll import onset_roll
-from tinyembed.neighbours.collection import Collection, piece_of
+from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.index import Index
 from tinyembed.storage import mapped
 from tinyembed.storage.cache import cache_folder
@@ -386,7 +386,7 @@ def test_rows_equal_those_of_embed(music, weights):
         np.testing.assert_array_equal(rows, embed(music / corpus.names[n], model))
         piece = read_midi(music / corpus.names[n])
         assert collection.pieces_like(piece) == [n]
-        np.testing.assert_array_equal(piece_of(corpus, n).ticks, piece.ticks)
+        np.testing.assert_array_equal(corpus.piece(n).ticks, piece.ticks)
 
 
 def test_killed_while_it_writes(music, options, tmp_path, capsys):
