@@ -748,5 +748,5 @@ print("the package's ELU: the numbers of this page, in one launch")
 #
 # ## What comes next
 #
-# Nothing on this page changes what the network computes. If you have not done so yet, take the walk
-# of [chapter 10](10_walking_the_space.md) with your own music.
+# Nothing on this page changes what the network computes. [Chapter 16](16_several_processes.md) trains
+# one network in several processes, and there it takes some care that the same is true.
