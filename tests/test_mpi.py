@@ -304,6 +304,21 @@ def test_it_resumes_where_it_was_with_another_number(finished, piano_folder, tmp
     nearly_same_weights(out, finished[0])
 
 
+# Reading
+
+
+def test_processes_share_the_files_of_a_store(piano_folder, tmp_path):
+    options = "-m", "tinyembed.corpus", "build", piano_folder, "--files-per-task", 5, "-o"
+    done = run(2, *options, tmp_path / "two")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert done.stdout.count("18 pieces of 3 composers") == 1
+    assert plainly(*options, tmp_path / "one").returncode == 0
+    for path in (tmp_path / "one").rglob("*.*"):
+        other = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert other.read_bytes() == path.read_bytes()
+    said_once(run(2, *options, tmp_path / "two", "--shard", "1/2"), 2, "--shard: under mpiexec")
+
+
 # What goes wrong
 
 

@@ -342,22 +342,6 @@ def test_shares_that_are_joined_are_one_build(piano_folder, store, tmp_path, cap
     assert json.loads(capsys.readouterr().out)["pieces"] == 18
 
 
-def test_processes_of_mpi_share_the_files(piano_folder, store, tmp_path):
-    pytest.importorskip("mpi4py")
-    mpiexec = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which("mpiexec")
-    if not mpiexec:
-        pytest.skip("there is no mpiexec")
-    out = tmp_path / "out"
-    command = [mpiexec, "-n", "2", *BUILD, str(piano_folder), "-o", str(out)]
-    done = subprocess.run(
-        [*command, "--files-per-task", "5"], cwd=HERE, env={**os.environ, **QUICK}, text=True,
-        capture_output=True, timeout=100,
-    )  # fmt: skip
-    assert done.returncode == 0 and done.stderr == "", done.stderr
-    assert done.stdout.count("18 pieces of 3 composers") == 1
-    assert (out / "kept/00003.kept").read_bytes() == (store / "kept/00003.kept").read_bytes()
-
-
 # What is wrong
 
 
@@ -435,8 +419,11 @@ def test_a_shard_of_another_store(store, tmp_path):
 
 def test_what_cannot_take_a_large_store_says_so(store, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(large, "IN_MEMORY", 100)
+    monkeypatch.setattr(corpus_command, "IN_MEMORY", 100)
     assert exit_status(lambda: search.main(["x.mid", "--in", str(store)])) == 2
     capsys.readouterr()
+    assert corpus_command.main([str(store)]) is None
+    assert "18 pieces of 3 composers" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"too large to be read as a whole.*tinyembed.embed --in"):
         open_corpus(store)
     sample = open_corpus(store, large="sample")

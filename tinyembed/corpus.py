@@ -7,7 +7,7 @@ Or read a large collection into a store: python -m tinyembed.corpus build SOURCE
 import json
 import sys
 
-from tinyembed.cli.building import build, join_shares
+from tinyembed.cli.building import build, describe, join_shares
 from tinyembed.cli.next_runs import after_corpus
 from tinyembed.cli.options import Parser, command, music
 from tinyembed.cli.processes import together
@@ -17,7 +17,9 @@ from tinyembed.music.census import as_object, as_text, count_units
 from tinyembed.music.patterns import Patterns
 from tinyembed.music.public_corpora import CORPORA, facts_of, facts_text, fetch_corpus
 from tinyembed.music.same_music import leaked_music, same_music
+from tinyembed.stores.large import IN_MEMORY
 from tinyembed.stores.sources import open_corpus
+from tinyembed.stores.store import Store, is_store
 
 
 def main(argv=None):
@@ -34,6 +36,9 @@ def main(argv=None):
         raise InputError("the folder is given twice: DIR and --data DIR are the same")
     if options.folder is not None:
         options.data = options.folder
+    if is_store(options.data) and (store := Store.open(options.data)).n_units > IN_MEMORY:
+        describe(store.folder, store.found, options.json)
+        return
     corpus = open_corpus(options.data, options.seed, options.any_meter, options.splits)
     patterns = Patterns.of(corpus)
     found = count_units(corpus), leaked_music(corpus, patterns), same_music(corpus, patterns)

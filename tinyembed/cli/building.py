@@ -46,7 +46,7 @@ def build(argv, company=None):
         return 0
     found = once(partial(_join, plan, progress))
     if first:
-        _print(plan, found, options)
+        describe(plan.folder, found, options.json, plan.notes)
     return 0
 
 
@@ -57,7 +57,8 @@ def join_shares(argv):
     parser.share("--json")
     options = parser.parse_args(argv)
     plan = open_plan(options.out)
-    _print(plan, _join(plan, False if options.json else None), options)
+    found = _join(plan, False if options.json else None)
+    describe(plan.folder, found, options.json, plan.notes)
     return 0
 
 
@@ -95,20 +96,20 @@ def _join(plan, progress):
         return join(plan, progress)
 
 
-def _print(plan, found, options):
+def describe(folder, found, as_json, notes=()):
+    """Print what a store holds. found: what its store.json says; notes: lines to add."""
     pieces, units = sum(found["pieces"]), sum(found["units"])
-    left_out = plan.folder / "left_out.tsv"
-    if options.json:
+    if as_json:
         names = "files", "left_out", "same_files", "same_units"
         counts = {"pieces": pieces, "units": units, **{name: found[name] for name in names}}
-        print(json.dumps({"out": str(options.out), **counts, "joined": True, "notes": plan.notes}))
+        print(json.dumps({"out": str(folder), **counts, "joined": True, "notes": [*notes]}))
         return
-    print(f"{printable(options.out)}: {pieces:,} pieces of {len(found['composers']):,} composers")
+    print(f"{printable(folder)}: {pieces:,} pieces of {len(found['composers']):,} composers")
     print(f"{units:,} units, in one key; {found['same_units']:,} more were other units again")
     print(
-        f"left out: {found['left_out']:,} of {found['files']:,} files, "
-        f"{found['same_files']:,} of them the same music again ({printable(left_out)})"
+        f"left out: {found['left_out']:,} of {found['files']:,} files, {found['same_files']:,} of "
+        f"them the same music again ({printable(folder / 'left_out.tsv')})"
     )
-    for note in plan.notes:
+    for note in notes:
         print(f"note: {note}")
-    print("\nNext: " + command("train", "--data", options.out))
+    print("\nNext: " + command("train", "--data", str(folder)))
