@@ -170,7 +170,7 @@ def test_a_training_that_is_resumed_ends_as_one_that_is_not(folder, tmp_path, mo
     train.main([*words, "--out", str(tmp_path / "whole")])
     said = capsys.readouterr().out
     assert "different examples in" in said
-    assert f"Next: python -m tinyembed.embed --in {folder}" in said.replace("'", "")
+    assert f"{folder.parent.name}/store -o embeddings --model" in said.partition("Next: ")[2]
     stopped = tmp_path / "stopped"
     steps = []
 

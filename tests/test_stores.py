@@ -212,11 +212,11 @@ def test_two_processes_do_not_read_the_same_files(tmp_path):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """600 files in two tasks, which take a process more than a second."""
+    """400 files in two tasks, which take a process more than a second."""
     folder = tmp_path_factory.mktemp("many") / "in"
     write_corpus(folder, composers=3, pieces=2, beats=200)
     originals = sorted(folder.glob("*/*.mid"))
-    for n in range(594):
+    for n in range(394):
         path = folder / f"more{n % 3}" / f"{n:03}.mid"
         path.parent.mkdir(exist_ok=True)
         midi_file([(480 * i, 400, 40 + (i * (n + 3) + n) % 40) for i in range(120)]).save(path)
@@ -245,16 +245,16 @@ def wait_for(out, n, running):
 def test_a_killed_build_goes_on_and_reads_no_file_twice(many, tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     shutil.copytree(many, source)
-    words = source, "-o", out, "--files-per-task", 300, "--workers", 1
+    words = source, "-o", out, "--files-per-task", 200, "--workers", 1
     expected = tmp_path / "expected"
-    build(source, "-o", expected, "--files-per-task", 300, "--json")
+    build(source, "-o", expected, "--files-per-task", 200, "--json")
     running = start(*words)
     wait_for(out, 40, running)
     os.kill(running.pid, signal.SIGKILL)
     running.communicate()
     time.sleep(0.2)  # its worker ends too
     n = known(out)
-    assert 40 <= n < 600 and not is_finished(out)
+    assert 40 <= n < 400 and not is_finished(out)
     lines = (out / "files.txt").read_text().splitlines()
     for line in lines[:n]:  # what is gone cannot be read again
         os.unlink(json.loads(line)[2])
@@ -285,7 +285,7 @@ def workers_of(process):
 
 def test_a_worker_that_dies_costs_one_file(many, tmp_path):
     out = tmp_path / "out"
-    running = start(many, "-o", out, "--files-per-task", 300, "--workers", 1)
+    running = start(many, "-o", out, "--files-per-task", 200, "--workers", 1)
     deaths = 0
     for n in (20, 120):
         wait_for(out, n, running)
@@ -298,12 +298,12 @@ def test_a_worker_that_dies_costs_one_file(many, tmp_path):
     assert len(lost) <= deaths and set(lost.values()) <= {
         "the process that read it died (signal 9)"
     }
-    assert len(all_pieces(Store.open(out))) + len(left_out(out)) == 600
+    assert len(all_pieces(Store.open(out))) + len(left_out(out)) == 400
 
 
 def test_a_full_disk_loses_nothing(many, tmp_path):
     out = tmp_path / "out"
-    words = many, "-o", out, "--files-per-task", 300, "--workers", 1
+    words = many, "-o", out, "--files-per-task", 200, "--workers", 1
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, resource.RLIM_INFINITY))
@@ -316,7 +316,7 @@ def test_a_full_disk_loses_nothing(many, tmp_path):
     running = start(*words)
     _, errors = running.communicate(timeout=100)
     assert running.returncode == 0, errors
-    assert len(all_pieces(Store.open(out))) + len(left_out(out)) == 600 > n
+    assert len(all_pieces(Store.open(out))) + len(left_out(out)) == 400 > n
 
 
 # Shares of several jobs
