@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from music import write_corpus
+from music import write_corpus, write_midi
 from small_networks import use_small_networks
 
 from tinyembed import corpus as corpus_command
@@ -66,6 +66,18 @@ def test_it_knows_its_pieces_without_their_music(corpus, folder, monkeypatch):
     sizes = [len(whole.unit_beats([n])) for n in chosen]
     sums = [own.sum() for own in np.split(kept, np.cumsum(sizes)[:-1])]
     np.testing.assert_array_equal(sums, corpus.piece_units[chosen])
+
+
+def test_a_composer_of_copies_alone(folder, tmp_path, monkeypatch):
+    """Nothing of theirs is kept, and nothing is looked for."""
+    tune = [(480 * n, 400, 60 + 3 * n % 14) for n in range(12)]
+    for name in ("A/tune.mid", "B/copy.mid"):
+        write_midi(tmp_path / "in" / name, tune)
+    write_corpus(tmp_path / "in", composers=1)
+    words = ["build", tmp_path / "in", "-o", tmp_path / "store", "--json"]
+    corpus_command.main(list(map(str, words)))
+    corpus = open_corpus(tmp_path / "store", large="pools")
+    assert corpus.composers == ["A", "Adagio"] and corpus.n_pieces == 7
 
 
 def test_a_pass_shows_each_unit_of_each_training_piece(corpus):

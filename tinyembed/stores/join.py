@@ -2,7 +2,7 @@
 
 Equal numbers (same.py) are found part by part: each part holds the units whose numbers lie in one
 range, and every shard has them side by side, since it keeps its numbers sorted. So a billion units
-take no more memory than a million.
+take no more time each than a million, and no more memory but a bit per unit.
 """
 
 import csv
@@ -21,7 +21,8 @@ from tinyembed.stores.shards import Shard
 from tinyembed.stores.tasks import is_done, journal_file, shard_file
 
 KEPT = "kept"  # the folder, the ending, and the kind of file
-AT_ONCE = 8_000_000  # units compared at a time
+AT_ONCE = 1_000_000  # units compared at a time
+RANGES = 4096  # of numbers, as fine as the parts that are compared can be
 COLUMNS = "file", "reason"
 
 
@@ -38,28 +39,33 @@ def join(plan, progress=None):
             f"{f', as are {len(missing) - 1:,} more' * (len(missing) > 1)}; run the command that "
             "reads its files again, and then join"
         )
-    shard = functools.lru_cache(maxsize=8)(lambda task: Shard(shard_file(folder, task)))
+    shard = functools.lru_cache(maxsize=2)(lambda task: Shard(shard_file(folder, task)))
     with tqdm(total=3 * plan.n_tasks, desc="Joining", unit="step", disable=hidden) as bar:
         pieces, same_as = _unique_pieces(shard, plan.n_tasks, bar)
         if not any(map(len, pieces)):
             name, why = shard(0).left_out[0]
             raise WorkError(f"not one of {plan.files:,} files can be used; {name}: {why}")
         units, n_shared = _unique_units(shard, pieces, bar)
+        copied = {}  # {shard: pieces that others are again}
+        for task, n in same_as.values():
+            copied.setdefault(task, set()).add(n)
         (folder / KEPT).mkdir(exist_ok=True)
+        composers, digests, names = set(), [], {}
         for task in range(plan.n_tasks):
             arrays = {"pieces": pieces[task], "units": units[task]}
-            about = {"shard": shard(task).digest, "n_units": _count(units[task])}
+            digests.append(shard(task).digest)
+            about = {"shard": digests[task], "n_units": _count(units[task])}
             save_mapped(kept_file(folder, task), KEPT, arrays, about)
+            found = shard(task).arrays["piece_composer"][pieces[task]]
+            composers |= {shard(task).composers[n] for n in np.unique(found)}
+            names |= {(task, n): shard(task).names[n] for n in copied.get(task, ())}
             bar.update()
-    n_left_out = _write_left_out(folder / "left_out.tsv", shard, same_as, plan.n_tasks)
-    composers = set()
-    for task in range(plan.n_tasks):
-        kept = pieces[task]
-        composers |= {shard(task).composers[c] for c in shard(task).arrays["piece_composer"][kept]}
+        same_as = {copy: names[original] for copy, original in same_as.items()}
+        n_left_out = _write_left_out(folder / "left_out.tsv", shard, same_as, plan.n_tasks)
     found = {
         "version": VERSION,
         "plan": plan.digest,
-        "shards": [shard(task).digest for task in range(plan.n_tasks)],
+        "shards": digests,
         "pieces": [int(kept.sum()) for kept in pieces],
         "units": [_count(kept) for kept in units],
         "files": plan.files,
@@ -106,45 +112,67 @@ def _unique_units(shard, pieces, bar):
 
     Silent units are not kept, nor those of pieces that are not.
     """
-    n = len(pieces)
-    kept, total = [], 0
-    for task in range(n):
+    kept, numbers = [], []
+    for task in range(len(pieces)):
         candidates = np.repeat(pieces[task], np.diff(shard(task).first_unit))
         if len(candidates):
             corpus = shard(task).corpus
             candidates &= corpus.has_onset(corpus.unit_beats())
         kept.append(np.packbits(candidates))
-        total += len(candidates)
-    parts = -(-total // AT_ONCE)
-    bounds = [part * (2**64 // max(parts, 1)) for part in range(1, parts)]
-    before, shown = sum(map(_count, kept)), 0
-    for low, high in zip([None, *bounds], [*bounds, None], strict=True) if parts else ():
-        numbers, tasks, units = [], [], []
-        for task in range(n):
-            arrays = shard(task).arrays
-            i, j = _range(arrays["unit_number"], low, high)
-            unit = np.asarray(arrays["unit_order"][i:j])
-            is_kept = np.unpackbits(kept[task])[unit] == 1
-            numbers.append(np.asarray(arrays["unit_number"][i:j])[is_kept])
-            units.append(unit[is_kept])
-            tasks.append(np.full(len(units[-1]), task, np.int32))
-        numbers, tasks, units = map(np.concatenate, (numbers, tasks, units))
-        order = np.lexsort((units, tasks, numbers))
-        again = order[1:][numbers[order[1:]] == numbers[order[:-1]]]
-        by_task = again[np.argsort(tasks[again], kind="stable")]
-        for part in np.split(by_task, np.flatnonzero(np.diff(tasks[by_task])) + 1):
+        numbers.append(_Numbers(shard(task)))
+        bar.update()
+    before = sum(map(_count, kept))
+    for first, end in _parts(sum(one.bounds for one in numbers)):
+        parts = [one.read(first, end, bits) for one, bits in zip(numbers, kept, strict=True)]
+        values, units = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+        tasks = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
+        order = np.lexsort((units, tasks, values))
+        again = order[1:][values[order[1:]] == values[order[:-1]]]
+        again = again[np.argsort(tasks[again], kind="stable")]
+        for part in np.split(again, np.flatnonzero(np.diff(tasks[again])) + 1):
             if len(part):
-                bits = np.unpackbits(kept[tasks[part[0]]])
+                task = tasks[part[0]]
+                bits = np.unpackbits(kept[task])
                 bits[units[part]] = 0
-                kept[tasks[part[0]]] = np.packbits(bits)
-        shown += n / parts
-        bar.update(int(shown) - int(shown - n / parts))
+                kept[task] = np.packbits(bits)
     return kept, before - sum(map(_count, kept))
 
 
-def _range(numbers, low, high):
-    i = 0 if low is None else np.searchsorted(numbers, np.uint64(low))
-    return i, len(numbers) if high is None else np.searchsorted(numbers, np.uint64(high))
+class _Numbers:
+    """The numbers of a shard's units, sorted, which were checked when the shard was opened.
+
+    bounds: (RANGES + 1,) where the numbers of each range begin. They are read from the file range
+    by range: millions of files in shards that stay mapped would be more than a process may map.
+    """
+
+    def __init__(self, shard):
+        self.path = shard.path
+        numbers, units = (shard.arrays[name] for name in ("unit_number", "unit_order"))
+        edges = np.arange(1, RANGES, dtype=np.uint64) * np.uint64(2**64 // RANGES)
+        self.bounds = np.array([0, *np.searchsorted(numbers, edges), len(numbers)])
+        self.places = [(a.dtype, getattr(a, "offset", 0)) for a in (numbers, units)]
+
+    def read(self, first, end, bits):
+        """The numbers in some ranges, and the units that have them: those that are kept yet."""
+        start, stop = self.bounds[[first, end]]
+        if start == stop:
+            return np.zeros(0, np.uint64), np.zeros(0, np.int32)
+        numbers, units = (
+            np.fromfile(self.path, dtype, stop - start, offset=at + int(start) * dtype.itemsize)
+            for dtype, at in self.places
+        )
+        is_kept = (bits[units >> 3] >> (7 - (units & 7)) & 1).astype(bool)
+        return numbers[is_kept], units[is_kept]
+
+
+def _parts(bounds):
+    """Ranges that together hold some AT_ONCE numbers: (first, end) each. bounds: of all shards."""
+    first = 0
+    while first < RANGES:
+        end = int(np.searchsorted(bounds, bounds[first] + AT_ONCE, side="right")) - 1
+        end = min(max(end, first + 1), RANGES)
+        yield first, end
+        first = end
 
 
 def _count(bits):
@@ -153,7 +181,10 @@ def _count(bits):
 
 
 def _write_left_out(path, shard, same_as, n):
-    """Write the table of files that were left out, and why. Returns their number."""
+    """Write the table of files that were left out, and why. Returns their number.
+
+    same_as: {(shard, piece): the name of the piece whose music it has}.
+    """
     count = 0
 
     def write(file):
@@ -164,8 +195,7 @@ def _write_left_out(path, shard, same_as, n):
             rows = list(shard(task).left_out)
             for piece, name in enumerate(shard(task).names):
                 if (task, piece) in same_as:
-                    other, place = same_as[task, piece]
-                    rows.append((name, f"the music of {shard(other).names[place]}"))
+                    rows.append((name, f"the music of {same_as[task, piece]}"))
             lines.writerows(sorted(rows))
             count += len(rows)
 

@@ -27,7 +27,7 @@ class LargeCorpus:
         composers, units = [], []
         for kept in store.shards:
             shard, pieces, bits = kept.open()
-            own = np.array([place[name] for name in shard.composers], np.int32)
+            own = np.array([place.get(name, -1) for name in shard.composers], np.int32)
             composers.append(own[shard.arrays["piece_composer"][pieces]])
             counts = np.diff(np.concatenate([[0], np.cumsum(bits)])[shard.first_unit])
             units.append(counts[pieces])
