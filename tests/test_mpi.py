@@ -166,6 +166,9 @@ class Listening:
     def Split_type(self, kind):
         return self
 
+    def allgather(self, thing):
+        return [thing]
+
     def Get_info(self):
         return {"mpi_memory_alloc_kinds": self.kinds}
 

@@ -34,7 +34,13 @@ def workers():
 
 def usable_cores():
     """How many cores this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(cores())
+
+
+def cores():
+    """Which cores this process may use: a set of numbers."""
+    known = hasattr(os, "sched_getaffinity")
+    return os.sched_getaffinity(0) if known else set(range(os.cpu_count() or 1))
 
 
 @functools.cache
