@@ -732,6 +732,8 @@ print(f"the same numbers; {len(certain)} claims cannot hold, {rows} of them are 
 #
 # ## What comes next
 #
-# This is the end of the course's main part. The appendices go further: [chapter
+# This is the end of the course's main part. The appendices go further. [Chapter
 # 13](13_contrastive_loss.md) compares each prediction with a whole batch, and [chapter
-# 15](15_gpu.md) runs the same code on a GPU.
+# 14](14_counts_and_results.md) counts intervals and shows how far all models come. [Chapter
+# 15](15_gpu.md) runs the same code on a GPU, and [chapter 16](16_several_processes.md) in several
+# processes.
