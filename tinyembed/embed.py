@@ -1,5 +1,9 @@
-"""python -m tinyembed.embed PATH... -o out.npz: 100 numbers per beat, or 200 per file."""
+"""python -m tinyembed.embed PATH... -o out.npz: 100 numbers per beat, or 200 per file.
 
+With --in STORE -o FOLDER: float16 numbers for every unit of a store, one file per shard.
+"""
+
+import argparse
 import inspect
 import json
 import sys
@@ -9,17 +13,24 @@ import numpy as np
 
 from tinyembed.backends.arrays import device_module, device_name
 from tinyembed.backends.memory import suggest_less
+from tinyembed.backends.processes import started
 from tinyembed.cli.next_searches import search_after_embed
-from tinyembed.cli.options import Parser, folder
+from tinyembed.cli.options import Parser, command, folder
 from tinyembed.cli.running import run
 from tinyembed.embedding.embed import embed
 from tinyembed.embedding.exports import check_out, write_table
 from tinyembed.embedding.per_piece import PER
+from tinyembed.embedding.shards_writing import embed_store
 from tinyembed.embedding.sources import repair_notes
 from tinyembed.embedding.tables import PieceTable, Table, read_paths
 from tinyembed.embedding.trained import load_cached
+from tinyembed.errors import InputError
 from tinyembed.music.roll import BEATS_PER_UNIT
+from tinyembed.neighbours.index import weights_digest
 from tinyembed.storage.text import printable
+from tinyembed.stores.store import Store, is_store
+
+TABLE, FOLDER = "embeddings.npz", "embeddings"  # what is written by default
 
 
 class _Callable(types.ModuleType):
@@ -37,18 +48,99 @@ __annotations__ = embed.__annotations__
 def build_parser():
     """All options of the command."""
     parser = Parser("embed", "Write the embedding of every beat of MIDI files and scores.")
-    parser.add("paths", "a file, or a folder of files", folder, nargs="+", metavar="PATH")
-    words = "file to write: .npz, .csv, or .tsv for the TensorBoard projector"
-    parser.add("-o --out", words, folder, "embeddings.npz", metavar="FILE")
+    parser.add("paths", "a file, or a folder of files", folder, nargs="*", metavar="PATH")
+    words = "instead of PATH: a store, which python -m tinyembed.corpus build made"
+    parser.add("--in", words, folder, dest="store", metavar="STORE")
+    words = (
+        "file to write: .npz, .csv, or .tsv for the TensorBoard projector; for a store the folder "
+        f"(default: {TABLE}, or {FOLDER})"
+    )
+    parser.add("-o --out", words, folder, metavar="FILE")
+    words = "for a store: embed share I of N, for N jobs that do not talk to each other"
+    parser.add("--shard", words, share, metavar="I/N")
     words = "a row per beat, or per piece: the mean and deviation of its rows, 200 numbers"
     parser.add("--per", words, PER, PER[0])
     parser.share("--model", "--any-meter", "--device", "--json")
     return parser
 
 
+def share(text):
+    """I/N, with I from 1 to N, as (I - 1, N), for argparse."""
+    i, _, n = text.partition("/")
+    if not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N, such as 1/8 to 8/8")
+    return int(i) - 1, int(n)
+
+
 def main(argv=None):
-    """Embed the files, and print a line for each that cannot be read. Returns the exit status."""
+    """Embed files or a store. Returns the exit status."""
     options = build_parser().parse_args(argv)
+    if options.store is not None:
+        return main_of_store(options)
+    if not options.paths:
+        raise InputError("a PATH of music is needed, or a store: --in STORE")
+    if options.shard:
+        raise InputError("--shard: only a store has shards: --in STORE")
+    if store := next((path for path in options.paths if is_store(path)), None):
+        raise InputError(f"{printable(store)}: a store; embed it with --in, in a folder of its own")
+    options.out = options.out or TABLE
+    return main_of_files(options)
+
+
+def main_of_store(options):
+    """Embed a store, or a share of its shards. Returns the exit status.
+
+    Of several processes that a launcher of MPI started, each takes every n-th shard. They need not
+    exchange anything.
+    """
+    if options.paths:
+        raise InputError(f"{printable(options.paths[0])}: with --in STORE no other music is read")
+    if options.per != PER[0]:
+        raise InputError(f"--per {options.per}: the embeddings of a store have a row per unit")
+    if options.any_meter:
+        raise InputError("--any-meter: a store holds what it was built with; corpus build has it")
+    rank, size = (0, 1) if options.shard else started()
+    store, out = Store.open(options.store), options.out or FOLDER
+    xp = device_module(options.device)
+    progress = False if options.json or rank else None
+    with suggest_less(xp):
+        model = load_cached(options.model, options.device)
+        part, digest = options.shard or (rank, size), weights_digest(model)
+        written = embed_store(store, out, model, options.model, digest, part, progress)
+    n_shards, found = len(store.shards), written.embeddings.found
+    if options.json:
+        summary = {
+            "out": out,
+            "model": found["model"],
+            "weights": digest,
+            "device": device_name(xp),
+            "units": len(written.embeddings),
+            "pieces": store.n_pieces,
+            "shards": n_shards,
+            "shard": f"{part[0] + 1}/{part[1]}",
+            "made": written.made,
+            "found": written.found,
+            "missing": written.missing,
+            "notes": written.notes,
+        }
+        print(json.dumps(summary))
+        return 0
+    for note in written.notes:
+        print(f"note: {note}")
+    if written.found:
+        print(f"note: there already: {written.found:,} of {n_shards:,} shards")
+    if written.missing:
+        made = f"{written.made:,} shard{'s' * (written.made != 1)} made"
+        print(f"{made}; {written.missing:,} of {n_shards:,} are still missing")
+        return 0
+    units = f"{len(written.embeddings):,} units of {store.n_pieces:,} pieces"
+    print(f"{units}, in {n_shards:,} shards: {printable(out)}")
+    print("Next: " + command("search", "build", out, "-o", "index"))
+    return 0
+
+
+def main_of_files(options):
+    """Embed files, and print a line for each that cannot be read. Returns the exit status."""
     check_out(options.out)
     progress = False if options.json else None
     xp = device_module(options.device)
