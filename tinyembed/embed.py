@@ -3,7 +3,6 @@
 With --in STORE -o FOLDER: float16 numbers for every unit of a store, one file per shard.
 """
 
-import argparse
 import inspect
 import json
 import sys
@@ -15,7 +14,7 @@ from tinyembed.backends.arrays import device_module, device_name
 from tinyembed.backends.memory import suggest_less
 from tinyembed.backends.processes import started
 from tinyembed.cli.next_searches import search_after_embed
-from tinyembed.cli.options import Parser, command, folder
+from tinyembed.cli.options import Parser, command, folder, share
 from tinyembed.cli.running import run
 from tinyembed.embedding.embed import embed
 from tinyembed.embedding.exports import check_out, write_table
@@ -62,14 +61,6 @@ def build_parser():
     parser.add("--per", words, PER, PER[0])
     parser.share("--model", "--any-meter", "--device", "--json")
     return parser
-
-
-def share(text):
-    """I/N, with I from 1 to N, as (I - 1, N), for argparse."""
-    i, _, n = text.partition("/")
-    if not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not I/N, such as 1/8 to 8/8")
-    return int(i) - 1, int(n)
 
 
 def main(argv=None):

@@ -1,11 +1,10 @@
 """The subcommands `corpus build` and `corpus join`: a large collection becomes a store."""
 
-import argparse
 import json
 from functools import partial
 
 from tinyembed.backends.cpu.threads import usable_cores
-from tinyembed.cli.options import Parser, command, count, folder
+from tinyembed.cli.options import Parser, command, count, folder, share
 from tinyembed.errors import InputError
 from tinyembed.storage.locks import locked
 from tinyembed.storage.text import printable
@@ -28,12 +27,12 @@ def build(argv, company=None):
         if options.shard != ALL:
             raise InputError("--shard: under mpiexec each process takes its own share")
         company.compare(vars(options))
-    share = (company.rank, company.size) if company else options.shard
+    part = (company.rank, company.size) if company else options.shard
     progress = None if first and not options.json else False
     asked = options.sources, options.any_meter, options.files_per_task
     plan = once(partial(make_plan, options.out, *asked, progress))
     workers = max(1, usable_cores() // company.local_size) if company else None
-    run_tasks(plan, share, options.workers or workers, progress)
+    run_tasks(plan, part, options.workers or workers, progress)
     if company:
         company.objects(None)  # wait for all
     elif not all(is_done(plan.folder, task) for task in range(plan.n_tasks)):
@@ -41,7 +40,7 @@ def build(argv, company=None):
         if options.json:
             print(json.dumps({"out": str(options.out), "files": plan.files, "joined": False}))
         else:
-            print(f"share {share[0] + 1} of {share[1]} is read; others are not yet")
+            print(f"share {part[0] + 1} of {part[1]} is read; others are not yet")
             print(f"\nNext: when all are, {following}")
         return 0
     found = once(partial(_join, plan, progress))
@@ -76,19 +75,11 @@ def build_parser():
     parser.add("sources", words, folder, nargs="+", metavar="SOURCE")
     parser.add("-o --out", "folder to write", folder, metavar="STORE", required=True)
     words = "read share I of N, for N jobs that do not talk to each other; then corpus join"
-    parser.add("--shard", words, _share, ALL, "I/N")
+    parser.add("--shard", words, share, ALL, "I/N")
     parser.add("--workers", "processes that read (0: one per core)", count, 0, "N")
     parser.add("--files-per-task", "files per shard of the store", count, FILES_PER_TASK, "N")
     parser.share("--any-meter", "--json")
     return parser
-
-
-def _share(text):
-    """I/N, with I from 1 to N, as (I - 1, N)."""
-    i, _, n = text.partition("/")
-    if not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not I/N, such as 1/8 to 8/8")
-    return int(i) - 1, int(n)
 
 
 def _join(plan, progress):

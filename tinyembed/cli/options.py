@@ -57,6 +57,14 @@ def count(text):
     return number
 
 
+def share(text):
+    """I/N, with I from 1 to N, as (I - 1, N), for argparse: one of several jobs' share."""
+    i, _, n = text.partition("/")
+    if not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N, such as 1/8 to 8/8")
+    return int(i) - 1, int(n)
+
+
 def positive(text):
     """A finite number above 0, for argparse."""
     try:

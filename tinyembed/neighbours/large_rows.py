@@ -6,14 +6,12 @@ once; they stay in the system's cache as long as there is room.
 """
 
 import mmap
-import os
 
 import numpy as np
 
 from tinyembed.embedding.shards import AGAIN
 from tinyembed.errors import InputError
-from tinyembed.storage import mapped
-from tinyembed.storage.files import reading
+from tinyembed.storage.mapped import load_mapped
 from tinyembed.storage.text import printable
 
 LAZY = ("rows", "piece", "beat")
@@ -89,17 +87,4 @@ def load_lazily(path, kind, words, again):
 
     To check a shard of 60 MB takes 20 ms, and a query reads some rows of a hundred shards.
     """
-    with reading(path, words), open(path, "rb") as file:
-        header = mapped._read_header(file, kind, again)
-        size, arrays, at = os.fstat(file.fileno()).st_size, {}, mapped._aligned(file.tell())
-        mapped._check_zeros(file, file.tell(), at)
-        for name, entry in header["arrays"].items():
-            arrays[name] = array = mapped._map(file, at, size, name, entry)
-            array.where, array.again = f"{printable(path)}: ", again
-            if name not in LAZY:
-                array.verify()
-            end, at = at + array.nbytes, mapped._aligned(at + array.nbytes)
-            mapped._check_zeros(file, end, at)
-        if at != size:
-            raise ValueError("its length is not that of its arrays")
-        return arrays, header["about"]
+    return load_mapped(path, kind, words, LAZY, again=again, above=-1)

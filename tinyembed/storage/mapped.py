@@ -71,12 +71,13 @@ def save_mapped(path, kind, arrays, about):
     write_atomically(path, write)
 
 
-def load_mapped(path, kind, words, lazy=(), verify=False, again=AGAIN):
+def load_mapped(path, kind, words, lazy=(), verify=False, again=AGAIN, above=None):
     """The arrays of such a file by name, mapped and read-only, and its JSON object.
 
     kind: as for `save_mapped`; words: what such a file is called; lazy: the names of arrays of
     finite numbers up to `LARGEST` that may be checked as they are read, if they are large; verify:
-    check them now all the same; again: what to do about a damaged file, for the message.
+    check them now all the same; again: what to do about a damaged file, for the message; above: how
+    many bytes make a lazy array large.
     Raises InputError if the file is missing, damaged, or another one.
     """
     with reading(path, words), open(path, "rb") as file:
@@ -86,7 +87,7 @@ def load_mapped(path, kind, words, lazy=(), verify=False, again=AGAIN):
         for name, entry in header["arrays"].items():
             arrays[name] = array = _map(file, at, size, name, entry)
             array.finite, array.again = name in lazy and array.dtype.kind == "f", again
-            if not verify and name in lazy and array.nbytes > LAZY:
+            if not verify and name in lazy and array.nbytes > (LAZY if above is None else above):
                 array.where = f"{printable(path)}: "
             else:
                 array.verify()
