@@ -5,7 +5,7 @@ mpiexec -n 3 python tests/mpi_fails.py input|bug
 
 import sys
 
-from tinyembed.cli.processes import together
+from tinyembed.cli import processes
 from tinyembed.errors import InputError
 
 ERRORS = {
@@ -20,4 +20,5 @@ def work(company):
     company.gather([1.0])  # as in a step
 
 
-sys.exit(together(work))
+processes.PATIENCE = 2.0  # seconds: the test need not wait for longer
+sys.exit(processes.together(work))
