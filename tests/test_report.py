@@ -211,7 +211,7 @@ def rows_of(markdown, caption):
 
 def test_the_weights_of_the_last_unit(folder):
     text = (folder / "report.md").read_text()
-    assert "A network predicts. The weights chosen: 0 for Autoencoder - Note Drop," in text
+    assert "A network predicts. The chosen weights: 0 for Autoencoder - Note Drop," in text
     assert "; 0.25 for Predict Context." in text
 
 
@@ -262,19 +262,19 @@ def test_tables_hold_the_results(folder, results):
         assert float(row["paper: median"]) == paper.MODELS[name].median
         assert float(row["paper: skew"]) == paper.MODELS[name].skew
     assert "Mean embedding as the prediction" in rows
-    header, rows = rows_of(text, "Table 2, by the paper's own predictor")
+    header, rows = rows_of(text, "Table 2, with the paper's own predictor")
     for model in results["models"].values():
         row = dict(zip(header[1:], rows[model["title"]], strict=True))
         rank = model["paper_predictor"]["rank"]
         assert row["random: median"].startswith(f"{rank['median']:g} ")
-    assert "Commonest composer" not in rows
+    assert "Most common composer" not in rows
     header, rows = rows_of(text, "Table 3")
     for name, model in results["models"].items():
         row = dict(zip(header[1:4], rows[model["title"]], strict=False))
         assert row["units: accuracy"].startswith(f"{model['composers']['accuracy']:.3f} ")
         assert float(row["macro-F1"]) == round(model["composers"]["macro_f1"], 3)
         assert float(rows[model["title"]][-1]) == paper.MODELS[name].macro_f1
-    assert rows["Commonest composer"][-1] == "—"
+    assert rows["Most common composer"][-1] == "—"
 
 
 def test_significance_tables(folder, results):
@@ -296,8 +296,8 @@ def test_summary_is_computed(results):
     text = " ".join(summary(results))
     median = rank_text(results["models"]["context"]["rank"]["median"])
     assert f"Predict Context leads with a median rank of {median} " in text
-    assert "significantly ahead for 7 of 7 embeddings" in text
-    assert "Composer Discrimination names" in text
+    assert "significantly better for 7 of 7 embeddings" in text
+    assert "Composer Discrimination classifies" in text
     assert [verdict.holds for verdict in verdicts(results)] == ["yes"] * 5
     ours, theirs = verdicts(results)[0].numbers.split("; ")
     assert f"), median ranks context {median}, forward " in ours
@@ -323,8 +323,8 @@ def test_summary_of_other_findings(results):
     pairs["composer"]["pieces"]["rank_biserial"] = 0.9
     text = " ".join(summary(other))
     assert "Autoencoder - Note Drop" not in text.split(";")[0]
-    assert "Predict Forward names 99.0% of the units" in text
-    assert "significantly ahead for 4 of 7 embeddings" in text
+    assert "Predict Forward classifies 99.0% of the units" in text
+    assert "significantly better for 4 of 7 embeddings" in text
     assert [v.holds for v in verdicts(other)] == ["partly", "partly", "yes", "yes", "partly"]
     for name in PAPER_MODELS:
         models[name]["composers"]["accuracy"] = 0.5 - 0.01 * (name == "composer")
@@ -339,10 +339,10 @@ def test_one_model_alone(tmp_path, folder):
     write_report(tmp_path, results)
     text = (tmp_path / "report.md").read_text()
     assert not (tmp_path / "significance.png").exists()
-    for absent in "Between models", "Spreads\n", "Warnings", "PCA", "None", "nan":
+    for absent in "Comparison between models", "Spreads\n", "Warnings", "PCA", "None", "nan":
         assert absent not in text
     assert "Predict Context has a median rank of" in text
-    assert "Against the last unit repeated" in text
+    assert "Comparison with repeating the last unit" in text
     assert not verdicts(results)
     Reader((tmp_path / "report.html").read_text())
 
@@ -380,18 +380,18 @@ def test_empty_results(tmp_path):
     write_report(tmp_path, {})
     text = (tmp_path / "report.md").read_text()
     assert "No model has been evaluated yet" in text
-    assert "What in the paper cannot hold" in text
+    assert "Contradictions in the paper" in text
 
 
 def test_several_seeds_and_few_candidates(tmp_path, results_of_three, no_pictures):
     results = copy.deepcopy(results_of_three)
-    assert "One seed compares trained networks, not methods" in written(tmp_path, results)
+    assert "compares trained networks, not methods" in written(tmp_path, results)
     results["settings"]["seeds"] = [0, 1, 2]
     results["corpus"] |= {"candidates": 412, "pieces_in_both": 3}
     text = written(tmp_path, results)
     assert "3 seeds (0, 1, 2) are pooled" in text
     assert "ranked among 412 candidates" in text
-    assert "3 pieces stand in both splits" in text
+    assert "3 pieces are in both splits" in text
 
 
 def written(folder, results):
