@@ -31,7 +31,7 @@ from tinyembed.stores.store import Store
 NAME = "large_store"
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = [1000, 10_000, 100_000]
-IN_MEMORY = 20_000  # files: the examples of more do not fit into 8 GB
+IN_MEMORY = 2000  # files: to find the different units of 10,000 takes minutes and 3 GB
 ROUNDS, SECONDS = 3, 20  # of drawing from each place, in turns; of a round from memory
 PLACES = {"memory": "memory", "store": "the store"}
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
