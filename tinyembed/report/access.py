@@ -6,7 +6,7 @@ BASELINES = {  # in the order of the tables
     "pca": "PCA of the rolls, 100 components",
     "mean": "Mean embedding as the prediction",
     "repetition": "Last unit repeated",
-    "majority": "Commonest composer",
+    "majority": "Most common composer",
     "chance": "Chance",
 }
 KINDS = {"rank": "random units", "rank_same_piece": "units of the same piece"}

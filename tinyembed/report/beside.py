@@ -1,8 +1,8 @@
-"""The report's sections about further runs beside the main one: seeds, folds, the paper's width.
+"""The report's sections about runs in addition to the main one: seeds, folds, the paper's width.
 
-`results["beside"]` holds them, each as its own command wrote it: "seeds" and "width", results.json
-of other seeds and of another width; "folds", what `benchmarks.ablations --folds` writes; "pieces",
-what `benchmarks.pieces` writes. A run that is not there is named as not run.
+`results["beside"]` holds them, each as its own command wrote it: "seeds" and "width" are the
+results.json of other seeds and of another width; "folds" is the output of `benchmarks.ablations
+--folds`, and "pieces" that of `benchmarks.pieces`. Missing runs are listed as not run.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ NOT_RUN = {
 
 
 def beside_sections(results):
-    """All sections, and a list of what was not run. None of them where there is no other run."""
+    """All sections and a list of what was not run, or nothing if there is no other run."""
     beside = dig(results, "beside")
     if beside is None:
         return []
@@ -73,16 +73,16 @@ def _seeds(results):
     return [
         Heading("Other seeds"),
         Paragraph(
-            f"Trained anew with seeds {seeds}, {examples} examples each, and tested on the same "
-            "pieces. The intervals resample seeds and pieces; the standard deviation is that of "
-            "the accuracy between seeds."
+            f"Each model was trained again with seeds {seeds}, on {examples} examples each, and "
+            "tested on the same pieces. The intervals resample seeds and pieces. The standard "
+            "deviation is that of the accuracy across seeds."
         ),
         Table(header, rows),
     ]
 
 
 def _folds(result):
-    """Composers of units and pieces, by models that were trained without the pieces asked about."""
+    """Composers of units and pieces, by models trained without the pieces they are tested on."""
     rows = [
         [name, accuracy_of(row), three(row["accuracy_of_pieces"])]
         + [rank_text(dig(row, kind, "median")) for kind in KINDS]
@@ -99,9 +99,9 @@ def _folds(result):
     return [
         Heading("Folds of the training pieces"),
         Paragraph(
-            f"{result['folds']} trainings of each model, {examples} examples each, every one "
-            "without a fold of the training pieces, and asked about that fold. No work is divided "
-            "between folds. No test piece is asked."
+            f"{result['folds']}-fold cross-validation on the training pieces: each model is "
+            f"trained {result['folds']} times, on {examples} examples each, without one fold, and "
+            "tested on that fold. No work is split between folds. The test pieces are not used."
         ),
         Table(["Model", "units: accuracy", "pieces: accuracy",
                "random: median", "same piece: median"], rows),
@@ -109,16 +109,17 @@ def _folds(result):
             ["Pair", "units: difference", "p", "pieces won : lost", "p", "random: p",
              "same piece: p"],
             pairs,
-            "Piece by piece: the mean difference of the share of correct units per piece, with "
-            "Wilcoxon's p; pieces that only one of the two recognizes, with McNemar's exact p; "
-            "Wilcoxon's p for mean ranks per piece. Not corrected for the number of pairs.",
+            "Paired by piece. Units: the mean difference of the share of correct units per piece, "
+            "with Wilcoxon's p. Pieces: the number that only one of the two classifies correctly, "
+            "with McNemar's exact p. Ranks: Wilcoxon's p for mean ranks per piece. The p values "
+            "are not corrected for the number of pairs.",
         ),
     ]  # fmt: skip
 
 
 def _pieces(result):
     """The composers of whole pieces."""
-    kinds = {"works": "folds", "cycles": "folds, no cycle divided", "test": "test pieces"}
+    kinds = {"works": "folds", "cycles": "folds, no cycle split", "test": "test pieces"}
     rows = [
         [row["weights"] or "none", row["method"]]
         + [accuracy_of(row[kind]) if kind in row else MISSING for kind in kinds]
@@ -127,14 +128,14 @@ def _pieces(result):
     return [
         Heading("Whole pieces"),
         Paragraph(
-            "Who composed a piece? Voting adds up what a classifier of units says. The other "
-            "methods are a shrinkage linear discriminant of the mean and standard deviation of a "
-            "piece's embeddings, of counts of its notes, or of both."
+            "Several methods predict the composer of a whole piece. Voting adds up the predictions "
+            "of a classifier of units. The others are a shrinkage linear discriminant on the mean "
+            "and standard deviation of a piece's embeddings, on counts of its notes, or on both."
         ),
         Table(
             ["Embedding", "method", *kinds.values()],
             rows,
-            "Accuracy, with its 95% interval resampled by work.",
+            "Accuracy, with its 95% interval, resampled by work.",
         ),
     ]
 
@@ -151,6 +152,6 @@ def _width(results):
     header += ["the paper's predictor, same piece", "units: accuracy"]
     return [
         Heading(f"At {width} width"),
-        Paragraph(f"One seed, {examples} examples each."),
+        Paragraph(f"One seed, {examples} examples per model."),
         Table(header, rows),
     ]

@@ -31,7 +31,7 @@ def _prediction(results, kind):
         f"{rank_text(results['models'][name]['paper_predictor'][kind]['median'])}"
         for name in theirs
     )
-    return f"{text} By the paper's own predictor, from the best: {', '.join(medians)}."
+    return f"{text} With the paper's own predictor, from best to worst: {', '.join(medians)}."
 
 
 def _interval(scores, show):
@@ -59,8 +59,8 @@ def _repetition(results, kind):
     best = next(name for name in [*by_rank(results, kind), *pairs] if name in pairs)
     pair = pairs[best]
     text = (
-        f"Against the last unit repeated, among {KINDS[kind]}: the trained predictor is "
-        f"significantly ahead for {len(ahead)} of {len(pairs)} embeddings. For "
+        f"Compared with repeating the last unit, among {KINDS[kind]}: the trained predictor is "
+        f"significantly better for {len(ahead)} of {len(pairs)} embeddings. For "
         f"{title(results, best)} it ranks {share(pair['better'])} of the targets better and "
         f"{share(pair['worse'])} worse (rank-biserial correlation "
         f"{number(pair['rank_biserial'])}, Wilcoxon p {_equals(pair['wilcoxon'])}"
@@ -74,7 +74,7 @@ def _repetition(results, kind):
 
 
 def beats_repetition(pair):
-    """Whether a model is significantly ahead of repetition: Wilcoxon's test, means by piece."""
+    """Whether a model is significantly better than repetition: Wilcoxon's test, means by piece."""
     test = pair.get("pieces") or pair
     return test["rank_biserial"] < 0 and test["wilcoxon"]["significant"]
 
@@ -90,8 +90,8 @@ def _classification(results):
         return None
     scores = results["models"][order[0]]["composers"]
     text = (
-        f"Composers: {title(results, order[0])} names {share(scores['accuracy'])} of the units "
-        f"rightly{_interval(scores, share)}"
+        f"Composers: {title(results, order[0])} classifies {share(scores['accuracy'])} of the "
+        f"units correctly{_interval(scores, share)}"
     )
     pieces = dig(scores, "pieces", "accuracy")
     majority = dig(results, "baselines", "majority", "composers", "accuracy")
@@ -99,6 +99,6 @@ def _classification(results):
         text += f" and {share(pieces)} of whole pieces"
     if majority is not None:
         text += (
-            f"; always naming the commonest composer is right for {share(majority)} of the units"
+            f"; always naming the most common composer gets {share(majority)} of the units right"
         )
     return text + _others(results, order, lambda model: share(model["composers"]["accuracy"]))

@@ -32,7 +32,7 @@ def draw_confusion(results):
     labels = [f"{name} ({n:,.0f})" for name, n in zip(names, units, strict=True)]
     heading = f"{literal(title(results, best))}: percent of each composer's units"
     _name(axes, labels, names, heading, rotation=90)
-    axes.set(xlabel="composer named", ylabel="true composer (test units)")
+    axes.set(xlabel="predicted composer", ylabel="true composer (test units)")
     figure.colorbar(image, ax=axes, shrink=0.6, label="percent of the row")
     return figure
 

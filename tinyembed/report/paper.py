@@ -94,7 +94,7 @@ def _table3(name, row):
     return {
         "claim": f"Table 3, {name}: micro-F1 {row.micro_f1:.2f} and support-weighted F1 "
         f"{row.macro_f1:.2f}",
-        "finding": "with one composer a unit, micro-F1 is the accuracy, and the weighted F1 is "
+        "finding": "with one composer per unit, micro-F1 is the accuracy, and the weighted F1 is "
         f"below twice that: {weighted_f1_bound(row.micro_f1):.2f}, or {highest:.2f} allowing for "
         f"rounding; the paper has {row.macro_f1 / row.micro_f1:.1f} times the accuracy",
         "certain": least >= highest,
@@ -103,11 +103,11 @@ def _table3(name, row):
 
 def _threshold():
     return {
-        "claim": f"section 5.1: {COMPARISONS} comparisons, so significance is p < {THRESHOLD}",
+        "claim": f"section 5.1: {COMPARISONS} comparisons, so p < {THRESHOLD} is significant",
         "finding": f"0.05 / {COMPARISONS} = {0.05 / COMPARISONS:.4f} and 0.01 / {COMPARISONS} = "
         f"{0.01 / COMPARISONS:.5f}; {THRESHOLD} is 0.05 / {0.05 / THRESHOLD:.0f} or 0.01 / "
-        f"{0.01 / THRESHOLD:.0f}. It is the stricter threshold, so what passes it passes the "
-        "right one",
+        f"{0.01 / THRESHOLD:.0f}. This threshold is stricter than the correct one, so results "
+        "that pass it also pass the correct one",
         "certain": all(round(alpha / COMPARISONS, 5) != THRESHOLD for alpha in (0.05, 0.01, 0.001)),
     }
 
@@ -135,7 +135,8 @@ def _pitches():
 def _keys(what, count, section):
     return {
         "claim": f"section {section}: {count:,} {what}, each piece in all {KEYS} keys",
-        "finding": f"a piece has as many in every key, so the count should divide by {KEYS}; it "
-        f"leaves {count % KEYS}. Something unsaid was left out, or was not transposed",
+        "finding": f"a piece has the same number in every key, so the count should be divisible by "
+        f"{KEYS}; the remainder is {count % KEYS}. Some units were left out or not transposed, "
+        "which the paper does not mention",
         "certain": False,
     }

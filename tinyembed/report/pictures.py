@@ -19,7 +19,7 @@ PAPER = {"marker": "D", "ls": "", "mfc": "white", "mec": VERMILION, "ms": 6}  # 
 
 
 def draw_all(folder, results):
-    """Draw the pictures that there are results for, and remove others of an earlier report.
+    """Draw the pictures that have results, and remove those that an earlier report left.
 
     Returns the set of the files drawn, among those of PICTURES.
     """
@@ -35,7 +35,7 @@ def draw_all(folder, results):
 
 
 def draw_ranks(results):
-    """Figure 3: one box per model, one panel per kind of candidates; with repetition's medians."""
+    """Figure 3: a box per model, a panel per kind of candidates, and the medians of repetition."""
     models = models_of(results)
     panels = {}
     for kind, key in zip(KINDS, ("box", "box_same_piece"), strict=True):
@@ -128,8 +128,8 @@ def draw_accuracy(results):
             axes.plot(100 * paper.MODELS[name].micro_f1, y - 0.12, **PAPER, label=label)
     majority = dig(results, "baselines", "majority", "composers", "accuracy")
     if majority is not None:
-        axes.axvline(100 * majority, color=GREY, ls="--", lw=1, label="units: commonest composer")
-    axes.set_xlabel("composer named rightly (percent; lines: 95% interval, resampled by piece)")
+        axes.axvline(100 * majority, color=GREY, ls="--", lw=1, label="units: most common composer")
+    axes.set_xlabel("correctly classified (percent; lines: 95% interval, resampled by piece)")
     axes.set_xlim(left=0)
     return _labelled(figure, [title(results, name) for name in names])
 

@@ -1,7 +1,7 @@
 """The tables of the prediction experiment (section 5.0.1): Table 2 and the tests.
 
-Each function returns a `Table`, without rows where the results have no numbers for it. Columns are
-defined by a heading and a function that fills a cell.
+Each function returns a `Table`, which has no rows if the results have no numbers for it. A column
+is defined by its heading and a function that fills a cell.
 """
 
 from tinyembed.evaluation.significance import p_text
@@ -68,21 +68,21 @@ def table_2(results, predictor="ours"):
             for what in COMPARED:
                 text = DETAILS[what](rank)
                 row.append(Strong(text) if what == "median" and name == best[kind] else text)
-                if kind == "rank":  # the only kind in the paper, whose numbers go beside ours
+                if kind == "rank":  # the only kind in the paper; its numbers go next to ours
                     row.append(rank_text(theirs and getattr(theirs, what)))
             row.append(rank_text(repeated))
         rows.append(row)
     header = ["Model", *(f"{who}: {what}" for what in COMPARED for who in ("random", "paper"))]
     header += ["random: repetition", *(f"same piece: {what}" for what in COMPARED)]
     header += ["same piece: repetition"]
-    what = "Table 2, by the paper's own predictor" if predictor == "paper" else "Table 2"
+    what = "Table 2, with the paper's own predictor" if predictor == "paper" else "Table 2"
     return Table(
         header,
         rows,
-        f"{what}: rank of the true unit, 0 is best. Random: among random units; same piece: among "
-        "units of the same piece; in brackets: 95% interval of the median, resampled by piece; "
-        "repetition: the median when the last unit is repeated, in the same embedding; spread: "
-        "interquartile range.",
+        f"{what}: rank of the true unit, 0 is best. Random: among random units. Same piece: among "
+        "units of the same piece. In brackets: 95% interval of the median, resampled by piece. "
+        "Repetition: the median rank of the last unit, repeated as the prediction, in the same "
+        "embedding. Spread: interquartile range.",
     )
 
 
@@ -103,16 +103,16 @@ def rank_details(results, kind):
 
 
 def repetition_table(results):
-    """Each model's predictor against the last unit repeated, paired by target."""
+    """Each model's predictor compared with repeating the last unit, paired by target."""
     rows = [
         [label(results, name), KINDS[kind], *(show(pair) for show in REPETITION.values())]
         for kind in KINDS
         for name, pair in (dig(results, "tests", "against_repetition", kind) or {}).items()
     ]
     caption = (
-        "The trained predictor against the last unit repeated, on the same targets. Negative "
-        "differences and correlations: the predictor is ahead. p after Bonferroni's correction; "
-        "bold: significant."
+        "The trained predictor compared with repeating the last unit, on the same targets. "
+        "Negative differences and correlations mean that the predictor is better. p values are "
+        "Bonferroni-corrected; bold: significant."
     )
     return Table(["Model", "candidates", *REPETITION], rows, caption)
 
@@ -124,17 +124,17 @@ def pair_table(results, kind, predictor="ours"):
         + [show(pair) for show in PAIR.values()]
         for pair in tests_of(results, kind, predictor)
     ]
-    who = ", by the paper's own predictor" if predictor == "paper" else ""
+    who = ", with the paper's own predictor" if predictor == "paper" else ""
     caption = (
-        f"All pairs among {KINDS[kind]}{who}. Differences are first minus second: negative where "
-        f"the first ranks better. Every p is multiplied by {len(rows)} (Bonferroni); bold: "
-        "significant at 0.05."
+        f"All pairs among {KINDS[kind]}{who}. Differences are first minus second, so they are "
+        f"negative where the first ranks better. Every p is multiplied by {len(rows)} "
+        "(Bonferroni); bold: significant at 0.05."
     )
     return Table(["Pair", *PAIR], rows, caption)
 
 
 def levene_table(results):
-    """The tests for equal spreads."""
+    """The tests of equal spreads."""
     rows = []
     for kind in KINDS:
         for key, name in ("levene", "Levene (mean)"), ("brown_forsythe", "Brown-Forsythe (median)"):
@@ -142,7 +142,7 @@ def levene_table(results):
                 rows.append([KINDS[kind], name, number(test["statistic"]), p_text(test["p"])])
     if rows:
         rows.append(["random units", "Levene, the paper", number(paper.LEVENE_W), "< .001"])
-    caption = "Whether the spreads of the models differ."
+    caption = "Tests of whether the spreads of the models differ."
     return Table(["Candidates", "Test", "W", "p"], rows, caption)
 
 

@@ -1,7 +1,7 @@
 """The report's sections, in order. Each takes the results and returns a list of blocks.
 
-A block without results is None, a table without rows or a list without items; write.py leaves it
-out, and the headings of empty sections too.
+A block without results is None, a table without rows, or a list without items; write.py omits such
+blocks, and the headings of empty sections.
 """
 
 from tinyembed.report import paper, rank_tables, tables
@@ -29,17 +29,17 @@ def summary_section(results):
         Heading(TITLE, 1),
         Paragraph(
             "The experiments of Bretan, Oore, Eck and Heck, Learning and Evaluating Musical "
-            "Features with Deep Autoencoders (2017), section 5, on another corpus than theirs: "
-            "their numbers stand beside for the order of models, not for comparison one by one."
+            "Features with Deep Autoencoders (2017), section 5, on a different corpus. The paper's "
+            "numbers are shown to compare the order of the models, not individual values."
             + (f" {'; '.join(about)}." if about else "")
         ),
         Heading("At a glance"),
         Table(
-            ["What the paper found", "holds here", "numbers"],
+            ["What the paper found", "holds here", "evidence"],
             [[verdict.finding, verdict.holds, verdict.numbers] for verdict in verdicts(results)],
-            "Each finding is a set of pairs of models, and the first of each pair is ahead. Yes: "
-            "all pairs hold, with both predictors. Partly: some do. Significant: by Wilcoxon's "
-            "test on means by piece, after Bonferroni's correction.",
+            "Each finding is a set of pairs of models and claims that the first of each pair is "
+            "better. Yes: all pairs hold with both predictors. Partly: some pairs hold. "
+            "Significant: by Wilcoxon's test on means by piece, after Bonferroni correction.",
         ),
         Picture("findings.png", "Median rank and accuracy of each model, here and in the paper"),
         Heading("Summary"),
@@ -58,7 +58,7 @@ def corpus_section(results):
         f"{number(corpus[key], 0)} {what}"
         for key, what in (
             ("train_units", "training units in one key"),
-            ("unique_train_units", "different ones in all twelve keys"),
+            ("unique_train_units", "distinct training units in all twelve keys"),
             ("test_units", "test units"),
             ("test_sequences", "test sequences of eight units"),
         )
@@ -70,14 +70,14 @@ def corpus_section(results):
     return [
         Heading("The corpus"),
         Paragraph(
-            f"{sizes_text}The paper: {paper.UNITS:,} training units in all keys, "
-            f"{paper.UNIQUE_UNITS:,} of them different, and {paper.TEST_SEQUENCES:,} test "
+            f"{sizes_text}The paper has {paper.UNITS:,} training units in all keys, "
+            f"{paper.UNIQUE_UNITS:,} of them distinct, and {paper.TEST_SEQUENCES:,} test "
             "sequences."
         ),
         _leakage(corpus),
         Paragraph(
             f"There are fewer than 1,000 test units, so a target is ranked among {candidates} "
-            "candidates: such ranks are lower than the paper's for that reason alone."
+            "candidates. For that reason alone, these ranks are lower than the paper's."
         )
         if candidates and candidates < 1000
         else None,
@@ -92,14 +92,14 @@ def corpus_section(results):
 
 
 def _leakage(corpus):
-    """What is in both splits, or None if that is not known."""
+    """How much music is in both splits, or None if that is not known."""
     shared = corpus.get("pieces_in_both")
     if shared is None:
         return None
-    text = "Leakage: no piece stands in both splits."
+    text = "Leakage: no piece is in both splits."
     if shared:
-        pieces = "1 piece stands" if shared == 1 else f"{shared} pieces stand"
-        text = f"Leakage: {pieces} in both splits, so the numbers below flatter."
+        pieces = "1 piece is" if shared == 1 else f"{shared} pieces are"
+        text = f"Leakage: {pieces} in both splits, so the numbers below are too optimistic."
     if corpus.get("test_units_in_training") is not None:
         text += (
             f" {number(corpus['test_units_in_training'], 0)} test units "
@@ -116,8 +116,8 @@ def last_unit_added(results):
         for weight in dict.fromkeys(entry.get("last_unit_weights") or ()):
             names.setdefault(weight, []).append(label(results, name))
     parts = [f"{rank_text(weight)} for {', '.join(names[weight])}" for weight in sorted(names)]
-    several = ", one for each seed" if len(dig(results, "settings", "seeds") or ()) > 1 else ""
-    return f" The weights chosen{several}: {'; '.join(parts)}." if parts else ""
+    several = ", one per seed" if len(dig(results, "settings", "seeds") or ()) > 1 else ""
+    return f" The chosen weights{several}: {'; '.join(parts)}." if parts else ""
 
 
 def prediction_section(results):
@@ -129,11 +129,11 @@ def prediction_section(results):
     return [
         Heading("Forward prediction"),
         Paragraph(
-            "A stack of three LSTMs reads the embeddings of seven units and predicts the eighth; "
-            "the true eighth is ranked by cosine among its candidates. Those of the first kind are "
-            "random units of the test pieces, as in the paper: mostly in other keys and textures. "
-            "The second kind is harder: units of the same piece that share no beat with the target "
-            "or the seven, drawn with replacement, since a piece has fewer than 999 of them."
+            "A stack of three LSTMs reads the embeddings of seven units and predicts the eighth. "
+            "The true eighth is ranked by cosine among its candidates, which are of two kinds. "
+            "Random units of the test pieces, as in the paper, mostly differ in key and texture. "
+            "Units of the same piece are harder. They share no beat with the target or the seven, "
+            "and are drawn with replacement because a piece has fewer than 999 of them."
         ),
         Paragraph(predictor + last_unit_added(results)) if predictor else None,
         table,
@@ -142,14 +142,15 @@ def prediction_section(results):
         Picture("ranks.png", "Boxes of the ranks of each model, for both kinds of candidates",
             "Figure 3 for this corpus. Box: quartiles; whiskers: the outermost ranks within 1.5 "
             "interquartile ranges; outliers are not drawn."),
-        Picture("beside_paper.png", "Median, spread and skew of each model beside the paper's",
-            "Random units: this run beside the paper's Table 2, which is about other music."),
-        Heading("Against the last unit repeated", 3),
+        Picture("beside_paper.png", "Median, spread and skew of each model, here and in the paper",
+            "Random units: this run and the paper's Table 2, which was measured on other music."),
+        Heading("Comparison with repeating the last unit", 3),
         rank_tables.repetition_table(results),
-        Heading("Between models", 3),
+        Heading("Comparison between models", 3),
         Picture("significance.png", "Rank-biserial correlation of every pair of models",
-            "Rank-biserial correlations; one star: Wilcoxon's test on sequences is significant "
-            "after Bonferroni's correction, two: that on means by piece is too."),
+            "Rank-biserial correlations. One star: Wilcoxon's test on sequences is significant "
+            "after Bonferroni correction. Two stars: the test on means by piece is significant "
+            "too."),
         *(rank_tables.pair_table(results, kind, who) for who in PREDICTORS for kind in KINDS),
         Heading("Spreads", 3),
         rank_tables.levene_table(results),
@@ -166,15 +167,16 @@ def classification_section(results):
     return [
         Heading("Composer classification"),
         Paragraph(
-            "A network of 50 hidden units names the composer of one embedding, four beats of "
-            "music. A whole piece is given to the composer with the highest mean log-probability "
-            "over its units."
+            "A network of 50 hidden units predicts the composer from one embedding, which covers "
+            "four beats of music. For a whole piece, the predicted composer is the one with the "
+            "highest mean log-probability over its units."
         ),
         table,
         Picture("accuracy.png", "Accuracy of each model on units and on whole pieces"),
         tables.composer_table(results),
-        Picture("confusion.png", "Which composer is taken for which",
-            "Rows add to 100 percent; shares under 9.5 percent are shaded but not written."),
+        Picture("confusion.png", "Confusion matrix of composers",
+            "Each row adds up to 100 percent; shares under 9.5 percent are shaded but not "
+            "labelled."),
     ]  # fmt: skip
 
 

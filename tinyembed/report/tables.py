@@ -1,6 +1,6 @@
 """The report's other tables: the corpus, composer classification and times.
 
-Each function returns a `Table`, without rows where the results have no numbers for it. A dash
+Each function returns a `Table`, which has no rows if the results have no numbers for it. A dash
 stands for a number that the paper does not give; the best model's number is in bold.
 """
 
@@ -26,7 +26,7 @@ def table_1(results):
     absent = [name for name in paper.COMPOSERS if paper.last_name(name) not in listed]
     rows += [[name, "0", "0", *(number(n, 0) for n in paper.COMPOSERS[name])] for name in absent]
     rows.append(["All", *(Strong(number(n, 0)) for n in ours + theirs)])
-    return Table(header, rows, "Table 1: pieces.")
+    return Table(header, rows, "Table 1: pieces per composer.")
 
 
 def table_3(results):
@@ -45,9 +45,9 @@ def table_3(results):
     return Table(
         header,
         rows,
-        "Table 3: composer classification. Accuracy is micro-F1; macro-F1 is the plain mean over "
-        "composers, weighted F1 that by support, which is how the paper defines its Macro-F1. In "
-        "brackets: 95% interval, resampled by piece.",
+        "Table 3: composer classification. Accuracy equals micro-F1. Macro-F1 is the unweighted "
+        "mean over composers; weighted F1 is the mean weighted by support, which is how the paper "
+        "defines its Macro-F1. In brackets: 95% interval, resampled by piece.",
     )
 
 
@@ -66,7 +66,7 @@ def composer_table(results):
     ]
     header = ["Composer", "test units", "precision", "recall", "F1"]
     header += ["test pieces", "recall of pieces"]
-    return Table(header, rows, f"By composer: {title(results, best)}.")
+    return Table(header, rows, f"Scores per composer: {title(results, best)}.")
 
 
 def time_table(results):

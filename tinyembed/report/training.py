@@ -1,4 +1,4 @@
-"""What a training ends with: its scores beside simple answers', and two pictures."""
+"""The end of a training run: its scores compared with simple baselines, and two pictures."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from tinyembed.training.validation import (
 
 
 def summarize(trainer):
-    """What a person wants to know of the best weights: a dict, also written as summary.json."""
+    """The scores of the best weights: a dict, also written as summary.json."""
     xp = trainer.engine.xp
     model, about = load_weights(trainer.run.weights_file)
     trainer.model = model.to(xp)
@@ -47,7 +47,7 @@ def summarize(trainer):
 
 
 def describe(summary, training_run):
-    """The same as text for people, ending with the files of the run."""
+    """The summary as text for the screen, ending with the files of the run."""
     minutes, seconds = divmod(round(summary["seconds"]), 60)
     lines = [
         f"\n{summary['examples']:,} examples in {minutes} min {seconds} s "

@@ -1,4 +1,4 @@
-"""The pictures a run leaves behind: its losses, and a few units beside their reconstructions."""
+"""The pictures of a training run: its losses, and a few units next to their reconstructions."""
 
 import io
 
@@ -11,7 +11,7 @@ INK, BLUE, ORANGE, GREY = "#222222", "#2b6cb0", "#c05621", "#888888"
 
 
 def save(figure, path):
-    """Write a figure as a PNG, all at once."""
+    """Write a figure as a PNG file, atomically."""
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=110)
     write_atomically(path, lambda file: file.write(png.getvalue()))
@@ -53,7 +53,7 @@ def draw_losses(log, path, levels=()):
 
 
 def draw_reconstructions(rows, titles, path):
-    """Rolls side by side: a row a unit, a column each of what the titles name.
+    """Rolls side by side: one row per unit, one column per title.
 
     rows: list of lists of (60, 96) arrays; titles: one a column.
     """
@@ -69,7 +69,7 @@ def draw_reconstructions(rows, titles, path):
 
 
 def draw_roll(axes, roll):
-    """One roll, low notes at the bottom; an onset is drawn four ticks long, to be seen at all."""
+    """One roll, low notes at the bottom; an onset is drawn four ticks long to be visible."""
     from scipy.ndimage import maximum_filter1d
 
     shown = np.clip(roll, 0, None) / max(roll.max(), 1e-9)  # (60, 96), negative counts as nothing

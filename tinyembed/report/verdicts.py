@@ -1,9 +1,9 @@
 """The paper's five findings, and whether they hold here: yes, no or partly, with the numbers.
 
-A finding is a list of pairs of models, and the first of each pair is ahead. A finding about
-prediction is judged with each predictor, ours and the paper's own. A pair holds if its medians are
-in that order (or, where they are equal, its mean reciprocal ranks), or its accuracies. For ranks,
-the line also says how many of these pairs are significant on means by piece.
+A finding is a list of pairs of models; it claims that the first of each pair is better. A finding
+about prediction is judged with each predictor, ours and the paper's own. A pair holds if the median
+ranks are in that order (or, for equal medians, the mean reciprocal ranks), or the accuracies. For
+ranks, the line also says how many of these pairs are significant on means by piece.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ REST = tuple(product(("composer",), (*DENOISING, *CONTEXTS, "regularized")))
 
 @dataclass(frozen=True)
 class Finding:
-    """text: of the paper; by: "rank" or "accuracy"; pairs: (ahead, behind), names of models."""
+    """text: what the paper found; by: "rank" or "accuracy"; pairs: (better, worse) models."""
 
     text: str
     by: str
@@ -26,7 +26,7 @@ class Finding:
 
     @property
     def names(self):
-        """The models that it is about, in order."""
+        """The models that the finding is about, in order."""
         return tuple(dict.fromkeys(name for pair in self.pairs for name in pair))
 
 
@@ -57,7 +57,7 @@ FINDINGS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """finding: of the paper; holds: "yes", "no" or "partly"; numbers: a line with the evidence."""
+    """finding: its text; holds: "yes", "no" or "partly"; numbers: a line with the evidence."""
 
     finding: str
     holds: str
@@ -65,7 +65,7 @@ class Verdict:
 
 
 def verdicts(results):
-    """A `Verdict` on each finding of whose models there are results."""
+    """A `Verdict` on each finding whose models all have results."""
     found = []
     for finding in FINDINGS:
         judge = _by_rank if finding.by == "rank" else _by_accuracy
