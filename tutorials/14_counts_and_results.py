@@ -262,7 +262,7 @@ assert spec.composer_floor == 0.6 and spec.head == MODELS["regularized"].head
 assert {model["examples"] for model in results["models"].values()} == {300_000}
 readme = lesson.ROOT.joinpath("benchmarks", "README.md").read_text()
 assert "--model contrastive --data corpus/piano --examples 3000000" in readme
-assert "fourth answers" in readme
+assert "the fourth evaluation on the test pieces" in readme
 
 # %% [markdown]
 # It leads in all columns. Is that chance? Here is chapter 12's test on the mean rank of each piece,
