@@ -30,8 +30,9 @@
 #
 # Here is a tune of eight bars, written for this course. Its MIDI file holds *messages*: start this
 # pitch (`note_on`), stop this pitch (`note_off`). A pitch is a whole number. Middle C is 60, and
-# each semitone adds one. Each message also holds a delay: the time since the message before it, in
-# units of $1/r$ beat. The file itself says what $r$ is.
+# each semitone adds one. Each message also holds a delay: the time since the message before it,
+# counted in small steps. The file itself says how many steps make a beat. This number is its
+# *resolution*.
 
 # %%
 import lesson
@@ -39,8 +40,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 midi = lesson.tune()
-r = midi.ticks_per_beat
-print(f"{r} time units per beat; {len(midi.tracks)} tracks, the melody and the bass")
+resolution = midi.ticks_per_beat
+print(f"{resolution} steps per beat; {len(midi.tracks)} tracks, the melody and the bass")
 for message in midi.tracks[0][1:7]:
     print(message)
 
@@ -62,7 +63,9 @@ for track in midi.tracks:
                 pitches.append(message.note)
 
 times, pitches = np.array(times), np.array(pitches)  # (n_onsets,) each
-print(f"{len(times)} onsets in {end / r:g} beats; pitches {pitches.min()} to {pitches.max()}")
+print(
+    f"{len(times)} onsets in {end / resolution:g} beats; pitches {pitches.min()} to {pitches.max()}"
+)
 
 # %% tags=["hide"]
 assert len(times) == 66
@@ -70,10 +73,9 @@ assert len(times) == 66
 # %% [markdown]
 # ## Time: 24 ticks per beat
 #
-# A time $s$, in units of $1/r$ beat, is rounded to the nearest tick. Musicians call this
-# *quantization*:
+# Each time is rounded to the nearest tick. Musicians call this *quantization*:
 #
-# $$\text{tick} = \left\lfloor 24 \, \frac{s}{r} + \frac{1}{2} \right\rfloor$$
+# $$\text{tick} = \left\lfloor 24 \, \frac{\text{time}}{\text{resolution}} + \frac{1}{2} \right\rfloor$$
 #
 # The brackets $\lfloor \; \rfloor$ round down to a whole number. Adding one half first turns rounding
 # down into rounding to the nearest.
@@ -82,13 +84,13 @@ assert len(times) == 66
 # starts exactly on a tick? Two and four, surely. Three? Five?
 
 # %%
-ticks = (48 * times + r) // (2 * r)  # the formula above, in whole numbers
+ticks = (48 * times + resolution) // (2 * resolution)  # the formula above, in whole numbers
 
 print("a beat in n parts, all on the grid: n =", [n for n in range(1, 25) if 24 % n == 0])
 print("the triplet of bar 2, in ticks after its beat:", [int(tick) % 24 for tick in ticks[8:11]])
 
 # %% tags=["hide"]
-assert np.array_equal(ticks * r, 24 * times)  # every note of the tune lies on a tick
+assert np.array_equal(ticks * resolution, 24 * times)  # every note of the tune lies on a tick
 assert [int(tick) % 24 for tick in ticks[8:11]] == [0, 8, 16]
 
 # %% [markdown]
@@ -99,22 +101,22 @@ assert [int(tick) % 24 for tick in ticks[8:11]] == [0, 8, 16]
 # ## Pitch: 60 rows
 #
 # The roll has rows 0 to 59, for the MIDI pitches 36 to 95: five octaves from C2 upwards. (The paper
-# says 36 to 96, which would be 61 pitches.) A pitch $p$ outside this range moves by whole octaves,
+# says 36 to 96, which would be 61 pitches.) A pitch outside this range moves by whole octaves,
 # 12 semitones each, until it is in the nearest octave of the range. We call that **folding**:
 #
 # $$
-# \text{row}(p) = \begin{cases}
-# (p - 36) \bmod 12 & \text{if } p < 36 \\
-# p - 36 & \text{if } 36 \le p \le 95 \\
-# 48 + (p - 36) \bmod 12 & \text{if } p > 95
+# \text{row} = \begin{cases}
+# (\text{pitch} - 36) \bmod 12 & \text{if } \text{pitch} < 36 \\
+# \text{pitch} - 36 & \text{if } 36 \le \text{pitch} \le 95 \\
+# 48 + (\text{pitch} - 36) \bmod 12 & \text{if } \text{pitch} > 95
 # \end{cases}
 # $$
 
 
 # %%
-def fold(p):
-    """p: MIDI pitches, any shape -> rows 0 to 59, the same shape."""
-    row = p - 36
+def fold(pitches):
+    """MIDI pitches, any shape -> rows 0 to 59, the same shape."""
+    row = pitches - 36
     inside = (row >= 0) & (row < 60)
     octave = np.where(row < 0, 0, 48)  # the lowest or the highest octave begins here
     return np.where(inside, row, octave + row % 12)
@@ -132,8 +134,8 @@ print("row:  ", fold(np.array([21, 31, 36, 60, 95, 96, 108])).tolist())
 # One line of code puts a 1 wherever a note starts. These ones are all that we keep of the tune.
 
 # %% alt="The onset roll of the whole tune: a melody that rises and falls above a walking bass."
-n_beats = -(-end // r)  # up to the end of the last note, rounded up to whole beats
-tune_roll = np.zeros((60, 24 * n_beats))  # (60, T), T = 24 ticks a beat
+n_beats = -(-end // resolution)  # up to the end of the last note, rounded up to whole beats
+tune_roll = np.zeros((60, 24 * n_beats))  # 24 ticks per beat
 tune_roll[fold(pitches), ticks] = 1
 
 fig, ax = plt.subplots(figsize=(9, 3.2), layout="constrained")
@@ -164,8 +166,8 @@ assert np.array_equal(tune_roll[:, : 24 * 8], tune_roll[:, 24 * 16 : 24 * 24])
 # ## Units: four beats, from every beat on
 #
 # The unit $U_i$ is the part of the roll from beat $i$ (the first beat is number 0 here) up to four
-# beats later, so it has 96 columns. A unit starts at every beat that has three more after it: a piece
-# of $B$ beats has $B - 3$ units.
+# beats later, so it has 96 columns. A unit starts at every beat that has three more after it, so a
+# piece has three units fewer than beats.
 
 # %% alt="Three onset rolls side by side: the units at beats 1, 2 and 5 of the tune."
 units = np.stack([tune_roll[:, 24 * i : 24 * i + 96] for i in range(n_beats - 3)])
@@ -407,10 +409,10 @@ print("the same onsets, rows, units, keys and duplicates")
 #    <details><summary>Solution</summary>
 #
 #    ```python
-#    p = corpus.pitches.astype(int)
-#    folded = {key: int(((p + key < 36) | (p + key > 95)).sum()) for key in KEYS}
+#    pitch = corpus.pitches.astype(int)
+#    folded = {key: int(((pitch + key < 36) | (pitch + key > 95)).sum()) for key in KEYS}
 #    best = min(folded, key=folded.get)
-#    print(f"key {best}: {folded[best]} of {len(p):,} notes; key -5: {folded[-5]}")
+#    print(f"key {best}: {folded[best]} of {len(pitch):,} notes; key -5: {folded[-5]}")
 #    ```
 #
 #    In key 0, the one in which they are written: 25 of 31,108 notes. In key -5, five semitones lower,

@@ -113,7 +113,7 @@ print(y)  # (N, M) = (2, 2)
 #
 # $$L = \frac{1}{N} \sum_{n=1}^{N} \log\left(1 + e^{-t_n y_n}\right)$$
 #
-# This is the **logistic loss**. It treats $p = 1 / (1 + e^{-y})$ as the probability of Bach, and
+# This is the **logistic loss**. It treats $P = 1 / (1 + e^{-y})$ as the probability of Bach, and
 # $L$ is the average of $-\log(\text{probability of the right answer})$. The output $y$, which can
 # be any number, is then called a **logit**: $y = 0$ stands for a probability of one half.
 
@@ -291,18 +291,18 @@ assert min(in_32) > 1e-6
 # ## Check 2: the complex step
 #
 # The third curve falls to the last digit and stays there. This method subtracts nothing: it adds
-# an *imaginary* number $i\delta$ to the weight, where $i^2 = -1$. Near $w$, a smooth function is
-# the sum of its Taylor series:
+# an *imaginary* number $\mathrm{i}\delta$ to the weight, where $\mathrm{i}^2 = -1$. Near $w$, a
+# smooth function is the sum of its Taylor series:
 #
 # $$
-# L(w + i\delta) = L(w) + i\delta \, L'(w) - \frac{\delta^2}{2} L''(w)
-# - i\frac{\delta^3}{6} L'''(w) + \dots
+# L(w + \mathrm{i}\delta) = L(w) + \mathrm{i}\delta \, L'(w) - \frac{\delta^2}{2} L''(w)
+# - \mathrm{i}\frac{\delta^3}{6} L'''(w) + \dots
 # $$
 #
 # The first and third terms are real, the second and fourth imaginary. So the imaginary part alone
 # is $\delta L'(w)$, apart from a term that is smaller by a factor of order $\delta^2$:
 #
-# $$L'(w) \approx \frac{\text{imaginary part of } L(w + i\delta)}{\delta}$$
+# $$L'(w) \approx \frac{\text{imaginary part of } L(w + \mathrm{i}\delta)}{\delta}$$
 #
 # With $\delta = 10^{-30}$ the remaining error is beyond all digits, and there is no subtraction to
 # lose digits in. NumPy calculates with complex numbers as it does with real ones. (`forward` must

@@ -65,21 +65,21 @@ import numpy as np
 
 
 def elu_forward(a):
-    """a: any shape -> v: the same shape."""
+    """a: any shape -> h: the same shape."""
     below = np.exp(np.where(a.real > 0, 0, a)) - 1  # the 0 keeps exp from overflowing
-    v = np.where(a.real > 0, a, below)
-    return v, v
+    h = np.where(a.real > 0, a, below)
+    return h, h
 
 
-def elu_backward(dv, cache):
-    v = cache
-    return dv * np.where(v > 0, 1, v + 1)
+def elu_backward(dh, cache):
+    h = cache
+    return dh * np.where(h > 0, 1, h + 1)
 
 
 a = np.linspace(-4, 3, 281)
-v, cache = elu_forward(a)
+h, cache = elu_forward(a)
 fig, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
-left.plot(a, v, color=lesson.BLUE)
+left.plot(a, h, color=lesson.BLUE)
 right.plot(a, elu_backward(np.ones(281), cache), color=lesson.ORANGE)
 left.set(title="elu(a)", xlabel="a")
 right.set(title="its slope", xlabel="a", ylim=(-0.05, 1.1))
@@ -95,14 +95,15 @@ plt.show()
 #
 # ## A network with a hidden layer
 #
-# Our network has $D = 5760$ features, $M = 32$ **hidden units**, and one output. *Hidden* means
-# that nobody says what these 32 numbers should be; training decides. In the formulas, $n$ is the
-# example, $d$ the feature, and $m$ the hidden unit:
+# Our network has $D = 5760$ features, $M = 32$ **hidden neurons**, and one output. A *neuron* is one
+# of the numbers that a layer computes. *Hidden* means that nobody says what these 32 numbers should
+# be; training decides. (Many books call them hidden *units*. In this course a unit is four beats of
+# music.) In the formulas, $n$ is the example, $d$ the feature, and $m$ the hidden neuron:
 #
 # $$
 # a_{nm} = \sum_d x_{nd} W_{1,dm} + b_{1,m}, \qquad
-# v_{nm} = \operatorname{elu}(a_{nm}), \qquad
-# y_n = \sum_m v_{nm} W_{2,m} + b_2
+# h_{nm} = \operatorname{elu}(a_{nm}), \qquad
+# y_n = \sum_m h_{nm} W_{2,m} + b_2
 # $$
 #
 # | Symbol | Shape | What it is |
@@ -110,7 +111,7 @@ plt.show()
 # | $x$ | $(N, D)$ | input |
 # | $W_1$, $b_1$ | $(D, M)$, $(M)$ | weights and biases of the hidden layer |
 # | $a$ | $(N, M)$ | weighted sums of the hidden layer |
-# | $v$ | $(N, M)$ | values of the hidden units, after the activation |
+# | $h$ | $(N, M)$ | values of the hidden neurons, after the activation |
 # | $W_2$, $b_2$ | $(M, 1)$, $(1)$ | weights and bias of the output layer |
 # | $y$ | $(N, 1)$ | output, the logit |
 
@@ -120,7 +121,7 @@ boxes = ["dense 1\n$W_1$, $b_1$", "ELU", "dense 2\n$W_2$, $b_2$", "loss"]
 for place, text in enumerate(boxes):
     box = {"boxstyle": "round,pad=0.6", "facecolor": "white", "edgecolor": lesson.INK}
     ax.text(2 * place + 1, 0, text, ha="center", va="center", bbox=box)
-for place, value in enumerate(["$x$", "$a$", "$v$", "$y$", "$L$"]):
+for place, value in enumerate(["$x$", "$a$", "$h$", "$y$", "$L$"]):
     for height, color, start, name in [
         (0.1, lesson.BLUE, -0.45, value),
         (-0.1, lesson.ORANGE, 0.45, "$d" + value[1:] if value != "$L$" else "1"),
@@ -138,22 +139,22 @@ plt.show()
 # ## Backpropagation
 #
 # Chapter 2 answered how the loss depends on one layer's weights, given $dy$. Now we walk through
-# the network from the back to the front. The **chain rule** says: if a change of $v$ changes $y$,
-# and that changes $L$, then the two rates of change multiply; and if $v$ reaches $L$ in several
+# the network from the back to the front. The **chain rule** says: if a change of $h$ changes $y$,
+# and that changes $L$, then the two rates of change multiply; and if $h$ reaches $L$ in several
 # ways, their contributions add.
 #
 # **Loss.** As before, $dy_n = -t_n / (1 + e^{t_n y_n}) / N$.
 #
-# **Output layer.** This is chapter 2, with $v$ in the place of $x$. The input's gradient was of no
+# **Output layer.** This is chapter 2, with $h$ in the place of $x$. The input's gradient was of no
 # use there. Here it is what the layer below is waiting for:
 #
 # $$
-# dW_{2,m} = \sum_n v_{nm} \, dy_n, \qquad db_2 = \sum_n dy_n, \qquad dv_{nm} = dy_n W_{2,m}
+# dW_{2,m} = \sum_n h_{nm} \, dy_n, \qquad db_2 = \sum_n dy_n, \qquad dh_{nm} = dy_n W_{2,m}
 # $$
 #
-# **Activation.** Each $a_{nm}$ influences only its own $v_{nm}$:
+# **Activation.** Each $a_{nm}$ influences only its own $h_{nm}$:
 #
-# $$da_{nm} = dv_{nm} \, \operatorname{elu}'(a_{nm})$$
+# $$da_{nm} = dh_{nm} \, \operatorname{elu}'(a_{nm})$$
 #
 # **Hidden layer.** Chapter 2 again, with $da$ in the place of $dy$:
 #
@@ -184,15 +185,15 @@ def dense_backward(dy, cache):
 def network_forward(x, W1, b1, W2, b2):
     """x: (N, D) -> y: (N, 1)."""
     a, cache1 = dense_forward(x, W1, b1)  # (N, M)
-    v, cache_elu = elu_forward(a)  # (N, M)
-    y, cache2 = dense_forward(v, W2, b2)  # (N, 1)
+    h, cache_elu = elu_forward(a)  # (N, M)
+    y, cache2 = dense_forward(h, W2, b2)  # (N, 1)
     return y, (cache1, cache_elu, cache2)
 
 
 def network_backward(dy, cache):
     cache1, cache_elu, cache2 = cache
-    dv, dW2, db2 = dense_backward(dy, cache2)
-    da = elu_backward(dv, cache_elu)
+    dh, dW2, db2 = dense_backward(dy, cache2)
+    da = elu_backward(dh, cache_elu)
     dx, dW1, db1 = dense_backward(da, cache1)
     return dx, dW1, db1, dW2, db2
 
@@ -258,7 +259,7 @@ def wrong_gradients():
 
 
 print("wrong:", wrong_gradients())
-good, elu_backward = elu_backward, lambda dv, cache: dv  # forgets the slope
+good, elu_backward = elu_backward, lambda dh, cache: dh  # forgets the slope
 print("wrong, without the slope:", wrong_gradients())
 elu_backward = good
 
@@ -330,7 +331,7 @@ for name, params in {
         gradient_step(params, x, t, rate=0.3)
     moved = np.abs(params[0] - before).max() > 0
     different = len(np.unique(params[0].round(6), axis=1).T)
-    print(f"{name:9} W1 has changed: {moved!s:5}  different hidden units: {different}")
+    print(f"{name:9} W1 has changed: {moved!s:5}  different hidden neurons: {different}")
 
 # %% tags=["hide"]
 assert 0.74 < majority < 0.77
@@ -338,11 +339,12 @@ assert (len(train_beats), 12 * len(train_beats)) == (1730, 20760)
 assert sum(p.size for p in random_params(np.random.default_rng(0))) == 5760 * 32 + 65
 
 # %% [markdown]
-# Starting from 0, nothing below the last bias ever moves: $v = 0$ makes $dW_2 = 0$, and $W_2 = 0$
-# makes $dv = 0$. Starting from any other constant, all hidden units compute the same number,
-# receive the same gradient, and stay equal forever: 32 hidden units are worth one. Random weights
-# break this symmetry. We draw them with standard deviation $1 / \sqrt{D}$, for a layer of $D$
-# inputs; chapter 4 explains this size.
+# Starting from 0, nothing below the last bias ever moves: $h = 0$ makes $dW_2 = 0$, and $W_2 = 0$
+# makes $dh = 0$. Starting from any other constant, all hidden neurons compute the same number,
+# receive the same gradient, and stay equal forever: 32 hidden neurons are worth one. Random weights
+# break this symmetry. We draw them around 0 with standard deviation $1 / \sqrt{D}$, for a layer of
+# $D$ inputs; chapter 4 explains this size. (The *variance* of some numbers is their mean squared
+# distance from their mean, and the *standard deviation* is its square root.)
 #
 # ## Minibatches
 #
@@ -429,7 +431,7 @@ assert 100 <= steps[best] <= 600 and np.diff(sizes).min() > -0.05
 # ## Bach or Monteverdi, again
 #
 # Now the question of chapter 2, with all keys in training. We compare the single layer and the
-# network with 32 hidden units. Both take 600 steps with minibatches, at the same learning rate.
+# network with 32 hidden neurons. Both take 600 steps with minibatches, at the same learning rate.
 # Each is trained with three *seeds*, that is, three sequences of random numbers, which decide the
 # initial weights and the minibatches.
 
@@ -540,7 +542,7 @@ print("the same output and the same five gradients")
 # %% [markdown]
 # ## Exercises
 #
-# 1. Solve "both or neither" by hand, with two hidden units: find $W_1$, $b_1$, $W_2$ and $b_2$ so
+# 1. Solve "both or neither" by hand, with two hidden neurons: find $W_1$, $b_1$, $W_2$ and $b_2$ so
 #    that $y > 0$ for (0, 0) and (1, 1), and $y < 0$ for (1, 0) and (0, 1). Hint: what does
 #    $\operatorname{elu}(a) + \operatorname{elu}(-a)$ look like?
 #
@@ -578,11 +580,11 @@ print("the same output and the same five gradients")
 #    ```
 #    </details>
 #
-# 3. How many hidden units does it take? Train in all keys with $M = 2$, with seed 0.
+# 3. How many hidden neurons does it take? Train in all keys with $M = 2$, with seed 0.
 #
 #    <details><summary>Solution</summary>
 #
-#    Two are nearly enough here: mean 0.821, worst 0.692, where 32 units reached 0.823 and 0.691
+#    Two are nearly enough here: mean 0.821, worst 0.692, where 32 neurons reached 0.823 and 0.691
 #    with the same seed. The other thirty add little, because the network is still nearly linear.
 #
 #    ```python

@@ -196,7 +196,7 @@ print(f"largest slope of the sigmoid: {curves[0][2].max():.2f}; seven of them: {
 # | --- | --- | --- | --- |
 # | $x_n$ | value of example n, of N | `x` | (N, D) |
 # | $\mu$ | mean over the batch | `mean` | (D,) |
-# | $u_n$ | centred value | `u` | (N, D) |
+# | $\tilde x_n$ | centred value | `centred` | (N, D) |
 # | $\sigma^2$ | variance over the batch | `var` | (D,) |
 # | $\epsilon$ | a small number, so that nothing is divided by 0 | `eps` = 0.00001 | |
 # | $s$ | 1 / standard deviation | `s` | (D,) |
@@ -206,9 +206,9 @@ print(f"largest slope of the sigmoid: {curves[0][2].max():.2f}; seven of them: {
 #
 # $$
 # \begin{aligned}
-# \mu &= \frac{1}{N} \sum_k x_k & (1) \qquad & u_n = x_n - \mu & (2) \\
-# \sigma^2 &= \frac{1}{N} \sum_k u_k^2 & (3) \qquad & s = (\sigma^2 + \epsilon)^{-1/2} & (4) \\
-# \hat x_n &= s \, u_n & (5) \qquad & y_n = \gamma \hat x_n + \beta & (6)
+# \mu &= \frac{1}{N} \sum_n x_n & (1) \qquad & \tilde x_n = x_n - \mu & (2) \\
+# \sigma^2 &= \frac{1}{N} \sum_n \tilde x_n^2 & (3) \qquad & s = (\sigma^2 + \epsilon)^{-1/2} & (4) \\
+# \hat x_n &= s \, \tilde x_n & (5) \qquad & y_n = \gamma \hat x_n + \beta & (6)
 # \end{aligned}
 # $$
 
@@ -218,12 +218,12 @@ def batch_norm(x, gamma, beta, eps=1e-5):
     """x: (N, D); gamma, beta: (D,) -> y: (N, D)."""
     N = len(x)
     mean = x.sum(axis=0) / N  # line 1 (D,)
-    u = x - mean  # line 2 (N, D)
-    var = (u * u).sum(axis=0) / N  # line 3 (D,)
+    centred = x - mean  # line 2 (N, D)
+    var = (centred * centred).sum(axis=0) / N  # line 3 (D,)
     s = (var + eps) ** -0.5  # line 4 (D,)
-    x_hat = s * u  # line 5 (N, D)
+    x_hat = s * centred  # line 5 (N, D)
     y = gamma * x_hat + beta  # line 6 (N, D)
-    return y, (u, s, x_hat, gamma)
+    return y, (centred, s, x_hat, gamma)
 
 
 W = np.random.default_rng(1).standard_normal((5760, 256)) / np.sqrt(5760)
@@ -275,8 +275,8 @@ for n, (x_hat, move) in enumerate(zip(before[:, 0], (after - before)[:, 0] / 0.0
 # %% [markdown]
 # The raised one goes up. The mean goes up as well, and that pulls the others down, but not evenly,
 # because the variance has changed too. So a change of one $x$ reaches the loss in three ways:
-# **directly**, through its own $u$ and $\hat x$; **through the variance**, line 3, which scales
-# every $\hat x$; and **through the mean**, line 1, which is subtracted from every $x$.
+# **directly**, through its own $\tilde x$ and $\hat x$; **through the variance**, line 3, which
+# scales every $\hat x$; and **through the mean**, line 1, which is subtracted from every $x$.
 #
 # ## Backward, line by line
 #
@@ -291,26 +291,27 @@ for n, (x_hat, move) in enumerate(zip(before[:, 0], (after - before)[:, 0] / 0.0
 # d\beta = \sum_n dy_n, \qquad d\gamma = \sum_n dy_n \, \hat x_n, \qquad d\hat x_n = \gamma \, dy_n
 # $$
 #
-# **Line 5,** $\hat x_n = s u_n$. Here $u_n$ is used with slope $s$, which is the direct way, and
-# $s$ is used $N$ times, with slope $u_n$:
+# **Line 5,** $\hat x_n = s \tilde x_n$. Here $\tilde x_n$ is used with slope $s$, which is the
+# direct way, and $s$ is used $N$ times, with slope $\tilde x_n$:
 #
-# $$\text{directly: } du_n = s \, d\hat x_n, \qquad ds = \sum_n d\hat x_n \, u_n$$
+# $$\text{directly: } d\tilde x_n = s \, d\hat x_n, \qquad ds = \sum_n d\hat x_n \, \tilde x_n$$
 #
 # **Lines 4 and 3.** The slope of $(\sigma^2 + \epsilon)^{-1/2}$ is
 # $-\frac{1}{2} (\sigma^2 + \epsilon)^{-3/2}$, which is $-\frac{1}{2} s^3$. The slope of
-# $\frac{1}{N} \sum_k u_k^2$ in $u_n$ is $2 u_n / N$, a second use of $u_n$:
+# $\frac{1}{N} \sum_n \tilde x_n^2$ with respect to $\tilde x_n$ is $2 \tilde x_n / N$, a second use
+# of $\tilde x_n$:
 #
 # $$
 # d\sigma^2 = -\frac{1}{2} s^3 ds, \qquad
-# \text{through the variance: } du_n = \frac{2 u_n}{N} d\sigma^2
+# \text{through the variance: } d\tilde x_n = \frac{2 \tilde x_n}{N} d\sigma^2
 # $$
 #
-# **Lines 2 and 1.** $x_n$ is used in $u_n = x_n - \mu$ with slope 1, so it inherits the sum of both
-# contributions. $\mu$ is subtracted $N$ times and collects from all; each $x_n$ has a part of
+# **Lines 2 and 1.** $x_n$ is used in $\tilde x_n = x_n - \mu$ with slope 1, so it inherits the sum
+# of both contributions. $\mu$ is subtracted $N$ times and collects from all; each $x_n$ has a part of
 # $1 / N$ in it:
 #
 # $$
-# d\mu = -\sum_n \left( s \, d\hat x_n + \frac{2 u_n}{N} d\sigma^2 \right), \qquad
+# d\mu = -\sum_n \left( s \, d\hat x_n + \frac{2 \tilde x_n}{N} d\sigma^2 \right), \qquad
 # \text{through the mean: } dx_n = \frac{1}{N} d\mu
 # $$
 
@@ -318,15 +319,15 @@ for n, (x_hat, move) in enumerate(zip(before[:, 0], (after - before)[:, 0] / 0.0
 # %%
 def batch_norm_three_parts(dy, cache):
     """dy: (N, D) -> the three parts of dx, each (N, D), then dgamma and dbeta, (D,)."""
-    u, s, x_hat, gamma = cache
+    centred, s, x_hat, gamma = cache
     N = len(dy)
     dbeta = dy.sum(axis=0)  # line 6 (D,)
     dgamma = (dy * x_hat).sum(axis=0)  # line 6 (D,)
     dx_hat = gamma * dy  # line 6 (N, D)
     direct = s * dx_hat  # line 5 (N, D)
-    ds = (dx_hat * u).sum(axis=0)  # line 5 (D,)
+    ds = (dx_hat * centred).sum(axis=0)  # line 5 (D,)
     dvar = -0.5 * s**3 * ds  # line 4 (D,)
-    by_variance = 2 * u / N * dvar  # line 3 (N, D)
+    by_variance = 2 * centred / N * dvar  # line 3 (N, D)
     dmean = -(direct + by_variance).sum(axis=0)  # line 2 (D,)
     by_mean = np.ones((N, 1)) / N * dmean  # line 1 (N, D), the same for all n
     return (direct, by_mean, by_variance), dgamma, dbeta
@@ -395,18 +396,18 @@ print("without the variance it is also 0:", np.abs(direct_1 + by_mean_1).max() <
 # ## The short form
 #
 # Insert the lines into one another. For the way through the variance, insert $d\sigma^2$ and then
-# $ds$; the 2 and the ½ cancel, and two of the three factors $s$ turn $u_n$ and $u_k$ into
-# $\hat x_n$ and $\hat x_k$:
+# $ds$; the 2 and the ½ cancel, and two of the three factors $s$ turn $\tilde x_n$ and
+# $\tilde x_{n'}$ into $\hat x_n$ and $\hat x_{n'}$ (the sum runs over all examples $n'$):
 #
 # $$
-# \frac{2 u_n}{N} d\sigma^2
-# = \frac{2 u_n}{N} \left( -\frac{1}{2} s^3 \sum_k d\hat x_k \, u_k \right)
-# = -s \, \hat x_n \frac{1}{N} \sum_k d\hat x_k \, \hat x_k
+# \frac{2 \tilde x_n}{N} d\sigma^2
+# = \frac{2 \tilde x_n}{N} \left( -\frac{1}{2} s^3 \sum_{n'} d\hat x_{n'} \, \tilde x_{n'} \right)
+# = -s \, \hat x_n \frac{1}{N} \sum_{n'} d\hat x_{n'} \, \hat x_{n'}
 # = -\gamma s \, \hat x_n \frac{d\gamma}{N}
 # $$
 #
-# For the way through the mean, the second part of the sum is 0, because $\sum_n u_n = 0$. What
-# remains is $-\frac{1}{N} \sum_k s \, d\hat x_k = -\gamma s \, d\beta / N$. All three together:
+# For the way through the mean, the second part of the sum is 0, because $\sum_n \tilde x_n = 0$. What
+# remains is $-\frac{1}{N} \sum_{n'} s \, d\hat x_{n'} = -\gamma s \, d\beta / N$. All three together:
 #
 # $$dx_n = \gamma s \left( dy_n - \frac{d\beta}{N} - \hat x_n \frac{d\gamma}{N} \right)$$
 #
@@ -414,14 +415,14 @@ print("without the variance it is also 0:", np.abs(direct_1 + by_mean_1).max() <
 # what is the same for all $n$:
 #
 # $$
-# dx_n = a \, dy_n + b \, x_n + c, \qquad
-# a = \gamma s, \qquad
-# b = -\gamma s^2 \frac{d\gamma}{N}, \qquad
-# c = \gamma s \, \frac{s \mu \, d\gamma - d\beta}{N}
+# dx_n = \kappa_1 \, dy_n + \kappa_2 \, x_n + \kappa_3, \qquad
+# \kappa_1 = \gamma s, \qquad
+# \kappa_2 = -\gamma s^2 \frac{d\gamma}{N}, \qquad
+# \kappa_3 = \gamma s \, \frac{s \mu \, d\gamma - d\beta}{N}
 # $$
 #
-# The numbers $a$, $b$ and $c$ are computed once per column; then one pass over the batch is enough.
-# This is how the package does it.
+# The three numbers $\kappa_1$, $\kappa_2$ and $\kappa_3$ are computed once per column; then one pass
+# over the batch is enough. The package does it this way and calls them a, b and c.
 
 
 # %%
@@ -437,10 +438,11 @@ def batch_norm_backward(dy, cache):
 
 dx, _, _ = batch_norm_backward(dy, cache)
 _, s, x_hat, _ = cache
-a, b = gamma * s, -gamma * s**2 * dgamma / 12
-c = gamma * s * (s * x.mean(axis=0) * dgamma - dbeta) / 12  # (3,) each
-print("short form, ten digits right:   ", relative_error(dx, dx_expected) < 1e-10)
-print("a dy + b x + c, ten digits right:", relative_error(a * dy + b * x + c, dx_expected) < 1e-10)
+k1, k2 = gamma * s, -gamma * s**2 * dgamma / 12
+k3 = gamma * s * (s * x.mean(axis=0) * dgamma - dbeta) / 12  # (3,) each
+by_column = k1 * dy + k2 * x + k3  # (12, 3)
+print("short form, ten digits right:      ", relative_error(dx, dx_expected) < 1e-10)
+print("k1 dy + k2 x + k3, ten digits right:", relative_error(by_column, dx_expected) < 1e-10)
 
 # %% tags=["hide"]
 for term, part in (
@@ -453,7 +455,7 @@ assert np.abs(true_1).max() < 1e-10 and np.abs(direct_1 + by_mean_1).max() < 1e-
 
 # %% [markdown]
 # Two pictures of this formula. The first shows one column of forty units, sorted by $\hat x$: how
-# fast each $\hat x_n$ (up) moves with each $x_k$ (across). The map on the right is measured by
+# fast each $\hat x_n$ (up) moves with each $x_{n'}$ (across). The map on the right is measured by
 # complex steps, and the other three are the terms of the formula. They add up to it.
 
 # %% tags=["thumbnail"] alt="Four 40 x 40 maps: direct, mean, variance, and their sum as measured"
@@ -463,7 +465,7 @@ three = [
     s40 * np.eye(40),
     -s40 / 40 * np.ones((40, 40)),
     -s40 / 40 * hat40 * hat40.T,
-]  # each (40, 40): [n, k]
+]  # each (40, 40): [n, n']
 rows = [
     complex_step(lambda x, n=n: batch_norm(x, np.ones(1), np.zeros(1))[0][n, 0], x40)[:, 0]
     for n in range(40)
@@ -477,7 +479,7 @@ blue_up = LinearSegmentedColormap.from_list("", [lesson.ORANGE, "white", lesson.
 for ax, part, title in zip(axes, [*three, measured], titles, strict=True):
     image = ax.imshow(part, cmap=blue_up, vmin=-limit, vmax=limit, origin="lower")
     ax.set_title(title, fontsize=10)
-    ax.set(xticks=[], yticks=[], xlabel="this $x_k$ moves")
+    ax.set(xticks=[], yticks=[], xlabel="this $x_{n'}$ moves")
 axes[0].set_ylabel("this $\\hat{x}_n$ follows")
 bar = fig.colorbar(image, ax=axes, shrink=0.8, ticks=[-limit, 0, limit], extend="max")
 bar.ax.set_yticklabels(["down", "0", "up"])
@@ -487,8 +489,9 @@ plt.show()
 assert np.allclose(sum(three), measured, rtol=1e-10, atol=1e-10)
 
 # %% [markdown]
-# The diagonal is the largest part (ten times darker than shown). The mean lowers all alike. Through the variance, raising one unit lowers the others on its side of the mean
-# (orange) and raises those on the other side (blue).
+# The diagonal is the largest part (ten times darker than shown). The mean lowers all alike. Through
+# the variance, raising one unit lowers the others on its side of the mean (orange) and raises those
+# on the other side (blue).
 #
 # For the second picture, plot $dy_n$ over $\hat x_n$ and draw the straight line that fits best. Its
 # height at $\hat x = 0$ is $d\beta / N$, and its slope is $d\gamma / N$. What the short form keeps
@@ -563,7 +566,7 @@ gamma, beta = np.ones(256), np.zeros(256)
 alone, _ = batch_norm(affine[:1], gamma, beta)
 print("alone, every output is beta:", np.array_equal(alone[0], beta))
 
-# And in company? The unit with the fewest notes, once among the sparsest, once among the fullest.
+# And with others? The unit with the fewest notes, once among the sparsest, once among the fullest.
 among_sparse, _ = batch_norm(affine[order[:50]], gamma, beta)
 among_full, _ = batch_norm(affine[[order[0], *order[51:]]], gamma, beta)
 sizes = np.abs(among_sparse[0]).mean(), np.abs(among_full[0]).mean()
@@ -571,8 +574,8 @@ print(f"size of its outputs: {sizes[0]:.2f} among the sparsest units, ", end="")
 print(f"{sizes[1]:.2f} among the fullest")
 
 # %% [markdown]
-# A value minus the mean of itself is 0, so the unit is lost. Even in company, the result depends on
-# the company. That is tolerable in training, where batches are drawn at random, but an embedding
+# A value minus the mean of itself is 0, so the unit is lost. Among other units, the result
+# depends on them. That is tolerable in training, where batches are drawn at random, but an embedding
 # must depend on its unit only.
 #
 # So batch norm has two modes. In *training* it also keeps *running averages* of the means and
@@ -602,8 +605,9 @@ class BatchNorm:
             self.running_var += self.momentum * (var * N / (N - 1) - self.running_var)
         else:
             mean, var = self.running_mean, self.running_var
-        u, s = x - mean, (var + self.eps) ** -0.5
-        return self.gamma * s * u + self.beta, (u, s, s * u, self.gamma, training)
+        centred, s = x - mean, (var + self.eps) ** -0.5
+        x_hat = s * centred
+        return self.gamma * x_hat + self.beta, (centred, s, x_hat, self.gamma, training)
 
     def backward(self, dy, cache):
         """dy: (N, D) -> dx (N, D), dgamma (D,), dbeta (D,)."""
@@ -663,7 +667,7 @@ assert np.allclose(alone[0], together[0])
 #
 # ## Bach or Monteverdi, with batch norm
 #
-# Chapter 3's network had 32 hidden units, and its sums were too small for the ELU. We put batch
+# Chapter 3's network had 32 hidden neurons, and its sums were too small for the ELU. We put batch
 # norm between the weights and the ELU. The 600 steps, the learning rate and the three seeds are
 # those of chapter 3, and so are the training pieces, in all keys.
 
@@ -683,7 +687,7 @@ def beats_and_answers(test):
 
 
 class Network:
-    """5760 features, M hidden units with or without batch norm, one output."""
+    """5760 features, M hidden neurons with or without batch norm, one output."""
 
     def __init__(self, rng, with_norm, M=32):
         W1 = rng.standard_normal((5760, M)) / np.sqrt(5760)
@@ -698,16 +702,16 @@ class Network:
         norm = None
         if self.norm:
             a, norm = self.norm.forward(a, training)
-        v, elu = elu_forward(a + self.b1)  # with batch norm, b1 stays 0
-        y, dense2 = dense_forward(v, self.W2)
+        h, elu = elu_forward(a + self.b1)  # with batch norm, b1 stays 0
+        y, dense2 = dense_forward(h, self.W2)
         return y + self.b2, (dense1, norm, elu, dense2)
 
     def step(self, x, t, rate):
         """One step of gradient descent. Returns the loss before it."""
         y, (dense1, norm, elu, dense2) = self.forward(x, training=True)
         dy = -t / (1 + np.exp(t * y)) / len(y)
-        dv, dW2 = dense_backward(dy, dense2)
-        da = elu_backward(dv, elu)
+        dh, dW2 = dense_backward(dy, dense2)
+        da = elu_backward(dh, elu)
         if self.norm:
             da, dgamma, dbeta = self.norm.backward(da, norm)
             self.norm.gamma -= rate * dgamma
@@ -777,13 +781,13 @@ assert abs(mean - 0.859) < 0.001 and abs(worst - 0.737) < 0.001
 # %% [markdown]
 # With every seed the network is better than without batch norm: .859 on average, where chapter 3
 # measured .833 without it and .811 for a single layer. In the worst key the averages are .737, .715
-# and .674. The training loss falls faster and lower. There are two reasons: the hidden units use
+# and .674. The training loss falls faster and lower. There are two reasons: the hidden neurons use
 # the bend of the ELU from the first step on, and on its way back batch norm multiplies the gradient
 # by $s$, which is nearly 20 for sums of size 0.053.
 #
 # The result has limits. In the worst key it is still below the .762 of always saying Monteverdi.
 # The seeds lie between .846 and .873, and chapter 3's best single run without batch norm had .851:
-# compare averages, not runs. And a hidden unit has a separate weight for each pitch and each tick,
+# compare averages, not runs. And a hidden neuron has a separate weight for each pitch and each tick,
 # so what it learns in one place does not help in another.
 #
 # ## The package does the same
@@ -791,16 +795,18 @@ assert abs(mean - 0.859) < 0.001 and abs(worst - 0.737) < 0.001
 # [`Elu`](../tinyembed/layers/elu.py) and [`BatchNorm`](../tinyembed/layers/batchnorm.py) hold the
 # gradients of $\gamma$ and $\beta$ as `gamma.grad` and `beta.grad`. Where an ELU follows batch norm
 # at once, as in all encoders here, [`BatchNormElu`](../tinyembed/layers/batchnorm_elu.py) is both,
-# in fewer passes over memory. On a CPU, `multiples` computes our $a$, $b$ and $c$.
+# in fewer passes over memory. On a CPU, `multiples` computes our $\kappa_1$, $\kappa_2$
+# and $\kappa_3$.
 
 # %%
 from tinyembed.backends.cpu.batchnorm import multiples
 from tinyembed.layers import batchnorm, gradcheck
 from tinyembed.layers import elu as package_elu
 
-gamma = cache[3]  # of the small batch above, like x, s, dgamma, dbeta, a, b and c
+gamma = cache[3]  # of the small batch above, like x, s, dgamma, dbeta, k1, k2 and k3
 theirs = multiples(x.mean(axis=0), x.var(axis=0), gamma, dbeta, dgamma / s, 12, 1e-5)
-assert all(np.allclose(one, ours, rtol=1e-10) for one, ours in zip(theirs, (a, b, c), strict=True))
+for one, ours in zip(theirs, (k1, k2, k3), strict=True):
+    assert np.allclose(one, ours, rtol=1e-10)
 
 rng = np.random.default_rng(8)
 x, dy = affine[:, :5], rng.standard_normal((100, 5))
@@ -836,7 +842,7 @@ print("the package's ELU and batch norm: the same numbers, forward and backward,
 #    <details><summary>Solution</summary>
 #
 #    Below zero the slope is $2 e^x = y + 2$. Just below zero it is 2, and just above it is 1: the
-#    curve has a kink, which the ELU of the paper has not.
+#    curve has a kink, which the paper's ELU does not have.
 #
 #    ```python
 #    def steep(x):
@@ -855,8 +861,8 @@ print("the package's ELU and batch norm: the same numbers, forward and backward,
 #    <details><summary>Solution</summary>
 #
 #    The mean lies halfway, and both values are one standard deviation away from it: the smaller one
-#    becomes -1 and the larger one 1, whatever they were. As nothing that $x$ does can change
-#    $\hat x$, short of changing places, $dx$ is 0. (A straight line through two points leaves no
+#    becomes -1 and the larger one 1, whatever they were. A small change of $x$ leaves $\hat x$ as it
+#    is, so $dx$ is 0. (A straight line through two points leaves no
 #    residual.)
 #
 #    ```python
@@ -870,13 +876,13 @@ print("the package's ELU and batch norm: the same numbers, forward and backward,
 #
 # 3. **Layer norm** normalizes each example over its own $D$ features, instead of each feature over
 #    the examples. Write its forward and backward with the functions above. Does a unit now depend
-#    on its company?
+#    on the other units of its batch?
 #
 #    <details><summary>Solution</summary>
 #
 #    Transpose, normalize with $\gamma = 1$ and $\beta = 0$, transpose back, then scale and shift.
 #    An example is normalized alone, so no running averages are needed. The gradient has ten digits
-#    right, and the outputs of a unit differ by 0.0 when its company changes.
+#    right, and the outputs of a unit differ by 0.0 when the other units change.
 #
 #    ```python
 #    def layer_norm(x, gamma, beta):

@@ -60,7 +60,7 @@ plt.show()
 # **Predict first:** each outlined column holds one chord. Which of them is C major?
 
 # %%
-kernels = np.zeros((12, 6, 1, 3))  # (P, T, C, C')
+kernels = np.zeros((12, 6, 1, 3))  # (kp, kt, C, C')
 kernels[:, :, 0, 0] = 1  # notes
 kernels[[0, 4, 7], :, 0, 1] = 1  # C, E, G
 kernels[[7, 11, 2], :, 0, 2] = 1  # G, B, D
@@ -75,7 +75,7 @@ kernels[[7, 11, 2], :, 0, 2] = 1  # G, B, D
 # | Symbol | What it is | Shape | Here |
 # | --- | --- | --- | --- |
 # | $x$ | input: examples, pitch, time, channels | (N, pitch, time, $C$) | (1, 60, 96, 1) |
-# | $W$ | $C'$ kernels of $P$ pitches by $T$ ticks | ($P$, $T$, $C$, $C'$) | (12, 6, 1, 3) |
+# | $W$ | $C'$ kernels of $k_P$ pitches by $k_T$ ticks | ($k_P$, $k_T$, $C$, $C'$) | (12, 6, 1, 3) |
 # | $s_P, s_T$ | **stride**: how far the kernel moves in pitch, in time | | 12, 6 |
 # | $a_P, a_T$ | **padding**: rows and columns of zeros around the input | | 0, 0 |
 # | $y$ | output: $C'$ feature maps | (N, pitch, time, $C'$) | (1, 5, 16, 3) |
@@ -110,14 +110,14 @@ def output_size(size, kernel_size, stride, padding):
 
 
 def conv_by_definition(x, kernels, stride, padding):
-    """x: (N, pitch, time, C), kernels: (P, T, C, C') -> y: (N, pitch, time, C')."""
+    """x: (N, pitch, time, C), kernels: (kp, kt, C, C') -> y: (N, pitch, time, C')."""
     (kp, kt, _, c_out), (sp, st) = kernels.shape, stride
     places = output_size(x.shape[1:3], (kp, kt), stride, padding)
     x = padded(x, padding)
     y = np.zeros((len(x), *places, c_out), x.dtype)
     for u in range(places[0]):
         for v in range(places[1]):
-            patch = x[:, u * sp : u * sp + kp, v * st : v * st + kt]  # (N, P, T, C)
+            patch = x[:, u * sp : u * sp + kp, v * st : v * st + kt]  # (N, kp, kt, C)
             for m in range(c_out):
                 y[:, u, v, m] = (patch * kernels[:, :, :, m]).sum(axis=(1, 2, 3))
     return y
@@ -192,7 +192,7 @@ print(f"convolution:     {conv_weights:,}, {dense_weights // conv_weights:,} tim
 #
 # $$y = \operatorname{im2col}(x) \, W, \qquad (80, 3) = (80, 72) \, (72, 3)$$
 #
-# From here on $W$ is the array of kernels, reshaped to $P T C$ rows and $C'$ columns. The function
+# From here on $W$ is the array of kernels, reshaped to $k_P k_T C$ rows and $C'$ columns. The function
 # that writes patches as rows is called **im2col**, "image to columns" (in its first version patches
 # stood upright); PyTorch calls it `unfold`. To fill the rows we do not walk from patch to patch,
 # but over the cells **of the kernel**. Its cell $(p, l)$ meets the image in rows $p$, $p + s_P$,
@@ -201,23 +201,23 @@ print(f"convolution:     {conv_weights:,}, {dense_weights // conv_weights:,} tim
 
 # %%
 def im2col(x, kernel_size, stride, padding):
-    """The patch under every place of the kernel: (N, pitch, time, C) -> (N, U, V, P * T * C)."""
+    """The patch under every place of the kernel: (N, pitch, time, C) -> (N, nu, nv, kp * kt * C)."""
     (kp, kt), (sp, st) = kernel_size, stride
-    U, V = output_size(x.shape[1:3], kernel_size, stride, padding)
+    nu, nv = output_size(x.shape[1:3], kernel_size, stride, padding)
     x = padded(x, padding)
-    patches = np.empty((len(x), U, V, kp, kt, x.shape[3]), x.dtype)
+    patches = np.empty((len(x), nu, nv, kp, kt, x.shape[3]), x.dtype)
     for p in range(kp):
         for l in range(kt):
-            patches[:, :, :, p, l] = x[:, p : p + sp * U : sp, l : l + st * V : st]
-    return patches.reshape(len(x), U, V, -1)
+            patches[:, :, :, p, l] = x[:, p : p + sp * nu : sp, l : l + st * nv : st]
+    return patches.reshape(len(x), nu, nv, -1)
 
 
 def conv_forward(x, W, geometry):
-    """x: (N, pitch, time, C), W: (P * T * C, C') -> y: (N, U, V, C').
+    """x: (N, pitch, time, C), W: (kp * kt * C, C') -> y: (N, nu, nv, C').
 
     geometry: kernel size, stride, padding, each for (pitch, time).
     """
-    patches = im2col(x, *geometry)  # (N, U, V, P * T * C)
+    patches = im2col(x, *geometry)  # (N, nu, nv, kp * kt * C)
     return patches @ W, (patches, x.shape, W, geometry)
 
 
@@ -280,11 +280,13 @@ ax.axis("off")
 plt.show()
 
 # %% [markdown]
-# How many places are there? Take one axis with $\ell$ cells, padding $a$, a kernel of $k$ cells and
-# stride $s$. Of the $\ell + 2a$ cells the first patch takes $k$, and each further patch needs $s$
-# more:
+# How many places are there? Take the time axis. With $a_T$ columns of padding at each end, it is
+# $\text{columns} + 2 a_T$ long. The first patch takes $k_T$ of these, and each further patch needs
+# $s_T$ more:
 #
-# $$\text{places} = \frac{\ell + 2 a - k}{s} + 1, \qquad \text{rounded down}$$
+# $$\text{places} = \frac{\text{columns} + 2 a_T - k_T}{s_T} + 1, \qquad \text{rounded down}$$
+#
+# The pitch axis has the same formula, with rows, $a_P$, $k_P$ and $s_P$.
 #
 # A place of the second layer sees 2 x 4 places of the first, and these see a larger part of the
 # roll. The part of the input that can influence one value is its **receptive field**.
@@ -296,7 +298,7 @@ print("layer   places    receptive field")
 for layer, (kernel, stride, padding) in enumerate(layers, start=1):
     sizes.append(output_size(sizes[-1], kernel, stride, padding))
     field = tuple(f + (k - 1) * s for f, k, s in zip(field, kernel, step, strict=True))
-    step = tuple(a * s for a, s in zip(step, stride, strict=True))  # of the roll, per place
+    step = tuple(one * s for one, s in zip(step, stride, strict=True))  # of the roll, per place
     (u, v), (pitches, ticks) = sizes[-1], field
     print(f"{layer:5}   {u} x {v:<4}    {pitches} pitches x {ticks} ticks")
 
@@ -339,14 +341,14 @@ assert len({tuple(kernels[..., m].ravel()) for m in range(3)}) == 3
 
 # %%
 def col2im(patches, shape, kernel_size, stride, padding):
-    """Patches added up where they came from: (N, U, V, P * T * C) -> shape, (N, pitch, time, C)."""
+    """Patches added up where they came from: (N, nu, nv, kp * kt * C) -> shape, (N, pitch, time, C)."""
     (kp, kt), (sp, st), (a_p, a_t) = kernel_size, stride, padding
-    (N, pitches, ticks, c_in), (_, U, V, _) = shape, patches.shape
-    patches = patches.reshape(N, U, V, kp, kt, c_in)
+    (N, pitches, ticks, c_in), (_, nu, nv, _) = shape, patches.shape
+    patches = patches.reshape(N, nu, nv, kp, kt, c_in)
     x = np.zeros((N, pitches + 2 * a_p, ticks + 2 * a_t, c_in), patches.dtype)
     for p in range(kp):
         for l in range(kt):
-            x[:, p : p + sp * U : sp, l : l + st * V : st] += patches[:, :, :, p, l]
+            x[:, p : p + sp * nu : sp, l : l + st * nv : st] += patches[:, :, :, p, l]
     return x[:, a_p : a_p + pitches, a_t : a_t + ticks]  # without the padding
 
 
@@ -355,7 +357,7 @@ def rows(array):
 
 
 def conv_backward(dy, cache):
-    """dy: (N, U, V, C') -> dx: (N, pitch, time, C), dW: (P * T * C, C')."""
+    """dy: (N, nu, nv, C') -> dx: (N, pitch, time, C), dW: (kp * kt * C, C')."""
     patches, shape, W, geometry = cache
     return col2im(dy @ W.T, shape, *geometry), rows(patches).T @ rows(dy)
 
@@ -426,7 +428,7 @@ print(cells)
 
 # %%
 def conv_transpose_forward(x, W, geometry):
-    """x: (N, U, V, C'), W: (P * T * C, C') -> y: (N, pitch, time, C).
+    """x: (N, nu, nv, C'), W: (kp * kt * C, C') -> y: (N, pitch, time, C).
 
     y has the smallest size that a convolution of this geometry turns into x's.
     """
@@ -439,7 +441,7 @@ def conv_transpose_forward(x, W, geometry):
 
 
 def conv_transpose_backward(dy, cache):
-    """dy: (N, pitch, time, C) -> dx: (N, U, V, C'), dW: (P * T * C, C')."""
+    """dy: (N, pitch, time, C) -> dx: (N, nu, nv, C'), dW: (kp * kt * C, C')."""
     x, W, geometry = cache
     dx, (patches, *_) = conv_forward(dy, W, geometry)
     return dx, rows(patches).T @ rows(x)
@@ -453,31 +455,31 @@ print("ten digits right: dx", relative_error(dx4, dx_expected) < 1e-10)
 print("                  dW", relative_error(dW4, dW_expected) < 1e-10)
 
 # %% [markdown]
-# Why "transposed"? A convolution only multiplies and adds, so it is one large matrix $A$: with $x$
-# as one long row, $y = x A$. Rows with a single 1 in them show $A$. Here is a small case, 8 columns
+# Why "transposed"? A convolution only multiplies and adds, so it is one large matrix $B$: with $x$
+# as one long row, $y = x B$. Rows with a single 1 in them show $B$. Here is a small case, 8 columns
 # in time with the kernel 1 2 3 4, stride 2 and padding 1:
 
 # %%
 tiny = (1, 4), (1, 2), (0, 1)
 w = np.array([[1.0], [2.0], [3.0], [4.0]])  # (4, 1)
 inputs = np.eye(8).reshape(8, 1, 8, 1)  # eight examples, each with a 1 in another place
-A = conv_forward(inputs, w, tiny)[0].reshape(8, 4)
-print("A, 8 inputs down, 4 outputs across:")
-print(A.astype(int))
+B = conv_forward(inputs, w, tiny)[0].reshape(8, 4)
+print("B, 8 inputs down, 4 outputs across:")
+print(B.astype(int))
 
 inputs = np.eye(4).reshape(4, 1, 4, 1)
-A_back = conv_transpose_forward(inputs, w, tiny)[0].reshape(4, 8)
-print("the matrix of the transposed convolution is A transposed:", np.array_equal(A_back, A.T))
+B_back = conv_transpose_forward(inputs, w, tiny)[0].reshape(4, 8)
+print("the matrix of the transposed convolution is B transposed:", np.array_equal(B_back, B.T))
 
 # %% tags=["hide"]
 assert relative_error(dx4, dx_expected) < 1e-10
 assert relative_error(dW4, dW_expected) < 1e-10
-assert np.array_equal(A_back, A.T)
+assert np.array_equal(B_back, B.T)
 assert cells.tolist() == [0, 1, 1, 0]
 
 # %% [markdown]
-# Each column of $A$ is the kernel, two rows further down than the one before it. At the edges a
-# part of it has fallen into the padding. No program builds $A$; for our first layer it would have
+# Each column of $B$ is the kernel, two rows further down than the one before it. At the edges a
+# part of it has fallen into the padding. No program builds $B$; for our first layer it would have
 # 46 million entries.
 #
 # ## Transposed is not inverse
@@ -527,7 +529,7 @@ from tinyembed.layers.gradcheck import cast
 for geometry, image, c_out in ((layers[0], x, 3), (layers[1], x2, 6)):
     conv = cast(Conv2d(image.shape[3], c_out, *geometry, bias=False, rng=rng), float)
     transposed = TiedConvTranspose2d(conv, bias=False)
-    weight = conv.weight.value  # (P * T * C, C')
+    weight = conv.weight.value  # (kp * kt * C, C')
 
     y_theirs, cache = conv.forward(image)
     y_ours, cache_ours = conv_forward(image, weight, geometry)

@@ -113,18 +113,18 @@ plt.show()
 #
 # ## Two gradients
 #
-# Pretend for a moment that the decoder has a matrix of its own, $V$ of shape (12, 72), which only
-# happens to equal $W^T$. Then there are two layers of chapter 2, and we go through them from the
+# Pretend for a moment that the decoder's matrix $W'$, of shape (12, 72), is a separate one, which
+# only happens to equal $W^T$. Then there are two layers of chapter 2, and we go through them from the
 # back to the front:
 #
 # $$dr = \frac{2 (r - x)}{\sum x^2}$$
 #
-# $$r = z V: \qquad dV = z^T dr, \qquad dz = dr \, V^T = dr \, W$$
+# $$r = z W': \qquad dW' = z^T dr, \qquad dz = dr \, W'^T = dr \, W$$
 #
 # $$z = x W: \qquad dW_{\text{enc}} = x^T dz$$
 #
-# Now stop pretending: the entry of $V$ in row $m$ and column $d$ *is* the entry of $W$ in row $d$
-# and column $m$. So $dV$ must be transposed before it is added:
+# Now stop pretending: the entry of $W'$ in row $m$ and column $d$ *is* the entry of $W$ in row
+# $d$ and column $m$. So $dW'$ must be transposed before it is added:
 #
 # $$dW_{\text{dec}} = (z^T dr)^T = dr^T z, \qquad dW = dW_{\text{enc}} + dW_{\text{dec}}$$
 
@@ -210,10 +210,12 @@ for name, (_, losses) in trained.items():
     print(f"  {name:33} {losses[0]:9.3f} {losses[50]:6.3f} {losses[249]:6.3f}")
 
 # %% [markdown]
-# Is the first one good, or could it do better? Linear algebra knows the answer. Of these tiles, the
-# best **linear** map through 12 numbers, tied or not, loses exactly the squares of the singular
-# values from the 13th on. (A network with activations is not bound by this. The best linear map is
-# also what principal component analysis finds, if the mean is not subtracted.)
+# Is the first one good, or could it do better? Linear algebra has the answer. It turns the tiles into
+# 72 directions at right angles, sorted by how much of the music lies in each; the *singular values*
+# are the roots of these amounts. The best **linear** map through 12 numbers, tied or not, keeps the
+# first 12 directions and loses the rest. (A network with activations is not bound by this. The best
+# linear map is also what *principal component analysis* finds, if the mean is not subtracted;
+# chapter 10 explains it.)
 
 # %% alt="Three falling losses: the sum and the decoder's part reach the lowest possible loss"
 singular = np.linalg.svd(x, compute_uv=False)  # (72,), falling
@@ -445,8 +447,9 @@ assert relative_error(encoder.weight.grad, untied) < 1e-10 and not equal
 # It does not. Every gradient is right, but it belongs to another network: an untied one, with twice
 # as many weights. What finds it is the question whether `decoder.weight is encoder.weight`.
 #
-# **Mistake 3: a parameter that is listed twice.** The optimizer gets the weights of all layers, and
-# the shared one is among them twice. So each step is taken twice.
+# **Mistake 3: a parameter that is listed twice.** The *optimizer* is the code that takes the training
+# steps. It gets the weights of all layers, and the shared one is among them twice. So each step is
+# taken twice.
 
 # %%
 encoder = Dense(Parameter(start.copy()))
@@ -581,7 +584,7 @@ assert len(tied) == len(weights) == 7 and count == 6_287_200
 # - Erkki Oja, "A Simplified Neuron Model as a Principal Component Analyzer", 1982: the decoder's
 #   part of the gradient, as a model of learning in a nerve cell.
 # - Pascal Vincent and others, "Stacked Denoising Autoencoders: Learning Useful Representations in a
-#   Deep Network with a Local Denoising Criterion", 2010: autoencoders that must repair a damaged
+#   Deep Network with a Local Denoising Criterion", 2010: autoencoders that must repair a corrupted
 #   input, as in chapter 8.
 #
 # ## What comes next

@@ -22,7 +22,7 @@
 # network's answer to a unit is compared with its answers to four other units, and the loss asks
 # which of the five belongs to this unit (equations 2 and 3).
 #
-# That is a long way round. We try the short ways first.
+# That is complicated. We try two simpler losses first.
 #
 # ## A hundred units of real music
 #
@@ -209,7 +209,7 @@ plt.show()
 # positive and add up to 1: each candidate gets its share of the sum of exponentials. With
 # $\cos_{nj}$ for the cosine of $q_n$ and its candidate $r_{nj}$:
 #
-# $$p_{nj} = \frac{e^{\cos_{nj}}}{\sum_{j'=1}^{5} e^{\cos_{nj'}}}$$
+# $$P_{nj} = \frac{e^{\cos_{nj}}}{\sum_{j'=1}^{5} e^{\cos_{nj'}}}$$
 #
 # This is equation 2. The inputs of a softmax are called **logits**; here they are the cosines.
 #
@@ -217,7 +217,7 @@ plt.show()
 # positive the probability 1, and large if it gives it a small one. This is the **cross-entropy**.
 # The loss is its mean over the batch:
 #
-# $$L = -\frac{1}{N} \sum_{n} \log p_{n1}$$
+# $$L = -\frac{1}{N} \sum_{n} \log P_{n1}$$
 #
 # (The paper's equation 3 has the sum. Dividing it by $N$ only changes the size of a step.)
 
@@ -228,9 +228,9 @@ def candidate_loss(r, q, candidates, temperature=1.0):  # temperature: explained
     S = cosines(q, r)  # (N, N)
     cos = S[np.arange(len(q))[:, None], candidates]  # (N, 5), the positive in column 0
     e = np.exp(cos / temperature)
-    p = e / e.sum(axis=1, keepdims=True)  # (N, 5)
-    L = -np.log(p[:, 0]).mean()
-    return L, (r, q, candidates, temperature, S, p)
+    P = e / e.sum(axis=1, keepdims=True)  # (N, 5)
+    L = -np.log(P[:, 0]).mean()
+    return L, (r, q, candidates, temperature, S, P)
 
 
 L, cache = candidate_loss(q, q, candidates)
@@ -250,7 +250,7 @@ for name, r in (("lazy", lazy), ("half", half), ("perfect", q)):
     print(f"{name:8s} cosine {own:.3f}   loss {candidate_loss(r, q, candidates)[0]:.4f}")
 
 # %% [markdown]
-# Two surprises.
+# There are two surprises.
 #
 # The lazy network gets exactly $\log 5 = 1.609$, the loss of random guessing among five. That is
 # what we wanted: five equal answers have five equal cosines, so each gets the probability 1/5,
@@ -268,29 +268,29 @@ assert np.allclose(cache[-1].sum(axis=1), 1)
 # ## Why it cannot reach 0
 #
 # A cosine is at most 1, so the positive's exponential is at most $e = 2.718$. Suppose all four
-# negatives have the cosine $a$ with the target. Then
+# negatives have the same cosine with the target, $\cos_-$. Then
 #
-# $$L = -\log\frac{e}{e + 4 e^{a}} = \log\left(1 + 4 e^{a - 1}\right)$$
+# $$L = -\log\frac{e}{e + 4 e^{\cos_-}} = \log\left(1 + 4 e^{\cos_- - 1}\right)$$
 #
-# If the negatives share nothing with the target, $a = 0$, this is 0.905. If they are its exact
-# opposite, $a = -1$, it is 0.433. A roll has no opposite, because its cells are never negative, but
-# an answer may: the network's last layer is an ELU (chapter 4), whose output goes down to -1. So
-# 0.433 is the least that a target can ever contribute.
+# If the negatives share nothing with the target, $\cos_- = 0$ and this is 0.905. If they are its
+# exact opposite, $\cos_- = -1$ and it is 0.433. A roll has no opposite, because its cells are never
+# negative, but an answer may have one: the network's last layer is an ELU (chapter 4), whose output
+# goes down to -1. So 0.433 is the least that a target can ever contribute.
 #
 # The reason is that a softmax depends only on *differences* of logits, and a difference of 1 is
 # small. With five candidates it gives the positive a probability of 0.40. Later work therefore
 # divides the cosines by a **temperature** $\tau$ below 1, which enlarges the differences:
 #
-# $$p_{nj} = \frac{e^{\cos_{nj} / \tau}}{\sum_{j'} e^{\cos_{nj'} / \tau}}, \qquad
-# L = \log\left(1 + 4 e^{(a - 1) / \tau}\right) \text{ for perfect answers}$$
+# $$P_{nj} = \frac{e^{\cos_{nj} / \tau}}{\sum_{j'} e^{\cos_{nj'} / \tau}}, \qquad
+# L = \log\left(1 + 4 e^{(\cos_- - 1) / \tau}\right) \text{ for perfect answers}$$
 #
 # The paper has no temperature, which is $\tau = 1$.
 
 
 # %% alt="The loss of perfect answers against the cosine of the negatives, for three temperatures"
-def least(a, temperature=1.0):
-    """The loss of a perfect answer if its four negatives have the cosine a."""
-    return np.log(1 + 4 * np.exp((a - 1) / temperature))
+def least(cos, temperature=1.0):
+    """The loss of a perfect answer if each of its four negatives has this cosine."""
+    return np.log(1 + 4 * np.exp((cos - 1) / temperature))
 
 
 print(f"negatives at cosine 0: {least(0):.3f}   at -1: {least(-1):.3f}")
@@ -298,10 +298,10 @@ for temperature in (1, 0.5, 0.2, 0.1):
     print(f"temperature {temperature:3}: negatives at cosine 0 leave {least(0, temperature):.4f}")
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
-a = np.linspace(-1, 1, 200)
+cos = np.linspace(-1, 1, 200)
 for temperature, style in ((1, "-"), (0.5, "--"), (0.2, ":")):
     label = f"$\\tau$ = {temperature}"
-    ax.plot(a, least(a, temperature), color=lesson.BLUE, ls=style, lw=2, label=label)
+    ax.plot(cos, least(cos, temperature), color=lesson.BLUE, ls=style, lw=2, label=label)
 ax.axhline(np.log(5), color=lesson.GREY, lw=1, label="guessing, log 5")
 ours = others.mean()
 ax.plot(ours, least(ours), "o", color=lesson.ORANGE, label="our units, $\\tau$ = 1")
@@ -325,10 +325,10 @@ assert np.isclose(cosines(q[:1], -0.5 * q[:1])[0, 0], -1)  # within the range of
 #
 # We need $dr$, the gradient of the loss with respect to the answers. It takes two steps.
 #
-# **With respect to the cosines.** Write $-\log p_{n1} = -\cos_{n1} / \tau + \log \sum_{j'} e^{\cos_{nj'} / \tau}$
+# **With respect to the cosines.** Write $-\log P_{n1} = -\cos_{n1} / \tau + \log \sum_{j'} e^{\cos_{nj'} / \tau}$
 # and differentiate. The result is the probability, minus 1 for the positive:
 #
-# $$d\!\cos_{nj} = \frac{1}{N \tau}\left(p_{nj} - [j = 1]\right)$$
+# $$d\!\cos_{nj} = \frac{1}{N \tau}\left(P_{nj} - [j = 1]\right)$$
 #
 # ($[j = 1]$ is 1 for the positive and 0 for a negative.) So the loss raises the positive's cosine
 # and lowers each negative's in proportion to its probability. The five numbers add up to 0.
@@ -347,12 +347,12 @@ assert np.isclose(cosines(q[:1], -0.5 * q[:1])[0, 0], -1)  # within the range of
 # %%
 def loss_backward_by_loops(cache):
     """dr as in the formulas: one candidate of one target at a time."""
-    r, q, candidates, temperature, _, p = cache
+    r, q, candidates, temperature, _, P = cache
     q_hat, r_hat = q / lengths(q)[:, None], r / lengths(r)[:, None]
     dr = np.zeros_like(r)
     for n in range(len(q)):
         for j, row in enumerate(candidates[n]):
-            dcos = (p[n, j] - (j == 0)) / (len(q) * temperature)
+            dcos = (P[n, j] - (j == 0)) / (len(q) * temperature)
             cos = q_hat[n] @ r_hat[row]
             dr[row] += dcos * (q_hat[n] - cos * r_hat[row]) / lengths(r)[row]
     return dr
@@ -366,8 +366,8 @@ def loss_backward_by_loops(cache):
 # %%
 def candidate_loss_backward(cache):
     """Returns dr, (N, D)."""
-    r, q, candidates, temperature, S, p = cache
-    dcos = p / (len(q) * temperature)  # (N, 5)
+    r, q, candidates, temperature, S, P = cache
+    dcos = P / (len(q) * temperature)  # (N, 5)
     dcos[:, 0] -= 1 / (len(q) * temperature)
     dS = np.zeros_like(S)  # (N, N): target, answer
     dS[np.arange(len(q))[:, None], candidates] = dcos
@@ -470,8 +470,8 @@ five = {name: cosines(q, r)[n, candidates[n]].round(3) for name, r in kinds.item
 def one_unit(cos, temperature):
     """cos: (5,). The loss of one unit, the probabilities, and the gradient: (5,) each."""
     e = np.exp(cos / temperature)
-    p = e / e.sum()
-    return -np.log(p[0]), p, (p - (np.arange(5) == 0)) / temperature
+    P = e / e.sum()
+    return -np.log(P[0]), P, (P - (np.arange(5) == 0)) / temperature
 
 
 print("cosines:              positive  four negatives               loss at 1    at 0.1")
@@ -480,9 +480,9 @@ for name, cos in five.items():
     print(f"{name:20s}{row}      {one_unit(cos, 1)[0]:9.3f} {one_unit(cos, 0.1)[0]:9.3f}")
 
 for temperature in (1.0, 0.1):
-    _, p, dcos = one_unit(five["half of the notes"], temperature)
+    _, P, dcos = one_unit(five["half of the notes"], temperature)
     print(f"\nhalf of the notes, temperature {temperature}")
-    print("  probabilities     ", "".join(f"{value:7.3f}" for value in p))
+    print("  probabilities     ", "".join(f"{value:7.3f}" for value in P))
     print("  gradient          ", "".join(f"{value:7.3f}" for value in dcos))
 
 # %% tags=["hide"]
@@ -508,7 +508,7 @@ assert 0.25 < dcos[1:].max() / dcos[1:].sum() < 0.31
 # - Choose "the average" and move the temperature. Why does the loss stay at 1.609?
 # - Choose "half of the notes" and lower the temperature from 1. Where do the four negatives stop
 #   having about equal gradients? Which one is left at 0.05?
-# - Choose "half a beat late". Which temperature gives the lowest loss? Why is it the highest?
+# - Choose "half a beat late". Is the loss lowest at the highest or at the lowest temperature? Why?
 #
 # ## Perfect is not best
 #
@@ -587,8 +587,8 @@ print("the same loss and the same gradient, at temperatures 1 and 0.1")
 #
 #    With 2 candidates the distance is 0.38, with 5 it is 0.70, with 100 it is 0.98, and with 10,000
 #    it is 1.00. It never exceeds 1, because the positive's exponential is at most $e$ times as large
-#    as that of a negative with cosine 0. So more candidates alone do not help for long. They need a lower
-#    temperature as well.
+#    as that of a negative with cosine 0. So more candidates alone do not help for long. They need a
+#    lower temperature as well.
 #    </details>
 #
 # 2. **One tick late.** Shift the perfect answers by one tick, a twenty-fourth of a beat. You would

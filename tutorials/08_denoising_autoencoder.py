@@ -246,28 +246,28 @@ class Bias:
 # %%
 def im2col(x, kernel, stride, padding):
     """(N, pitch, time, C) -> (N, places in pitch, in time, kp * kt * C)"""
-    (kp, kt), (sp, st), (pp, pt) = kernel, stride, padding
-    x = np.pad(x, ((0, 0), (pp, pp), (pt, pt), (0, 0)))
+    (kp, kt), (sp, st), (a_p, a_t) = kernel, stride, padding
+    x = np.pad(x, ((0, 0), (a_p, a_p), (a_t, a_t), (0, 0)))
     n, pitch, time, c = x.shape
-    op, ot = (pitch - kp) // sp + 1, (time - kt) // st + 1
-    patches = np.empty((n, op, ot, kp, kt, c), x.dtype)
-    for i in range(kp):
-        for j in range(kt):
-            patches[:, :, :, i, j] = x[:, i : i + sp * op : sp, j : j + st * ot : st]
-    return patches.reshape(n, op, ot, -1)
+    nu, nv = (pitch - kp) // sp + 1, (time - kt) // st + 1
+    patches = np.empty((n, nu, nv, kp, kt, c), x.dtype)
+    for p in range(kp):
+        for l in range(kt):
+            patches[:, :, :, p, l] = x[:, p : p + sp * nu : sp, l : l + st * nv : st]
+    return patches.reshape(n, nu, nv, -1)
 
 
 def col2im(patches, channels, kernel, stride, padding):
-    """The transpose of im2col: (N, op, ot, kp * kt * C) -> (N, pitch, time, C)"""
-    (kp, kt), (sp, st), (pp, pt) = kernel, stride, padding
-    n, op, ot, _ = patches.shape
-    patches = patches.reshape(n, op, ot, kp, kt, channels)
-    pitch, time = sp * (op - 1) + kp, st * (ot - 1) + kt
+    """The transpose of im2col: (N, nu, nv, kp * kt * C) -> (N, pitch, time, C)"""
+    (kp, kt), (sp, st), (a_p, a_t) = kernel, stride, padding
+    n, nu, nv, _ = patches.shape
+    patches = patches.reshape(n, nu, nv, kp, kt, channels)
+    pitch, time = sp * (nu - 1) + kp, st * (nv - 1) + kt
     x = np.zeros((n, pitch, time, channels), patches.dtype)
-    for i in range(kp):
-        for j in range(kt):
-            x[:, i : i + sp * op : sp, j : j + st * ot : st] += patches[:, :, :, i, j]
-    return x[:, pp : pitch - pp, pt : time - pt]
+    for p in range(kp):
+        for l in range(kt):
+            x[:, p : p + sp * nu : sp, l : l + st * nv : st] += patches[:, :, :, p, l]
+    return x[:, a_p : pitch - a_p, a_t : time - a_t]
 
 
 def flat(x):
@@ -421,16 +421,16 @@ def candidate_loss(r, q, candidates):
     r_scale = ((r * r).sum(axis=1) + 1e-12) ** -0.5  # 1 / length
     q_scale = ((q * q).sum(axis=1) + 1e-12) ** -0.5
     S = (q @ r.T) * (q_scale[:, None] * r_scale)  # (N, N): all cosines
-    p = np.exp(S[np.arange(len(q))[:, None], candidates])  # (N, 5)
-    p = p / p.sum(axis=1, keepdims=True)
-    return -np.log(p[:, 0]).mean(), (r, q, r_scale, q_scale, S, p, candidates, shape)
+    P = np.exp(S[np.arange(len(q))[:, None], candidates])  # (N, 5)
+    P = P / P.sum(axis=1, keepdims=True)
+    return -np.log(P[:, 0]).mean(), (r, q, r_scale, q_scale, S, P, candidates, shape)
 
 
 def candidate_loss_backward(cache):
-    r, q, r_scale, q_scale, S, p, candidates, shape = cache
+    r, q, r_scale, q_scale, S, P, candidates, shape = cache
     dS, n = np.zeros_like(S), np.arange(len(q))
-    dS[n[:, None], candidates] = p / len(p)
-    dS[n, n] -= 1 / len(p)  # the positives
+    dS[n[:, None], candidates] = P / len(P)
+    dS[n, n] -= 1 / len(P)  # the positives
     dr = (dS * q_scale[:, None] * r_scale).T @ q
     dr -= ((dS * S).sum(axis=0) * r_scale**2)[:, None] * r
     return dr.reshape(shape)
@@ -659,7 +659,7 @@ lesson.play(
 #
 # ## Did it find what was missing?
 #
-# Pictures can flatter, so let us count. In a corrupted unit, some number of notes is missing. We take
+# Pictures can mislead, so we count. In a corrupted unit, some number of notes is missing. We take
 # as many of the reconstruction's strongest cells, among the cells that were silent in the input. What
 # share of them are missing notes? Random guessing would find the number of missing notes divided by
 # the number of silent cells, which is about 5,750.
@@ -765,7 +765,7 @@ for name, loss in own_loss.items():
     print(f"loss of the network trained on {name:13s} on its own corruption: {loss:.3f}")
 
 # %% [markdown]
-# **Octave split has to be practised.** Only the network that was trained on it can add one hand to
+# **Octave split needs its own training.** Only the network that was trained on it can add one hand to
 # the other: it finds missing notes more than three times as often as the two others. Those always saw
 # some notes of both hands in training, and look for missing notes near the given ones.
 #

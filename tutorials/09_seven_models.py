@@ -177,9 +177,9 @@ assert np.isclose(cross_entropy(np.zeros((7, 10)), np.arange(7))[0], np.log(10))
 # %% [markdown]
 # ## Both targets at once
 #
-# The regularized model has a decoder and a head. Its head has a hidden layer of 50 ELU units. Its
-# loss is the sum of the context loss and the composer loss. Both depend on the same embedding $z$,
-# so the gradient with respect to $z$ is the sum of two gradients:
+# The regularized model has a decoder and a head. Its head has a hidden layer of 50 neurons with an
+# ELU. Its loss is the sum of the context loss and the composer loss. Both depend on the same
+# embedding $z$, so the gradient with respect to $z$ is the sum of two gradients:
 #
 # $$
 # \frac{\partial L}{\partial z} = \frac{\partial L_{\text{context}}}{\partial z} +
@@ -382,8 +382,8 @@ assert (music.n_pieces, train_pieces.sum()) == (58, 41)
 # usually resembles the current one, so its embedding should be close to the current one's. For
 # each test unit we compute the cosine between its embedding and the embedding of every next unit
 # in the test set. The **rank** of the true next unit is the number of other units that have a
-# larger cosine, scaled to 999 competitors. Rank 0 is best, and random guessing gives 499.5 on
-# average. We report the median rank over all test units.
+# larger cosine, scaled to 999 candidates. Rank 0 is best, and random guessing gives 499.5 on
+# average. We report the *median* rank over all test units: half of the ranks are at most as large.
 #
 # (Chapter 11 trains a network that makes this prediction better. Here the prediction is simply
 # "the current unit again".)

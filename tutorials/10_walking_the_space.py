@@ -173,12 +173,14 @@ assert max(overlap) < 0.5, overlap
 #
 # Can we see this circle? The space has 100 dimensions and a page has two. **Principal component
 # analysis** (PCA) finds the two directions in which the points differ most. Let the rows of $Z$ be
-# the points minus their mean. Along a direction $a$ of length 1, the sum of their squares is
+# the points minus their mean. Along a direction $w$ of length 1, the sum of their squares is
 #
-# $$|Z a|^2 = a^T (Z^T Z) \, a$$
+# $$|Z w|^2 = w^T (Z^T Z) \, w$$
 #
-# It is largest for the eigenvector of $Z^T Z$ with the largest eigenvalue, and it equals that
-# eigenvalue. The second eigenvector is the best direction at a right angle to the first one.
+# An *eigenvector* of a matrix is a direction that the matrix only stretches, and its *eigenvalue* is
+# the factor. The sum is largest for the eigenvector of $Z^T Z$ with the largest eigenvalue, and it
+# equals that eigenvalue. The second eigenvector is the best direction at a right angle to the first
+# one.
 
 
 # %%

@@ -49,8 +49,7 @@ figure, ax = plt.subplots(figsize=(9, 3), layout="constrained")
 lesson.show_roll(ax, np.concatenate(list(rolls), axis=1), onset_width=10)
 for i in range(8):
     ax.axvline(4 * i, color=lesson.INK, lw=1)
-    name = f"$U_{{i+{i}}}$" if i else "$U_i$"
-    ax.text(4 * i + 2, 61, name, ha="center", va="bottom", color=lesson.INK)
+    ax.text(4 * i + 2, 61, f"$U_{i + 1}$", ha="center", va="bottom", color=lesson.INK)
 ax.axvspan(28, 32, color=lesson.ORANGE, alpha=0.2, lw=0)
 ax.set_xlabel("beat; the shaded unit is to be predicted")
 ax.set_ylabel("pitch")
@@ -61,7 +60,7 @@ plt.show()
 # trained on piano music, so the quartets, songs and chorales here are new to it. (Double precision
 # makes your machine print the same digits as ours.)
 #
-# Row $r$ of the array `Z` is one embedding. The rows of a piece follow each other, one per beat, so
+# Each row of the array `Z` is one embedding. The rows of a piece follow each other, one per beat, so
 # a *sequence* of eight units is eight row numbers, four apart.
 
 # %%
@@ -103,8 +102,8 @@ print(f"test:     {len(Z):,} embeddings, {len(sequences):,} sequences, of other 
 # candidate may be *as* similar as the target. Such a tie counts half:
 #
 # $$
-# \mathrm{rank} = \sum_{j=1}^{999} \left([s_j > s_0] + \tfrac{1}{2} [s_j = s_0]\right),
-# \qquad s_j = \cos(y, q_j),
+# \mathrm{rank} = \sum_{j=1}^{999} \left([\cos_j > \cos_0] + \tfrac{1}{2} [\cos_j = \cos_0]\right),
+# \qquad \cos_j = \cos(y, q_j),
 # $$
 #
 # where $[\ldots]$ is 1 if the statement in it is true, and otherwise 0.
@@ -204,15 +203,16 @@ for n in range(0, len(sequences), 50):
 # | $W_x$, $W_h$, $b$ | weights and bias, in four blocks | (D, 4M), (M, 4M), (4M,) |
 #
 # The three gates and the candidate come from the new input and the last output. A gate is the
-# *sigmoid* $\sigma(a) = 1 / (1 + e^{-a})$ of its pre-activation $a$: a number between 0 (closed)
-# and 1 (open). The candidate is a $\tanh$, between -1 and 1.
+# *sigmoid* of its pre-activation $a$, $\operatorname{sigmoid}(a) = 1 / (1 + e^{-a})$: a number
+# between 0 (closed) and 1 (open). The candidate is a $\tanh$, between -1 and 1.
 #
 # $$
 # (a_i, a_f, a_g, a_o) = x_t W_x + h_{t-1} W_h + b
 # $$
 #
 # $$
-# i = \sigma(a_i), \quad f = \sigma(a_f), \quad g = \tanh(a_g), \quad o = \sigma(a_o)
+# i = \operatorname{sigmoid}(a_i), \quad f = \operatorname{sigmoid}(a_f), \quad g = \tanh(a_g), \quad
+# o = \operatorname{sigmoid}(a_o)
 # $$
 #
 # Then the memory is updated, and part of it is shown:
@@ -404,8 +404,8 @@ for place, (name, by_hand) in enumerate(zip(shapes, lstm_backward(dh, cache), st
 # **negatives**. A *temperature* $\tau = 0.1$ makes small differences count:
 #
 # $$
-# L = - \frac{1}{N} \sum_n \log p_{nn}, \qquad
-# p_{nj} = \frac{e^{\cos(y_n, q_j) / \tau}}{\sum_{j'} e^{\cos(y_n, q_{j'}) / \tau}}
+# L = - \frac{1}{N} \sum_n \log P_{nn}, \qquad
+# P_{nj} = \frac{e^{\cos(y_n, q_j) / \tau}}{\sum_{j'} e^{\cos(y_n, q_{j'}) / \tau}}
 # $$
 #
 # Both gradients contain chapter 7's derivative of the cosine; a hat means "divided by its length":
@@ -435,15 +435,15 @@ def contrastive_loss(y, q):
     """(N, D), (N, D) -> the loss, and a cache."""
     y_hat, q_hat = unit_length(y), unit_length(q)
     cosine = y_hat @ q_hat.T  # (N, N): prediction, candidate
-    p = np.exp((cosine - 1) / temperature)
-    p /= p.sum(axis=1, keepdims=True)
-    return -np.log(np.diagonal(p)).mean(), (y, y_hat, q_hat, cosine, p)
+    P = np.exp((cosine - 1) / temperature)
+    P /= P.sum(axis=1, keepdims=True)
+    return -np.log(np.diagonal(P)).mean(), (y, y_hat, q_hat, cosine, P)
 
 
 def contrastive_loss_backward(cache):
     """-> dy: (N, D)."""
-    y, y_hat, q_hat, cosine, p = cache
-    d_cosine = (p - np.eye(len(y))) / len(y) / temperature  # softmax with cross-entropy
+    y, y_hat, q_hat, cosine, P = cache
+    d_cosine = (P - np.eye(len(y))) / len(y) / temperature  # softmax with cross-entropy
     along = (d_cosine * cosine).sum(axis=1, keepdims=True)  # (N, 1)
     return (d_cosine @ q_hat - along * y_hat) / length(y)
 
@@ -686,8 +686,8 @@ for kind in ("rank", "rank_same_piece"):
 # With more music our predictor beats the baseline for every embedding, on both tests. But the
 # baseline differs more between embeddings than the predictor does. It is best for the forward and
 # the context model: they were trained to predict neighbouring units, so units that follow each
-# other get similar embeddings. A low rank in the paper's Table 2 therefore credits the *embedding*;
-# only the baseline tells how much the LSTM adds.
+# other get similar embeddings. So a low rank in the paper's Table 2 may come from the
+# *embedding* alone. Only the baseline tells how much the LSTM adds.
 #
 # ## The package does the same
 #
@@ -790,5 +790,5 @@ print("the same numbers: outputs, gradients, losses, sequences, ranks")
 # ## What comes next
 #
 # In the median, the best network is one rank ahead of the baseline. Is it better, or is this
-# chance? The paper answers with 21 tests, and [chapter 12](12_statistics.md) does each of them by
-# hand.
+# chance? The paper answers such questions with 21 tests, and [chapter 12](12_statistics.md) shows by
+# hand what such a test can tell.

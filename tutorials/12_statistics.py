@@ -91,7 +91,7 @@ assert len(ours["models"]) == 7 and len(by_pair) == 21 and len(ours["settings"][
 # | quartiles | a quarter of the ranks lie below the lower one, a quarter above the upper one |
 # | IQR | interquartile range: the distance between the two quartiles |
 # | skew | the mean of $((x_n - \bar x) / \sigma)^3$: 0 if symmetric, positive with a tail to the right |
-# | $t$, $W$ | two test statistics (this chapter has no targets and no weights) |
+# | $t$, $W$, $d$ | two test statistics and an effect size (this chapter has no targets, weights or features) |
 #
 # We make ranks ourselves, so we know everything about them. NumPy's `beta(a, b)` draws numbers
 # between 0 and 1, and a small `a` puts most of them near 0. These two values give ranks like those
@@ -166,7 +166,7 @@ assert (from_iqr < from_std).all(), "all seven points fit the IQR"
 assert np.interp(4, skew, std) > 2 * 47
 
 # %% [markdown]
-# All seven points fit the interquartile range. The forward and the context model are the clearest:
+# All seven points lie nearer to the interquartile range. The forward and the context model are the clearest:
 # with a skew of 4, our standard deviations are more than twice as large as the paper's 47.
 #
 # ## A t-test by hand
@@ -210,10 +210,10 @@ assert 0.035 < (p < 0.05).mean() < 0.065
 # So one comparison of equal models in twenty is called significant. That is all that "p < 0.05"
 # promises.
 #
-# The skew did no harm here. A t-test only needs the *means* to be nearly normal, and means of 300
-# ranks are. But it compares **means**, and the paper reports **medians**. Note drop and beat drop
-# have the same median, 32, and the paper still calls them significantly different. Both can be true
-# if their tails differ.
+# The skew did no harm here. A t-test only needs the *means* to be nearly normal, that is, distributed
+# like a bell, and means of 300 ranks are. But it compares **means**, and the paper reports
+# **medians**. Note drop and beat drop have the same median, 32, and the paper still calls them
+# significantly different. Both can be true if their tails differ.
 #
 # ## Multiple comparisons
 #
@@ -417,15 +417,17 @@ plt.show()
 # distances differ between the models by more than chance:
 #
 # $$
-# W = \frac{\sum_g N_g (\bar u_g - \bar u)^2 / (G - 1)}
-# {\sum_g \sum_n (u_{gn} - \bar u_g)^2 / (\sum_g N_g - G)}, \qquad u_{gn} = |x_{gn} - \bar x_g|
+# W = \frac{\sum_g N_g (\bar \Delta_g - \bar \Delta)^2 / (G - 1)}
+# {\sum_g \sum_n (\Delta_{gn} - \bar \Delta_g)^2 / (\sum_g N_g - G)}, \qquad
+# \Delta_{gn} = |x_{gn} - \bar x_g|
 # $$
 #
 # | Symbol | Meaning |
 # | --- | --- |
 # | $G$, $N_g$ | number of models; number of ranks of model $g$ |
 # | $x_{gn}$, $\bar x_g$ | rank $n$ of model $g$; the mean rank of model $g$ |
-# | $\bar u_g$, $\bar u$ | mean distance of model $g$, and of all models |
+# | $\Delta_{gn}$ | distance of rank $n$ of model $g$ from that mean |
+# | $\bar \Delta_g$, $\bar \Delta$ | mean distance of model $g$, and of all models |
 #
 # The numerator says how much the mean distances of the models differ, the denominator how much
 # single distances vary. Equal spreads give a $W$ near 1.
@@ -434,11 +436,14 @@ plt.show()
 # %%
 def levene(groups, centre=np.mean):
     """groups: a list of G arrays of ranks -> W."""
-    u = [abs(x - centre(x)) for x in groups]
-    G, N = len(u), np.array([len(distances) for distances in u])
-    means, all_mean = np.array([distances.mean() for distances in u]), np.concatenate(u).mean()
+    apart = [abs(x - centre(x)) for x in groups]  # the distances of each model
+    G, N = len(apart), np.array([len(distances) for distances in apart])
+    means = np.array([distances.mean() for distances in apart])
+    all_mean = np.concatenate(apart).mean()
     between = (N * (means - all_mean) ** 2).sum() / (G - 1)
-    squares = [((distances - mean) ** 2).sum() for distances, mean in zip(u, means, strict=True)]
+    squares = [
+        ((distances - mean) ** 2).sum() for distances, mean in zip(apart, means, strict=True)
+    ]
     return between / (sum(squares) / (N.sum() - G))
 
 
@@ -484,27 +489,29 @@ assert alarms["mean"] > 150 and alarms["median"] < 80
 # ## Two scores that contradict each other
 #
 # Table 3 gives the composer model a micro-F1 of .29 and a macro-F1 of .76, the latter "weighted by
-# the number of true instances for each composer". These are the definitions, for one composer $c$:
+# the number of true instances for each composer". These are the definitions, for one composer $m$:
 #
 # | Symbol | Meaning |
 # | --- | --- |
-# | $N_c$, $N$ | units by composer $c$; all units |
-# | $\hat N_c$ | units that the network assigns to $c$ |
-# | $TP_c$ | units where both hold: true positives |
-# | $P_c = TP_c / \hat N_c$ | precision: the share of the units assigned to $c$ that are by $c$ |
-# | $R_c = TP_c / N_c$ | recall: the share of the units by $c$ that are assigned to $c$ |
-# | $F_c = 2 P_c R_c / (P_c + R_c)$ | F1: high only if both are |
-# | $\mathrm{acc} = \sum_c TP_c / N$ | accuracy: the share of correctly classified units |
+# | $N_m$, $N$ | units by composer $m$; all units |
+# | $\hat N_m$ | units that the network assigns to $m$ |
+# | $\mathrm{TP}_m$ | units where both hold: true positives |
+# | $\mathrm{prec}_m = \mathrm{TP}_m / \hat N_m$ | precision: the share of the units assigned to $m$ that are by $m$ |
+# | $\mathrm{rec}_m = \mathrm{TP}_m / N_m$ | recall: the share of the units by $m$ that are assigned to $m$ |
+# | $\mathrm{F1}_m = 2 \, \mathrm{prec}_m \mathrm{rec}_m / (\mathrm{prec}_m + \mathrm{rec}_m)$ | F1: high only if both are |
+# | $\mathrm{acc} = \sum_m \mathrm{TP}_m / N$ | accuracy: the share of correctly classified units |
 #
 # **Micro-F1** pools all composers before it divides. Every unit has one composer and is assigned to
-# one, so pooled precision and pooled recall are both $\sum_c TP_c / N$: *micro-F1 is the accuracy*.
+# one, so pooled precision and pooled recall are both $\sum_m \mathrm{TP}_m / N$: *micro-F1 is the
+# accuracy*.
 #
-# **Weighted F1** is $\sum_c N_c F_c / N$. Since $P_c + R_c \ge P_c$,
+# **Weighted F1** is $\sum_m N_m \mathrm{F1}_m / N$. The denominator of $\mathrm{F1}_m$ is at least
+# $\mathrm{prec}_m$, so
 #
 # $$
-# F_c = \frac{2 P_c R_c}{P_c + R_c} \le 2 R_c, \qquad \text{and therefore} \qquad
-# \frac{1}{N} \sum_c N_c F_c \le \frac{2}{N} \sum_c N_c R_c = \frac{2}{N} \sum_c TP_c
-# = 2 \, \mathrm{acc}.
+# \mathrm{F1}_m \le 2 \, \mathrm{rec}_m, \qquad \text{and therefore} \qquad
+# \frac{1}{N} \sum_m N_m \mathrm{F1}_m \le \frac{2}{N} \sum_m N_m \mathrm{rec}_m
+# = \frac{2}{N} \sum_m \mathrm{TP}_m = 2 \, \mathrm{acc}.
 # $$
 #
 # *The weighted F1 is never more than twice the accuracy*, whatever the network, the composers or
@@ -518,7 +525,7 @@ def scores(confusion):
     Returns accuracy and weighted F1.
     """
     hits, by, assigned = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    f1 = 2 * hits / (by + assigned)  # the same as 2 P R / (P + R)
+    f1 = 2 * hits / (by + assigned)  # the same as 2 prec rec / (prec + rec)
     return hits.sum() / by.sum(), (by * f1).sum() / by.sum()
 
 
@@ -656,9 +663,10 @@ print(f"the same numbers; {len(certain)} claims cannot hold, {rows} of them are 
 #
 #    <details><summary>Solution</summary>
 #
-#    $F_c$ grows with $P_c$, so $F_c \le 2 R_c / (1 + R_c)$. This function is concave, so the mean
-#    of its values is at most its value at the mean (Jensen's inequality). The mean recall, weighted
-#    by $N_c$, is $\mathrm{acc}$.
+#    $\mathrm{F1}_m$ grows with the precision, so
+#    $\mathrm{F1}_m \le 2 \, \mathrm{rec}_m / (1 + \mathrm{rec}_m)$. This function is concave, so the
+#    mean of its values is at most its value at the mean (Jensen's inequality). The mean recall,
+#    weighted by $N_m$, is $\mathrm{acc}$.
 #
 #    To come close, every composer needs a precision near 1 and the same recall. So assign all wrong
 #    answers to one very rare composer:

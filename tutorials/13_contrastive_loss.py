@@ -229,7 +229,7 @@ plt.show()
 # that are not hidden:
 #
 # $$
-# P_{nj} = \frac{e^{S_{nj} / \tau}}{\sum_{i \text{ not hidden}} e^{S_{ni} / \tau}}, \qquad
+# P_{nj} = \frac{e^{S_{nj} / \tau}}{\sum_{j' \text{ not hidden}} e^{S_{nj'} / \tau}}, \qquad
 # L = -\frac{1}{N'} \sum_n \log P_{n t_n}, \qquad
 # dS_{nj} = \frac{1}{N' \tau} \left( P_{nj} - [j = t_n] \right)
 # $$
@@ -548,33 +548,33 @@ for name, (*_, losses) in trained.items():
 
 # %% [markdown]
 # The two losses cannot be compared: guessing gives $\log 5 = 1.61$ in one case, and about 4.7, the
-# logarithm of some hundred, in the other. (The second loss starts above that: at a low temperature an
-# untrained network is confident and wrong.) But both networks can take the test of chapter 11, on
-# the pieces held out: rank the right eighth unit, once among all units of these pieces, and once
-# among the units of its own piece that are not hidden. (Ranks are scaled to 999 negatives.)
+# logarithm of about a hundred, in the other. (The second loss starts above that: at a low
+# temperature an untrained network is confident and wrong.) But both networks can take the test of
+# chapter 11, on the pieces held out: rank the right eighth unit, once among all units of these
+# pieces, and once among the units of its own piece that are not hidden. (Ranks are scaled to 999 negatives.)
 
 # %%
-parts, sequences = [], []  # Q sequences of eight units, among R units
+parts, sequences = [], []  # N' sequences of eight units, among N units
 for p in np.flatnonzero(music.piece_is_test):
     first, row = music.unit_beats([p]), sum(len(part) for part in parts)
     start = np.arange(max(len(first) - BEATS * GIVEN, 0))
     start = start[music.has_onset(first[start + BEATS * GIVEN])]  # a silent unit cannot be found
     sequences.append(row + start[:, None] + BEATS * np.arange(GIVEN + 1))
     parts.append(first)
-test_beats, sequences = np.concatenate(parts), np.concatenate(sequences)  # (R,), (Q, 8)
+test_beats, sequences = np.concatenate(parts), np.concatenate(sequences)  # (N,), (N', 8)
 test_rolls = music.rolls(test_beats, dtype=float)
-test_piece = music.beat_piece[test_beats]  # (R,)
+test_piece = music.beat_piece[test_beats]  # (N,)
 
 test_t = sequences[:, -1]
-allowed = np.tile(music.has_onset(test_beats), (len(test_t), 1))  # (Q, R)
+allowed = np.tile(music.has_onset(test_beats), (len(test_t), 1))  # (N', N)
 allowed[np.arange(len(test_t)), test_t] = False
 allowed_in_piece = allowed & (test_piece[test_t][:, None] == test_piece)
 allowed_in_piece &= ~hidden_units(test_beats, test_t)
 
 
 def median_rank(y, z, allowed):
-    """y: (Q, D); z: (R, D); allowed: (Q, R), the negatives. 0 is best."""
-    S = (y / lengths(y)) @ (z / lengths(z)).T  # (Q, R)
+    """y: (N', D); z: (N, D); allowed: (N', N), the negatives. 0 is best."""
+    S = (y / lengths(y)) @ (z / lengths(z)).T  # (N', N)
     own = S[np.arange(len(y)), test_t][:, None]
     ahead = ((S > own + 1e-6) & allowed).sum(axis=1)
     tied = ((np.abs(S - own) <= 1e-6) & allowed).sum(axis=1)

@@ -86,11 +86,11 @@ assert 0.2 < inside.sum() / at_once.sum() < 0.5
 # | Symbol | Meaning |
 # | --- | --- |
 # | $x$ | a roll of zeros and ones, (60, 96); $x_{u,v}$ is 1 if pitch row $u$ has an onset at tick $v$ |
-# | $s$ | an interval in semitones, negative if the later note is lower |
-# | $\ell$ | a **lag**: the time from the earlier onset to the later, in ticks |
-# | $A_{s \ell}$ | the number of pairs of onsets that are $s$ semitones and $\ell$ ticks apart |
+# | $p$ | an interval in semitones, negative if the later note is lower |
+# | $l$ | a **lag**: the time from the earlier onset to the later, in ticks |
+# | $A_{pl}$ | the number of pairs of onsets that are $p$ semitones and $l$ ticks apart |
 #
-# $$A_{s \ell} = \sum_{u, v} x_{u, v} \; x_{u + s,\, v + \ell}$$
+# $$A_{pl} = \sum_{u, v} x_{u, v} \; x_{u + p,\, v + l}$$
 #
 # This is the **autocorrelation** of the roll: its cross-correlation with itself. The place, $u$ and
 # $v$, is summed over, so $A$ does not change if the unit is transposed. (This holds as long as no note
@@ -141,10 +141,10 @@ for label, colour in labels.items():
     ax.plot([], [], color=colour, lw=2, label=label)
 for u, v in onsets:
     for u_later, v_later in onsets:
-        s, lag = u_later - u, v_later - v
-        if (s, lag) == (FIFTH, 0):
+        interval, lag = u_later - u, v_later - v
+        if (interval, lag) == (FIFTH, 0):
             colour = lesson.ORANGE
-        elif 1 <= abs(s) <= 2 and 1 <= lag < EDGES[2]:
+        elif 1 <= abs(interval) <= 2 and 1 <= lag < EDGES[2]:
             colour = lesson.BLUE
         else:
             continue
@@ -155,8 +155,8 @@ plt.show()
 
 # %% [markdown]
 # What do such counts say about music? We count two kinds of pairs for each composer of our corpus and
-# divide by the number of onsets: how often does an onset have another one $s$ semitones above it at
-# the same time, and how often does one follow $s$ semitones away, up to an eighth later?
+# divide by the number of onsets: how often does an onset have another one $p$ semitones above it at
+# the same time, and how often does one follow $p$ semitones away, up to an eighth later?
 
 # %% alt="Two heat maps, a row per composer and a column per interval: pairs per onset at once, and up to an eighth later" tags=["thumbnail"]
 per_onset = {}
@@ -281,9 +281,9 @@ assert max(p) < 1e-8
 #
 # - **Training.** The model saw 3,000,000 units. The paper's models saw 300,000 examples each, some of
 #   which have one or two neighbours as their target.
-# - **Selection.** It is the fourth version of the model that was tested on these 66 pieces. No choice
-#   was made by them, but after each of the first three there was a reason to go on ([what was
-#   tried](../benchmarks/README.md#the-eighth-model)).
+# - **Selection.** It is the fourth version of the model that was tested on these 66 pieces. They decided
+#   none of its settings, but four attempts at a test have a better chance to succeed than one
+#   ([what was tried](../benchmarks/README.md#the-eighth-model)).
 # - **Inputs.** The other seven have no counts.
 #
 # [ablations.json](../benchmarks/results/ablations.json) has trainings of equal length, judged on
@@ -406,7 +406,8 @@ print("the same counts:", theirs.shape)
 # %% [markdown]
 # `python -m tinyembed.train --model contrastive` trains the eighth model on your own music, and
 # `tinyembed.load()` returns one that is trained. `--model composer --intervals 64` gives the counts
-# to another model. It must be one without a decoder, because a decoder shares the encoder's weights.
+# to another model. That works only for a model without a decoder, because a decoder shares the
+# encoder's weights.
 #
 # ## Exercises
 #

@@ -22,8 +22,8 @@
 # batches of 100 (section 4.1), so one pass over all units takes 40,000 training steps. Our
 # [benchmark](../benchmarks/README.md) needs about a quarter of a second per step on two processor
 # cores, at the paper's width. At that rate, one pass of one model takes almost three hours, and there
-# are seven models. By its data sheet, a GPU has the arithmetic for many hundreds of steps per second.
-# Whether it reaches them depends on how it is asked.
+# are seven models. According to its data sheet, a GPU has enough arithmetic units for many hundreds of
+# steps per second. Whether it reaches them depends on how it is asked.
 #
 # ## Host and device
 #
@@ -191,9 +191,9 @@ print(loop)
 
 # %% [markdown]
 # We called `elu` itself with a symbol instead of an array, and got the loop. On a GPU there is no
-# `for`: each $n$ is computed by a thread of its own, and the body of the loop is the kernel. Python
-# can run the loop too, slowly, so we can check it. `cupy.fuse` does the same, except that it writes
-# C++ and passes it to the device's compiler, once:
+# `for`: each $n$ is computed by its own *thread*, one of many that run at once, and the body of the
+# loop is the kernel. Python can run the loop too, slowly, so we can check it. `cupy.fuse` does the
+# same, except that it writes C++ and passes it to the device's compiler, once:
 
 # %%
 few = x[:3].ravel()  # 300 numbers
@@ -350,7 +350,7 @@ assert 5e-6 * sum(plain.values()) > 4 * arithmetic and 5e-6 * sum(fused.values()
 # Under these assumptions the launches take longer than the arithmetic, even fused and at the largest
 # width. The device waits for Python. The next two sections change that.
 #
-# ## Never ask back
+# ## Avoid synchronization
 #
 # Here is a training loop as one would write it first. **Predict first:** what crosses between the two
 # memories in each step, and in which direction?
@@ -422,7 +422,7 @@ plt.show()
 assert counts["to_device"] == 1 and counts["synchronisations"] == 0
 
 # %% [markdown]
-# The rolls equal those that the host makes. The mock can also *prove* that a step never asks back:
+# The rolls equal those that the host makes. The mock can also *prove* that a step never synchronizes:
 # within `forbid_synchronisation` every synchronization and every transfer is an error.
 
 # %%
@@ -610,7 +610,7 @@ if not files:
 
 # %% [markdown]
 # (TF32 is a way of multiplying matrices that keeps only 10 of the 23 binary digits of each float32,
-# and is several times as fast by the data sheet. `--tf32` asks for it.)
+# and is several times as fast according to the data sheet. `--tf32` asks for it.)
 #
 # ## The package does the same
 #

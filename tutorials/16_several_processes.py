@@ -188,13 +188,13 @@ assert relative_error(added, whole) < 1e-12 and relative_error(averaged, whole) 
 # gradient? The answer comes below.
 #
 # To do it right, every rank needs the mean $\mu$ and the variance $\sigma^2$ of all rows. Let rank
-# $\rho$ have $N_\rho$ rows, with the mean $\mu_\rho$ and the sum $V_\rho$ of squared deviations *from
-# that mean*. Then
+# $\rho$ have $N_\rho$ rows, with the mean $\mu_\rho$ and the sum $\mathrm{SS}_\rho$ of squared
+# deviations *from that mean*. Then
 #
 # $$
 # N = \sum_\rho N_\rho, \qquad
 # \mu = \frac{1}{N} \sum_\rho N_\rho \, \mu_\rho, \qquad
-# \sigma^2 = \frac{1}{N} \sum_\rho \left( V_\rho + N_\rho (\mu_\rho - \mu)^2 \right)
+# \sigma^2 = \frac{1}{N} \sum_\rho \left( \mathrm{SS}_\rho + N_\rho (\mu_\rho - \mu)^2 \right)
 # $$
 #
 # This is **Chan's formula**. Its last term is there because a rank's mean differs from the mean of all
@@ -211,10 +211,10 @@ def own_statistics(x):
 
 def combine(parts):
     """Chan's formula: (ranks, 1 + 2M) -> N, mu (M,), var (M,)."""
-    counts, (means, V) = parts[:, :1], np.split(parts[:, 1:], 2, axis=1)
+    counts, (means, SS) = parts[:, :1], np.split(parts[:, 1:], 2, axis=1)
     N = counts.sum()
     mu = (counts * means).sum(axis=0) / N
-    return N, mu, (V + counts * (means - mu) ** 2).sum(axis=0) / N
+    return N, mu, (SS + counts * (means - mu) ** 2).sum(axis=0) / N
 
 
 both = x.sum(axis=1, keepdims=True)  # (N, 1): how many onsets each unit has
@@ -280,16 +280,16 @@ def candidate_loss(company, r, q, candidates):
     q_hat, r_length = q / lengths(q), lengths(all_r).T  # (n, D), (1, N)
     S = q_hat @ all_r.T / r_length  # (n, N), cosines
     e = np.exp(np.take_along_axis(S, candidates, axis=1))  # (n, 5), at temperature 1
-    p = e / e.sum(axis=1, keepdims=True)
-    L = -np.log(p[:, 0]).sum() / len(all_r)  # this rank's part of the mean
-    return company.gather([L]).sum(), (all_r, r_length, q_hat, candidates, S, p)
+    P = e / e.sum(axis=1, keepdims=True)
+    L = -np.log(P[:, 0]).sum() / len(all_r)  # this rank's part of the mean
+    return company.gather([L]).sum(), (all_r, r_length, q_hat, candidates, S, P)
 
 
 def candidate_loss_backward(company, cache):
     """dr: (n, D), from the losses of all targets."""
-    all_r, r_length, q_hat, candidates, S, p = cache
+    all_r, r_length, q_hat, candidates, S, P = cache
     dS = np.zeros_like(S)  # (n, N)
-    np.put_along_axis(dS, candidates, p / len(all_r), axis=1)
+    np.put_along_axis(dS, candidates, P / len(all_r), axis=1)
     dS[np.arange(len(S)), candidates[:, 0]] -= 1 / len(all_r)
     along = (dS * S / r_length**2).sum(axis=0)[:, None]  # (N, 1)
     dall_r = (dS / r_length).T @ q_hat - along * all_r  # (N, D), as in chapter 7
@@ -560,9 +560,9 @@ from tinyembed.training.examples import Examples, random_stream
 from tinyembed.training.optimizers import Adam, Flat
 
 parts = np.array([own_statistics(half) for half in halves])
-count, mu, V = their_combine(parts)  # V: the sums of squared deviations, of all rows
+count, mu, SS = their_combine(parts)  # SS: the sums of squared deviations, of all rows
 assert (count, mu[0]) == combine(parts)[:2]
-assert np.isclose(V[0] / count, combine(parts)[2][0], rtol=1e-12)
+assert np.isclose(SS[0] / count, combine(parts)[2][0], rtol=1e-12)
 
 examples = Examples(music, MODELS["note_drop"], np.flatnonzero(~music.piece_is_test))
 

@@ -15,8 +15,9 @@ from page import tags
 ROOT = FOLDER.parent
 
 INSTALL = """\
-# Run this cell first. SOURCE says where the package comes from. A folder works as well, such as
-# "/content/tinyembed[scores]", and so does "tinyembed[scores] @ git+https://..." with an address.
+# Run this cell first. SOURCE says where pip finds the package. It is on no public index yet, so put
+# the path of a clone there, such as "/content/tinyembed[scores]", or the URL of the repository, as
+# in "tinyembed[scores] @ git+https://HOST/OWNER/tinyembed".
 SOURCE = "tinyembed[scores]"
 
 from importlib.util import find_spec
