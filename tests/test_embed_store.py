@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from called import calls_of
 from music import write_corpus, write_midi
 
 from tinyembed import corpus as corpus_command
-from tinyembed.cli.running import exit_status
 from tinyembed.embed import main
 from tinyembed.embedding.embed import embed_piece
 from tinyembed.embedding.shards import Embeddings
@@ -29,20 +29,7 @@ HERE = Path(__file__).resolve().parents[1]
 QUICK = {"OPENBLAS_NUM_THREADS": "1", "TINYEMBED_BACKEND": "cpu"}
 
 
-def call(capsys, *words):
-    """The command in this process: its exit status, and what it printed to both streams."""
-    status = exit_status(lambda: main([str(word) for word in words]))
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err
-
-
-def fails(capsys, status, *words_and_parts):
-    """Check that the command fails with one line that contains all parts, the last argument."""
-    *words, parts = words_and_parts
-    got, out, err = call(capsys, *words)
-    assert (got, out) == (status, ""), err
-    assert len(err.splitlines()) == 1 and "Traceback" not in err
-    assert all(str(part) in err for part in parts), err
+call, fails = calls_of(main)
 
 
 def start(*words, launched=None, **more):

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pytest
 from conftest import STANDIN
+from small_networks import nearly_same_weights
 
 from tinyembed.backends.arrays import to_host
 from tinyembed.backends.choice import engine_for
@@ -234,15 +235,6 @@ def finished(gpu, piano_folder, tmp_path_factory):
     done = train(gpu, *QUICK, device="cpu", data=piano_folder, out=out)
     assert done.returncode == 0, done.stderr
     return out
-
-
-def nearly_same_weights(a, b):
-    ours, theirs = load_arrays(a / "checkpoint.npz"), load_arrays(b / "checkpoint.npz")
-    assert ours.keys() == theirs.keys()
-    for key in ours.keys() - {"standing"}:
-        # Where a gradient is next to nothing, Adam divides it by itself: a step either way.
-        apart = np.abs(ours[key] - theirs[key])
-        assert np.mean(apart > 1e-3 * np.abs(theirs[key]).max()) < 0.05, key
 
 
 def test_a_whole_run_in_tf32(gpu, finished, piano_folder, tmp_path):

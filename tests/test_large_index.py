@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from called import calls_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from music import write_corpus
 
 from tinyembed import corpus as corpus_command
 from tinyembed import search
-from tinyembed.cli.running import exit_status
 from tinyembed.embed import main as embed_main
 from tinyembed.embedding.embed import embed_piece
 from tinyembed.embedding.shards import KIND, Embeddings, shard_path
@@ -39,20 +39,7 @@ HERE = Path(__file__).resolve().parents[1]
 QUICK = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TINYEMBED_BACKEND": "cpu"}
 
 
-def call(capsys, *words):
-    """The command in this process: its exit status, and what it printed to both streams."""
-    status = exit_status(lambda: search.main([str(word) for word in words]))
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err
-
-
-def fails(capsys, status, *words_and_parts):
-    """Check that the command fails with one line that contains all parts, the last argument."""
-    *words, parts = words_and_parts
-    got, out, err = call(capsys, *words)
-    assert (got, out) == (status, ""), err
-    assert len(err.splitlines()) == 1 and "Traceback" not in err
-    assert all(str(part) in err for part in parts), err
+call, fails = calls_of(search.main)
 
 
 def write_embeddings(folder, shards, weights="0" * 64):

@@ -19,6 +19,7 @@ from tinyembed.storage.arrays import load_arrays
 from tinyembed.stores import large
 from tinyembed.stores.large import LargeCorpus
 from tinyembed.stores.sources import open_corpus
+from tinyembed.training import pools
 from tinyembed.training.kinds import examples_for, in_memory
 from tinyembed.training.pools import PooledExamples
 from tinyembed.training.validation import mean_target
@@ -37,8 +38,10 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_small(monkeypatch):
+def small_pools(monkeypatch):
+    """Every store is large, and a pool is two of its shards."""
     monkeypatch.setattr(large, "IN_MEMORY", 10)
+    monkeypatch.setattr(pools, "SHARDS", 2)
 
 
 @pytest.fixture
@@ -48,9 +51,9 @@ def corpus(folder):
     return found
 
 
-def pooled(corpus, name, pieces=None, **more):
+def pooled(corpus, name, pieces=None):
     pieces = np.arange(corpus.n_pieces) if pieces is None else pieces
-    return PooledExamples(corpus, MODELS[name], pieces, shards=2, **more)
+    return PooledExamples(corpus, MODELS[name], pieces)
 
 
 def test_it_knows_its_pieces_without_their_music(corpus, folder, monkeypatch):
@@ -177,7 +180,6 @@ def test_what_is_measured_is_in_memory(corpus):
 
 def test_a_training_that_is_resumed_ends_as_one_that_is_not(folder, tmp_path, monkeypatch, capsys):
     use_small_networks(monkeypatch)
-    monkeypatch.setattr("tinyembed.training.pools.SHARDS", 2)
     words = ["--data", str(folder), "--width", "tiny", "--batch-size", str(SIZE)]
     words += ["--examples", "2000", "--model", "note_drop"]
     train.main([*words, "--out", str(tmp_path / "whole")])

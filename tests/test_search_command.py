@@ -12,10 +12,10 @@ import time
 import mido
 import numpy as np
 import pytest
+from called import calls_of
 from music import midi_file, write_corpus, write_midi
 
 from tinyembed import search
-from tinyembed.cli.running import exit_status
 from tinyembed.embedding.embed import embed
 from tinyembed.models.model import Model
 from tinyembed.models.weights import load_weights, save_weights
@@ -39,11 +39,7 @@ def run(*words, **options):
     )  # fmt: skip
 
 
-def call(capsys, *words):
-    """The command in this process: its exit status, and what it printed to both streams."""
-    status = exit_status(lambda: search.main([str(word) for word in words]))
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err
+call, fails = calls_of(search.main)
 
 
 def ask(capsys, *words):
@@ -51,15 +47,6 @@ def ask(capsys, *words):
     status, out, err = call(capsys, *words, "--json")
     assert (status, err) == (0, ""), err
     return json.loads(out)
-
-
-def fails(capsys, status, *words_and_parts):
-    """Check that the command fails with one line that contains all parts, the last argument."""
-    *words, parts = words_and_parts
-    got, out, err = call(capsys, *words)
-    assert (got, out) == (status, ""), err
-    assert len(err.splitlines()) == 1 and "Traceback" not in err
-    assert all(str(part) in err for part in parts), err
 
 
 def save_model(path, seed):

@@ -23,15 +23,25 @@ from tinyembed.cli.running import exit_status
 from tinyembed.errors import InputError
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.piece import Piece
+from tinyembed.storage.mapped import save_mapped
 from tinyembed.storage.records import read_record, write_record
 from tinyembed.storage.text import printable
-from tinyembed.stores import join as join_module
-from tinyembed.stores import large
+from tinyembed.stores import large, unique
 from tinyembed.stores.journal import Journal
+from tinyembed.stores.plan import make_plan, open_plan
 from tinyembed.stores.same import unit_numbers
+from tinyembed.stores.shards import KIND, Shard
 from tinyembed.stores.sources import open_corpus
 from tinyembed.stores.store import Store, is_store
-from tinyembed.stores.tasks import packed, shard_file, unpacked
+from tinyembed.stores.tasks import (
+    blame,
+    is_done,
+    journal_file,
+    packed,
+    read_task,
+    shard_file,
+    unpacked,
+)
 
 HERE = Path(__file__).resolve().parents[1]
 BUILD = [sys.executable, "-m", "tinyembed.corpus", "build"]
@@ -116,7 +126,7 @@ def canonical(corpus, beat):
 
 @pytest.mark.parametrize("at_once", [1_000_000, 7])
 def test_what_occurs_again_is_left_out(tmp_path, monkeypatch, at_once):
-    monkeypatch.setattr(join_module, "AT_ONCE", at_once)
+    monkeypatch.setattr(unique, "AT_ONCE", at_once)
     tune = [(480 * n, 400, 60 + 3 * n % 14) for n in range(12)]
     changed = [*tune[:-1], (480 * 11, 400, 70)]
     write_midi(tmp_path / "in/b/tune.mid", tune)
@@ -127,7 +137,7 @@ def test_what_occurs_again_is_left_out(tmp_path, monkeypatch, at_once):
     build(tmp_path / "in", "-o", tmp_path / "out", "--files-per-task", 2)
     reasons = left_out(tmp_path / "out")
     assert reasons.keys() == {"b/tune.mid", "c/later.mid", "c/broken.mid"}
-    assert reasons["b/tune.mid"] == reasons["c/later.mid"] == "the music of a/higher.mid"
+    assert reasons["b/tune.mid"] == reasons["c/later.mid"] == "the same music as a/higher.mid"
     store = Store.open(tmp_path / "out")
     assert all_pieces(store).keys() == {"a/higher.mid", "c/changed.mid"}
     seen, expected = set(), {}
@@ -151,7 +161,7 @@ def test_sources_are_folders_files_and_lists(tmp_path, capsys):
     single_name = f"{tmp_path.name}/single.mid"
     assert set(all_pieces(store)) == {"Adagio/piece_00.mid", "Bolero/piece_00.mid", single_name}
     assert left_out(tmp_path / "out") == {
-        "two/Bolero/piece_00.mid": "the music of Bolero/piece_00.mid",
+        "two/Bolero/piece_00.mid": "the same music as Bolero/piece_00.mid",
         "nothing/there.mid": "no such file",
     }
     assert store.composers == sorted(["Adagio", "Bolero", printable(tmp_path.name)])
@@ -296,7 +306,7 @@ def test_a_worker_that_dies_costs_one_file(many, tmp_path):
         deaths += 1
     _, errors = running.communicate(timeout=100)
     assert running.returncode == 0, errors
-    lost = {f: r for f, r in left_out(out).items() if "music of" not in r}
+    lost = {f: r for f, r in left_out(out).items() if "same music as" not in r}
     assert len(lost) <= deaths and set(lost.values()) <= {
         "the process that read it died (signal 9)"
     }
@@ -319,6 +329,31 @@ def test_a_full_disk_loses_nothing(many, tmp_path):
     _, errors = running.communicate(timeout=100)
     assert running.returncode == 0, errors
     assert len(all_pieces(Store.open(out))) + len(left_out(out)) == 400 > n
+
+
+def test_the_file_that_a_worker_died_with_is_left_out(piano_folder, tmp_path):
+    plan = make_plan(tmp_path / "out", [piano_folder], files_per_task=18, progress=False)
+    (tmp_path / "out/shards").mkdir()
+    journal = Journal(journal_file(plan.folder, 0))
+    journal.append(packed(as_piece([(0, 60)])))
+    journal.close()
+    assert blame(plan, 0, "it died")
+    told = []
+    read_task(plan, 0, told.append)
+    shard = Shard(shard_file(plan.folder, 0))
+    assert told == list(range(2, 19)) and shard.n_pieces == 17
+    assert shard.left_out == [(plan.items(0)[1][1], "it died")]
+
+
+def test_a_kill_between_the_shard_and_the_end_of_its_journal(store, tmp_path):
+    out = tmp_path / "store"
+    shutil.copytree(store, out)
+    plan = open_plan(out)
+    before = shard_file(out, 2).read_bytes()
+    Journal(journal_file(out, 2)).close()
+    assert not is_done(out, 2)
+    build(*plan.sources, "-o", out, "--files-per-task", 5, "--json")
+    assert is_done(out, 2) and shard_file(out, 2).read_bytes() == before
 
 
 # Shares of several jobs
@@ -387,6 +422,31 @@ def test_a_damaged_byte_is_noticed(store, tmp_path, name, place):
     damage(out / name, place)
     with pytest.raises(InputError, match=Path(name).name):
         open_corpus(out)
+
+
+@pytest.mark.parametrize(
+    "name, place, value",
+    [
+        ("pitches", 3, 200),
+        ("piece_composer", 1, 9),
+        ("piece_composer", 1, -1),
+        ("unit_order", 0, -1),
+        ("unit_order", 0, 10**6),
+        ("piece_beats", 1, -4),
+        ("piece_beats", -1, 10**6),
+        ("beat_start", 2, 10**6),
+        ("beat_start", 0, 1),
+    ],
+)
+def test_numbers_that_point_outside_are_refused(store, tmp_path, name, place, value):
+    """Their checksums are right: somebody made the file so."""
+    shard = Shard(shard_file(store, 1))
+    arrays = {key: np.array(array) for key, array in shard.arrays.items()}
+    arrays[name][place] = value
+    about = {key: getattr(shard, key) for key in ("names", "composers", "left_out", "repaired")}
+    save_mapped(tmp_path / "a.shard", KIND, arrays, about)
+    with pytest.raises(InputError, match=f"a\\.shard: .*({name}|fit each other)"):
+        Shard(tmp_path / "a.shard")
 
 
 def test_other_versions_and_options(store, piano_folder, tmp_path, capsys):

@@ -55,7 +55,7 @@ def build_parser():
         f"(default: {TABLE}, or {FOLDER})"
     )
     parser.add("-o --out", words, folder, metavar="FILE")
-    words = "for a store: embed share I of N, for N jobs that do not talk to each other"
+    words = "for a store: embed only share I of N, in one of N independent jobs"
     parser.add("--shard", words, share, metavar="I/N")
     words = "a row per beat, or per piece: the mean and deviation of its rows, 200 numbers"
     parser.add("--per", words, PER, PER[0])

@@ -40,7 +40,7 @@ def build(argv, company=None):
         if options.json:
             print(json.dumps({"out": str(options.out), "files": plan.files, "joined": False}))
         else:
-            print(f"share {part[0] + 1} of {part[1]} is read; others are not yet")
+            print(f"share {part[0] + 1} of {part[1]} is read; some of the others are not")
             print(f"\nNext: when all are, {following}")
         return 0
     found = once(partial(_join, plan, progress))
@@ -74,7 +74,7 @@ def build_parser():
     words = "a folder, a music file, or a text file with a path per line"
     parser.add("sources", words, folder, nargs="+", metavar="SOURCE")
     parser.add("-o --out", "folder to write", folder, metavar="STORE", required=True)
-    words = "read share I of N, for N jobs that do not talk to each other; then corpus join"
+    words = "read only share I of N, in one of N independent jobs; then corpus join"
     parser.add("--shard", words, share, ALL, "I/N")
     parser.add("--workers", "processes that read (0: one per core)", count, 0, "N")
     parser.add("--files-per-task", "files per shard of the store", count, FILES_PER_TASK, "N")
@@ -96,10 +96,10 @@ def describe(folder, found, as_json, notes=()):
         print(json.dumps({"out": str(folder), **counts, "joined": True, "notes": [*notes]}))
         return
     print(f"{printable(folder)}: {pieces:,} pieces of {len(found['composers']):,} composers")
-    print(f"{units:,} units, in one key; {found['same_units']:,} more were other units again")
+    print(f"{units:,} different units in one key; {found['same_units']:,} duplicates left out")
     print(
-        f"left out: {found['left_out']:,} of {found['files']:,} files, {found['same_files']:,} of "
-        f"them the same music again ({printable(folder / 'left_out.tsv')})"
+        f"{found['left_out']:,} of {found['files']:,} files left out, {found['same_files']:,} of "
+        f"them duplicates: {printable(folder / 'left_out.tsv')}"
     )
     for note in notes:
         print(f"note: {note}")

@@ -97,8 +97,9 @@ def music(text):
 
 
 DATA = (
-    "folder of MIDI files and scores, one subfolder per composer; or the name of a corpus to "
-    f"download, {' or '.join(CORPORA)} (default: scores from music21)"
+    "folder of MIDI files and scores, one subfolder per composer; a store that tinyembed.corpus "
+    f"build made; or the name of a corpus to download, {' or '.join(CORPORA)} (default: scores "
+    "from music21)"
 )
 SPLITS = "table of composer, file and train or test (default: splits.tsv in or beside DIR)"
 SHARED = {  # the options that several commands have: the arguments of `Parser.add`

@@ -21,9 +21,9 @@ import numpy as np
 from tinyembed.errors import InputError
 from tinyembed.storage.files import reading
 from tinyembed.storage.mapped import file_digest, load_mapped
-from tinyembed.storage.records import read_record
+from tinyembed.storage.records import read_versioned
 from tinyembed.storage.text import printable, quoted
-from tinyembed.storage.values import check, text, texts, whole
+from tinyembed.storage.values import check, text, texts, whole, wholes
 
 VERSION = 1
 RECORD, FOLDER, ENDING = "embeddings.json", "shards", ".rows"
@@ -40,7 +40,7 @@ RULES = {
     "pieces": whole(),
     "shards": texts(MOST_SHARDS, printed=True),
     "digests": texts(MOST_SHARDS),
-    "units": ("a list of whole numbers", lambda value: _are_whole(value)),
+    "units": wholes(1 << 32),
 }
 SHARD_RULES = {
     "names": texts(MOST_NAMES, printed=True),
@@ -70,18 +70,12 @@ def read_settings(folder):
             f"{title}: no embeddings of a store; python -m tinyembed.embed --in STORE -o "
             "EMBEDDINGS makes them"
         )
-    found = read_record(path)
-    if found.get("version") != VERSION:
-        raise InputError(
-            f"{title}: embeddings of another version ({found.get('version')!r:.20}, this one "
-            f"reads {VERSION}); make them again, in another folder"
-        )
-    with reading(path, "record of embeddings"):
-        check(found, RULES, RULES)
-        if len({len(found[name]) for name in ("shards", "digests", "units")}) > 1:
-            raise InputError("its lists do not fit each other")
-        if any(Path(name).name != name for name in found["shards"]):  # no way out of the folder
-            raise InputError("the name of a shard is a path")
+    again = "make them again, in another folder"
+    found = read_versioned(path, "embeddings", VERSION, RULES, again)
+    if len({len(found[name]) for name in ("shards", "digests", "units")}) > 1:
+        raise InputError(f"{printable(path)}: its lists do not fit each other")
+    if any(Path(name).name != name for name in found["shards"]):  # no way out of the folder
+        raise InputError(f"{printable(path)}: the name of a shard is a path")
     return found
 
 
@@ -172,7 +166,3 @@ def _expect(arrays, name, kind, *shape):
     if array is None or array.dtype.str != kind or array.shape != shape:
         raise InputError(f"its parts do not fit: {name} is not {np.dtype(kind).name} {shape}")
     return array
-
-
-def _are_whole(value):
-    return isinstance(value, list) and all(type(n) is int and 0 <= n < 1 << 32 for n in value)

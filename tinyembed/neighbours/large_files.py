@@ -21,9 +21,9 @@ import numpy as np
 from tinyembed.errors import InputError
 from tinyembed.storage.files import reading
 from tinyembed.storage.mapped import BLOCK, CheckedArray, file_digest, load_mapped, save_mapped
-from tinyembed.storage.records import read_record
+from tinyembed.storage.records import read_versioned
 from tinyembed.storage.text import printable
-from tinyembed.storage.values import check, text, whole
+from tinyembed.storage.values import text, whole
 
 VERSION = 1
 RECORD, QUANTIZER, DATA, SUMS, PARTS = (
@@ -61,16 +61,9 @@ def read_settings(folder):
             f"{title}: no index of embeddings; python -m tinyembed.search build EMBEDDINGS -o "
             "INDEX makes one"
         )
-    found = read_record(path)
-    if found.get("version") != VERSION:
-        raise InputError(
-            f"{title}: an index of another version ({found.get('version')!r:.20}, this one reads "
-            f"{VERSION}); {AGAIN}"
-        )
-    with reading(path, WORDS):
-        check(found, RULES, RULES)
-        if found["probes"] > found["lists"]:
-            raise InputError("it would search more lists than it has")
+    found = read_versioned(path, "an index", VERSION, RULES, AGAIN)
+    if found["probes"] > found["lists"]:
+        raise InputError(f"{printable(path)}: it would search more lists than it has")
     return found
 
 

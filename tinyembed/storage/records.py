@@ -11,6 +11,7 @@ import json
 from tinyembed.errors import InputError
 from tinyembed.storage.files import read_json, write_json
 from tinyembed.storage.text import printable
+from tinyembed.storage.values import check
 
 NAME, MARK = "checksum", "sha256 "
 
@@ -32,6 +33,26 @@ def read_record(path):
             f'"{NAME}"'
         )
     return values
+
+
+def read_versioned(path, kind, version, rules, again):
+    """The values of a record that says its version, beside other files of its folder.
+
+    kind: what the folder is, such as "a store"; rules: as for `values.check`, all of them needed;
+    again: what to do about another version. Raises InputError where the record is missing, of
+    another version, changed, or against the rules.
+    """
+    found = read_record(path)
+    if found.get("version") != version:
+        raise InputError(
+            f"{printable(path)}: {kind} of another version ({found.get('version')!r:.20}, this one "
+            f"reads {version}); {again}"
+        )
+    try:
+        check(found, rules, rules)
+    except InputError as error:
+        raise InputError(f"{printable(path)}: {error}") from None
+    return found
 
 
 def _checksum(values):

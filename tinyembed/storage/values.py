@@ -95,6 +95,25 @@ def texts(most, printed=False):
     return words, is_right
 
 
+def wholes(most=MOST):
+    """A list of whole numbers from 0 to `most`."""
+    _, is_whole = whole(0, most)
+    return (
+        f"a list of whole numbers from 0 to {most:,}",
+        lambda value: isinstance(value, list) and all(map(is_whole, value)),
+    )
+
+
+def pairs_of_texts():
+    """A list of pairs of texts."""
+
+    def is_right(value):
+        pairs = isinstance(value, list) and all(isinstance(p, list) and len(p) == 2 for p in value)
+        return pairs and all(isinstance(text, str) for pair in value for text in pair)
+
+    return "a list of pairs of texts", is_right
+
+
 def anything_named():
     """An object of any values."""
     return "an object with names and values", lambda value: isinstance(value, dict)

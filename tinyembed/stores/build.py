@@ -28,16 +28,13 @@ def run_tasks(plan, share=(0, 1), workers=None, progress=None):
     """
     (plan.folder / FOLDER).mkdir(exist_ok=True)
     own = range(plan.n_tasks)[share[0] :: share[1]]
-    sizes = {
-        t: min(plan.files_per_task, plan.files - t * plan.files_per_task) for t in own
-    }  # fmt: skip
-    done = [task for task in own if is_done(plan.folder, task)]
-    waiting = deque(task for task in own if task not in set(done))
+    waiting = deque(task for task in own if not is_done(plan.folder, task))
+    left, total = (sum(map(plan.size, tasks)) for tasks in (waiting, own))
     hidden = None if progress is None else not progress
-    with tqdm(total=sum(sizes.values()), desc="Reading", unit="file", disable=hidden) as bar:
-        bar.update(sum(sizes[task] for task in done))
-        n = min(workers or usable_cores(), len(waiting))
-        _Crew(plan, waiting, bar).work(n)
+    with tqdm(
+        total=total, initial=total - left, desc="Reading", unit="file", disable=hidden
+    ) as bar:
+        _Crew(plan, waiting, bar).work(min(workers or usable_cores(), len(waiting)))
 
 
 class _Crew:

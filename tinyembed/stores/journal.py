@@ -1,4 +1,4 @@
-"""What is known of a task's files while they are read: a file that only grows, a record per file.
+"""The results of a task so far, in a file to which a record is appended per file that was read.
 
 A record is its length and its CRC-32, four bytes each, and then its bytes. A kill can cut the last
 one short: what follows the last whole record is dropped, and that file is read again.
@@ -21,9 +21,9 @@ HEAD = struct.Struct("<II")
 
 
 class Journal:
-    """The records of a file, and where the next one goes.
+    """An open journal. count: the number of its records.
 
-    Another process that opens the same journal waits for nobody: it raises InputError.
+    Raises InputError where another process has the same journal open.
     """
 
     def __init__(self, path):

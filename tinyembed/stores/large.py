@@ -14,7 +14,7 @@ IN_MEMORY = 1_000_000  # units: a store that keeps no more is read as a whole; i
 
 
 class LargeCorpus:
-    """What a training knows of all pieces of a store. The music itself is read by `read`.
+    """What training needs to know about every piece of a store. `read` reads the music of some.
 
     composers: their names, sorted; piece_composer: (n_pieces,) int32, index into `composers`;
     piece_units: (n_pieces,) int32, how many units are kept; piece_is_test: (n_pieces,) bool, held
@@ -68,11 +68,9 @@ class LargeCorpus:
         shards = self.shard_of(pieces)
         for number in np.unique(shards):
             kept = self.store.shards[number]
-            wanted = set((pieces[shards == number] - kept.first).tolist())
-            for n, (composer, name, piece, own) in enumerate(kept.pieces()):
-                if n in wanted:
-                    found.append((composer, name, piece))
-                    units.append(own)
+            for *piece, own in kept.pieces(pieces[shards == number] - kept.first):
+                found.append(piece)
+                units.append(own)
         corpus = Corpus.from_pieces(found)
         corpus.composers, corpus.piece_composer = self.composers, self.piece_composer[pieces]
         return corpus, np.concatenate(units)
@@ -87,7 +85,7 @@ def read_store(folder, seed=0, splits=None, large=None):
     """A store as a corpus, split into training and test pieces.
 
     large: as for `sources.open_corpus`. Raises InputError where the store is unfinished, damaged,
-    or no store, and where it is large and nobody said what becomes of it then.
+    or no store, and where it is large and `large` is None.
     """
     store = Store.open(folder)
     if store.n_units <= IN_MEMORY:

@@ -11,7 +11,6 @@ import json
 import os
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,12 +18,13 @@ from tqdm import tqdm
 from tinyembed.errors import InputError
 from tinyembed.music.folders import NOT_REGULAR, PASSED_OVER, READ, passed_over, trouble_with, walk
 from tinyembed.storage.files import named, reading
-from tinyembed.storage.records import read_record, write_record
+from tinyembed.storage.records import read_versioned, write_record
 from tinyembed.storage.temporary import temporary_name
 from tinyembed.storage.text import printable
-from tinyembed.storage.values import boolean, check, text, texts, whole
+from tinyembed.storage.values import boolean, text, texts, whole, wholes
 
 VERSION = 1
+AGAIN = "build the store again, in another folder"
 FILES_PER_TASK = 1000
 MOST_FILES = 10**9
 OPTIONS = {"sources": "sources", "any_meter": "--any-meter", "files_per_task": "--files-per-task"}
@@ -35,7 +35,7 @@ RULES = {
     "files": whole(1, MOST_FILES),
     "files_per_task": whole(1, 1 << 20),
     "digest": text(),
-    "offsets": ("a list of whole numbers", lambda value: _are_whole(value)),
+    "offsets": wholes(),
     "notes": texts(10_000),
 }
 
@@ -60,6 +60,10 @@ class Plan:
     def n_tasks(self):
         return len(self.offsets)
 
+    def size(self, task):
+        """The number of files of a task."""
+        return min(self.files_per_task, self.files - task * self.files_per_task)
+
     def items(self, task):
         """The files of a task: a list of (composer, name, path, reason).
 
@@ -67,25 +71,14 @@ class Plan:
         """
         with open(self.folder / "files.txt", "rb") as file:
             file.seek(self.offsets[task])
-            last = min((task + 1) * self.files_per_task, self.files)
-            lines = [file.readline() for _ in range(task * self.files_per_task, last)]
+            lines = [file.readline() for _ in range(self.size(task))]
         return [(*json.loads(line), None)[:4] for line in lines]
 
 
 def open_plan(folder):
     """The `Plan` of a store. Raises InputError where there is none, or where it is damaged."""
     folder = Path(folder)
-    values = read_record(folder / "plan.json")
-    where = f"{printable(folder / 'plan.json')}: "
-    if values.get("version") != VERSION:
-        raise InputError(
-            f"{where}the store is of another version ({values.get('version')!r:.20}, this one "
-            f"makes {VERSION}); build it again, in another folder"
-        )
-    try:
-        check(values, RULES, RULES)
-    except InputError as error:
-        raise InputError(f"{where}{error}") from None
+    values = read_versioned(folder / "plan.json", "a store", VERSION, RULES, AGAIN)
     with reading(folder / "files.txt", "list of files"), open(folder / "files.txt", "rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != values["digest"]:
             raise ValueError("it has changed since the store was begun")
@@ -113,8 +106,8 @@ def make_plan(folder, sources, any_meter=False, files_per_task=FILES_PER_TASK, p
                 )
         return plan
     for source in sources:
-        if trouble_with(source) and not os.path.isdir(source):
-            raise InputError(f"{printable(source)}: {trouble_with(source)}")
+        if not os.path.isdir(source) and (trouble := trouble_with(source)):
+            raise InputError(f"{printable(source)}: {trouble}")
     endings = Counter()
     folder.mkdir(parents=True, exist_ok=True)
     path = temporary_name(folder / "files.txt")
@@ -155,8 +148,10 @@ def list_sources(sources, endings):
 
 
 def _in_folder(source, title, endings):
-    """As `folders.find_pieces` names them, but a file beside the composers' folders has a composer
-    too: the folder itself."""
+    """The files of a folder, named as by `folders.find_pieces`.
+
+    A file beside the composers' folders is not left out: its composer is the folder itself.
+    """
     left_out, seen, here = [], set(), None
     for name, path in walk(source, left_out):
         ending = path.suffix.lower()
@@ -194,7 +189,7 @@ def _folder_of(path):
 
 
 def _item(composer, name, path):
-    """A pipe or a broken link is left out now: nobody may wait for it."""
+    """A file as `list_sources` gives it. A pipe or a broken link has a reason instead of a path."""
     reason = trouble_with(path)
     if reason in (NOT_REGULAR, "a folder, not a file"):
         return composer, name, None, reason
@@ -203,8 +198,11 @@ def _item(composer, name, path):
 
 def _write_list(path, items, files_per_task, progress):
     digest, offsets, n, at = hashlib.sha256(), [], 0, 0
-    bar = partial(tqdm, desc="Listing", unit="file", disable=None if progress is None else True)
-    with open(path, "wb") as file, bar() as counted:
+    hidden = None if progress is None else not progress
+    with (
+        open(path, "wb") as file,
+        tqdm(desc="Listing", unit="file", disable=hidden) as bar,
+    ):
         for item in items:
             if n % files_per_task == 0:
                 offsets.append(at)
@@ -212,9 +210,5 @@ def _write_list(path, items, files_per_task, progress):
             digest.update(line)
             file.write(line)
             at, n = at + len(line), n + 1
-            counted.update()
+            bar.update()
     return {"files": n, "digest": digest.hexdigest(), "offsets": offsets}
-
-
-def _are_whole(value):
-    return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)

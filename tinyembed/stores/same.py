@@ -1,8 +1,8 @@
 """What makes two pieces, or two units, the same: their notes, in any key.
 
-Numbers stand for the music, 128 bits per piece and 64 per unit, and where the numbers are equal the
-music is taken to be. Among a billion units two different ones share a number with a probability of
-3%, and then one of them is left out.
+Each piece gets a number of 128 bits, and each unit one of 64, from its notes. Music with equal
+numbers is taken to be equal. Among a billion different units, the probability that any two have the
+same number is 3%; then one of the two is left out.
 """
 
 import hashlib
@@ -28,7 +28,8 @@ def piece_number(piece):
 def unit_numbers(corpus):
     """The number of the unit at every beat of a `Corpus`: (n_beats - 3,) uint64.
 
-    The lowest pitch of each unit counts as 0. Units that reach into the next piece have one, too.
+    The lowest pitch of each unit counts as 0. The last beats of a piece have a number, too, though
+    they begin no unit.
     """
     units = corpus.n_beats - (BEATS_PER_UNIT - 1)
     parts = [

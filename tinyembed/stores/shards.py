@@ -1,7 +1,7 @@
 """A shard: the pieces of about a thousand files, in one file that is mapped into memory.
 
-Its arrays are those of a `Corpus`, with beats numbered through the shard, and what tells music that
-it shares with other shards: a number for each piece and each unit (same.py).
+Its arrays are those of a `Corpus`, with beats numbered through the shard, and the numbers of its
+pieces and units (same.py), by which duplicates in other shards are found.
 """
 
 from functools import cached_property
@@ -13,11 +13,11 @@ from tinyembed.music.corpus import Corpus
 from tinyembed.music.roll import BEATS_PER_UNIT, n_units
 from tinyembed.storage.files import reading
 from tinyembed.storage.mapped import file_digest, load_mapped, save_mapped
-from tinyembed.storage.values import check, texts
+from tinyembed.storage.values import check, pairs_of_texts, texts
+from tinyembed.stores.plan import AGAIN
 from tinyembed.stores.same import piece_number, unit_numbers
 
 KIND, WORDS = "shard", "shard of a store"
-AGAIN = "build the store again, in another folder"
 MOST = 1 << 20  # files of a shard
 ARRAYS = {  # name: type of numbers
     "ticks": "<i4", "pitches": "|u1", "beat_start": "<i4", "piece_beats": "<i4",
@@ -27,8 +27,8 @@ ARRAYS = {  # name: type of numbers
 ABOUT = {
     "names": texts(MOST, printed=True),
     "composers": texts(MOST, printed=True),
-    "left_out": ("pairs of texts", lambda value: _are_pairs(value)),
-    "repaired": ("pairs of texts", lambda value: _are_pairs(value)),
+    "left_out": pairs_of_texts(),
+    "repaired": pairs_of_texts(),
 }
 
 
@@ -115,8 +115,3 @@ def _check_arrays(arrays, about):
     for name, end in inside:
         if len(arrays[name]) and not 0 <= arrays[name].min() <= arrays[name].max() < end:
             raise InputError(f"{name} is out of range")
-
-
-def _are_pairs(value):
-    pairs = isinstance(value, list) and all(isinstance(pair, list) for pair in value)
-    return pairs and all(len(p) == 2 and all(isinstance(t, str) for t in p) for p in value)

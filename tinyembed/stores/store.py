@@ -2,6 +2,7 @@
 
 import os
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,19 @@ import numpy as np
 from tinyembed.errors import InputError
 from tinyembed.storage.files import reading
 from tinyembed.storage.mapped import file_digest, load_mapped
-from tinyembed.storage.records import read_record
+from tinyembed.storage.records import read_versioned
 from tinyembed.storage.text import printable, quoted
-from tinyembed.storage.values import check, text, texts, whole
+from tinyembed.storage.values import text, texts, whole, wholes
 from tinyembed.stores.join import KEPT, kept_file
-from tinyembed.stores.plan import VERSION
-from tinyembed.stores.shards import AGAIN, Shard
+from tinyembed.stores.plan import AGAIN, VERSION
+from tinyembed.stores.shards import Shard
 from tinyembed.stores.tasks import shard_file
 
 RULES = {
     "plan": text(),
     "shards": texts(1 << 20),
-    "pieces": ("a list of whole numbers", lambda value: _are_whole(value)),
-    "units": ("a list of whole numbers", lambda value: _are_whole(value)),
+    "pieces": wholes(),
+    "units": wholes(),
     "files": whole(),
     "left_out": whole(),
     "same_files": whole(),
@@ -36,7 +37,7 @@ def is_store(path):
 
 
 class Store:
-    """What a store keeps: the pieces that are no others again, and their units.
+    """What a store keeps: its different pieces, and their different units.
 
     n_pieces, n_units: how many; composers: their names, sorted; found: what store.json says.
     """
@@ -45,7 +46,8 @@ class Store:
         self.folder, self.found = Path(folder), found
         self.composers = found["composers"]
         self.n_pieces, self.n_units = sum(found["pieces"]), sum(found["units"])
-        self.shards = [KeptShard(self, n) for n in range(len(found["shards"]))]
+        first = accumulate(found["pieces"], initial=0)
+        self.shards = [KeptShard(self, n, next(first)) for n in range(len(found["shards"]))]
 
     @classmethod
     def open(cls, folder):
@@ -60,16 +62,9 @@ class Store:
                 f"{title}: not finished; repeat the command that began it, or, where each job "
                 f"reads its share: python -m tinyembed.corpus join {quoted(str(folder))}"
             )
-        found = read_record(path)
-        if found.get("version") != VERSION:
-            raise InputError(
-                f"{title}: a store of another version ({found.get('version')!r:.20}, this one "
-                f"reads {VERSION}); {AGAIN}"
-            )
-        with reading(path, "store"):
-            check(found, RULES, RULES)
-            if len({len(found[name]) for name in ("shards", "pieces", "units")}) > 1:
-                raise InputError("its lists do not fit each other")
+        found = read_versioned(path, "a store", VERSION, RULES, AGAIN)
+        if len({len(found[name]) for name in ("shards", "pieces", "units")}) > 1:
+            raise InputError(f"{printable(path)}: its lists do not fit each other")
         return cls(folder, found)
 
     @property
@@ -85,10 +80,9 @@ class KeptShard:
     the store keeps.
     """
 
-    def __init__(self, store, number):
-        self.store, self.number, self.name = store, number, f"{number:05}"
+    def __init__(self, store, number, first):
+        self.store, self.number, self.first, self.name = store, number, first, f"{number:05}"
         self.n_pieces, self.n_units = (store.found[name][number] for name in ("pieces", "units"))
-        self.first = sum(store.found["pieces"][:number])
 
     @cached_property
     def digest(self):
@@ -119,14 +113,13 @@ class KeptShard:
                 raise InputError(f"it is not that of {path.name}; {AGAIN}")
         return shard, np.asarray(pieces), units
 
-    def pieces(self):
-        """The kept pieces: (composer, name, `Piece`, kept) each, kept: (n_units,) bool."""
+    def pieces(self, chosen=slice(None)):
+        """The kept pieces, or a choice of them: (composer, name, `Piece`, kept) each.
+
+        chosen: indices among the kept pieces; kept: (n_units,) bool, which units are kept.
+        """
         shard, pieces, units = self.open()
-        for n in np.flatnonzero(pieces).tolist():
+        for n in np.flatnonzero(pieces)[chosen].tolist():
             composer = shard.composers[shard.arrays["piece_composer"][n]]
             own = slice(*shard.first_unit[n : n + 2])
             yield composer, shard.names[n], shard.corpus.piece(n), units[own]
-
-
-def _are_whole(value):
-    return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)

@@ -29,8 +29,8 @@ def journal_file(folder, task):
 
 
 def is_done(folder, task):
-    """Whether a task has its shard."""
-    return shard_file(folder, task).exists()
+    """Whether a task has its shard, and nothing is left of its journal."""
+    return shard_file(folder, task).exists() and not journal_file(folder, task).exists()
 
 
 def read_task(plan, task, tell=lambda n: None):
@@ -41,6 +41,9 @@ def read_task(plan, task, tell=lambda n: None):
     """
     items, journal = plan.items(task), Journal(journal_file(plan.folder, task))
     try:
+        if shard_file(plan.folder, task).exists():  # a kill came before the journal was removed
+            journal.path.unlink()
+            return
         tell(journal.count)
         for _, _, path, reason in items[journal.count :]:
             journal.append(packed(reason or _read(path, plan.any_meter)))
@@ -53,7 +56,7 @@ def read_task(plan, task, tell=lambda n: None):
             else:
                 pieces.append((composer, name, found))
         save_shard(shard_file(plan.folder, task), pieces, left_out)
-        journal_file(plan.folder, task).unlink()
+        journal.path.unlink()
     finally:
         journal.close()
 

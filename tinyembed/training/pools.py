@@ -55,13 +55,13 @@ class PoolExamples(Examples):
 class PooledExamples:
     """The examples in a `LargeCorpus`. The arguments and methods are those of `Examples`.
 
-    pieces: sorted indices; shards: per pool.
+    pieces: sorted indices.
     """
 
     batch_of = Batch
 
-    def __init__(self, corpus, spec, pieces, seed=0, shards=SHARDS):
-        self.corpus, self.spec, self.seed, self.shards = corpus, spec, seed, shards
+    def __init__(self, corpus, spec, pieces, seed=0):
+        self.corpus, self.spec, self.seed = corpus, spec, seed
         self.offsets = offsets_of(spec)
         self.is_ours = np.zeros(corpus.n_pieces, bool)
         self.is_ours[pieces] = True
@@ -109,7 +109,7 @@ class PooledExamples:
         first, number = 0, 0
         for n in count():
             order = random_stream(self.seed, "order", n).permutation(len(self.shard_units))
-            for shards in np.split(order, range(self.shards, len(order), self.shards)):
+            for shards in np.split(order, range(SHARDS, len(order), SHARDS)):
                 units = sum(self.shard_units[shard] for shard in shards)
                 end = first + max(1, units // size)
                 if units and step < end:
