@@ -72,7 +72,8 @@ def main(argv=None):
             for name in options.only or ROWS:
                 measure(name, part, options)
     result = collect(options, corpus)
-    write_json(RESULTS / ("folds.json" if options.folds else "ablations.json"), result)
+    name = ("folds-composers" if options.composers else "folds") if options.folds else "ablations"
+    write_json(RESULTS / f"{name}.json", result)
     print(json.dumps(result) if options.json else table(result))
     return 0
 

@@ -111,13 +111,20 @@ def report(options):
         "pieces": newest(RESULTS / "pieces.json", RESULTS / "pieces-plain.json"),
         "width": home / "width" / "results.json",
     }
-    main_results = home / "main" / "results.json"
-    results = json.loads(main_results.read_text()) if main_results.exists() else {}
+    results = main_results(home / "main" / "results.json", options.data)
     results["beside"] = {n: json.loads(p.read_text()) for n, p in found.items() if p.exists()}
-    results["command"] = f"python -m benchmarks.full_report --data {Path(options.data).name}"
     REPORT.mkdir(exist_ok=True)
     write_json(REPORT / "results.json", results)
     write_report(REPORT, results)
+
+
+def main_results(file, data):
+    """Those of the first stage; until it is done, those of the earlier run in the last report."""
+    if file.exists():
+        command = f"python -m benchmarks.full_report --data {Path(data).name}"
+        return {**json.loads(file.read_text()), "command": command}
+    last = REPORT / "results.json"
+    return {**(json.loads(last.read_text()) if last.exists() else {}), "earlier": True}
 
 
 def newest(*paths):

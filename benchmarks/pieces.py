@@ -8,9 +8,11 @@ pieces. Weights with {} in their name, such as runs/context-fold{}, stand for on
 of the five folds, 0 to 4, trained without it; they are asked in the first column only.
 """
 
+import re
 import time
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 
@@ -84,9 +86,9 @@ def measure(corpus, weights, steps):
         asked = {"works": rounds["works"]} if "{}" in name else rounds
         for method in METHODS:
             if method != "counts":
-                row = row_of(pieces, method, name, asked, works, embeddings_of, steps)
+                row = row_of(pieces, method, label(name), asked, works, embeddings_of, steps)
                 result["rows"].append(row)
-        result["embedding_seconds"][name] = sum(seconds)
+        result["embedding_seconds"][label(name)] = sum(seconds)
     compare_with_voting(result["rows"], corpus)
     result["between_weights"] = between_weights(result["rows"], corpus)
     for row in result["rows"]:
@@ -106,6 +108,14 @@ def encoder(pieces, name):
         return embeddings
 
     return (lambda k: embed(of_fold(name, k))), seconds
+
+
+def label(name):
+    """How weights are called in the table: those of five encoders without their folder."""
+    if "{}" not in name:
+        return name
+    stem = re.sub(r"(-seed\d+)?[-_]?fold\{\}.*", "", Path(name).name)
+    return ", ".join([stem] * bool(stem) + ["trained in folds"])
 
 
 def of_fold(name, k):

@@ -32,6 +32,14 @@ def default_backend():
         choice.use(DEFAULT_BACKEND)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Skip a test that is marked with an optional package where that is missing."""
+    for mark in item.iter_markers("peer"):
+        for name in mark.args:
+            pytest.importorskip(name)
+
+
 @pytest.fixture
 def engine(monkeypatch):
     """The usual backends, in processes too, whatever TINYEMBED_BACKEND says: for tests of them."""

@@ -1,14 +1,12 @@
 """ABC as it is found: old encodings, and repeat signs right after a note."""
 
-from importlib import util
-
 import pytest
 
 from tinyembed.errors import MusicError
 from tinyembed.music.abc import denominators, readable_abc
 from tinyembed.music.scores import read_score
 
-with_music21 = pytest.mark.skipif(not util.find_spec("music21"), reason="music21 not installed")
+with_music21 = pytest.mark.peer("music21")
 HEADER = "X:1\nT:Tune\nM:4/4\nL:1/4\nK:C\n"
 SCALE = [60, 62, 64, 65, 67, 69, 71, 72]
 

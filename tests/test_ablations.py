@@ -229,7 +229,7 @@ def test_a_table_of_folds(folder, small, tmp_path, monkeypatch, capsys):
     n = sum(pair["pieces"][key] for key in ("won", "lost"))
     assert 0 <= pair["pieces"]["p"] <= 1 and (n > 0 or difference == 0)
     assert "--folds 2" in row["command"] and "rank" not in row
-    assert json.loads((tmp_path / "folds.json").read_text()) == found
+    assert json.loads((tmp_path / "folds-composers.json").read_text()) == found
     assert not (tmp_path / "ablations.json").exists()
     assert ablations.table(found).count(" | ") > 5
     assert ablations.main([*words, "--folds", "2"]) == 0  # the ranks, by the same trainings

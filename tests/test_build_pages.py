@@ -6,6 +6,8 @@ import pytest
 from processes import on_all_cores, python
 from test_tutorials import FOLDER, SCRIPTS
 
+TOOLS = pytest.mark.peer("jupytext", "nbconvert", "ipykernel")
+pytestmark = TOOLS
 MADE = (".md", ".png", ".wav", ".ipynb")
 
 CHAPTER = """\
@@ -32,13 +34,6 @@ print("three")
 """
 
 
-@pytest.fixture(scope="module")
-def tools():
-    """What builds pages, or a skip."""
-    for name in ("jupytext", "nbconvert", "ipykernel"):
-        pytest.importorskip(name)
-
-
 def make_course(folder):
     """A folder with the tools of the course and no chapter."""
     folder.mkdir(parents=True)
@@ -50,7 +45,7 @@ def make_course(folder):
 
 
 @pytest.fixture
-def course(tools, tmp_path):
+def course(tmp_path):
     return make_course(tmp_path / "tutorials")
 
 
@@ -91,7 +86,7 @@ def test_a_page_shows_code_prints_and_pictures(course):
 
 
 @pytest.fixture(scope="module")
-def refusals(tools, request, tmp_path_factory):
+def refusals(request, tmp_path_factory):
     """{case: future of the build of a chapter that ends with its cell, and the course}."""
 
     def work(parameters):

@@ -32,10 +32,12 @@ def labelled_rows(draw):
     return rows, labels, rng.standard_normal((7, d)) * rows.std(axis=0) + rows.mean(axis=0)
 
 
+@pytest.mark.peer("sklearn")
 @given(labelled_rows())
 @settings(max_examples=100, deadline=None)
 def test_equals_scikit_learn(data):
-    sklearn = pytest.importorskip("sklearn.discriminant_analysis")
+    from sklearn import discriminant_analysis as sklearn
+
     rows, labels, asked = data
     ours = Discriminant.fit(rows, labels)
     theirs = sklearn.LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")

@@ -6,7 +6,6 @@ import os
 import pickle
 import subprocess
 import sys
-from importlib import util
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from tinyembed.music.roll import piece_rolls, units_have_onsets
 from tinyembed.storage.arrays import load_arrays
 from tinyembed.storage.files import digest
 
-with_sklearn = pytest.mark.skipif(not util.find_spec("sklearn"), reason="no scikit-learn")
+with_sklearn = pytest.mark.peer("sklearn")
 
 
 @pytest.fixture(scope="module")

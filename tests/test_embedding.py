@@ -11,7 +11,6 @@ import subprocess
 import sys
 import warnings
 import zipfile
-from importlib import util
 
 import mido
 import numpy as np
@@ -34,7 +33,7 @@ from tinyembed.music.midi import read_midi
 from tinyembed.music.roll import piece_rolls, roll_to_midi, units_have_onsets
 from tinyembed.storage.files import digest
 
-with_music21 = pytest.mark.skipif(not util.find_spec("music21"), reason="music21 not installed")
+with_music21 = pytest.mark.peer("music21")
 
 
 def make_model(name="context", seed=0, width="small"):

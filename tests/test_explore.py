@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
-from importlib import util
 
 import numpy as np
 import pytest
@@ -283,7 +282,7 @@ def test_umap_is_not_installed(music, weights, tmp_path, capsys, monkeypatch):
     assert "tinyembed[umap]" in err and "--map pca" in err
 
 
-@pytest.mark.skipif(not util.find_spec("umap"), reason="umap-learn is not installed")
+@pytest.mark.peer("umap")
 def test_umap(music, weights, tmp_path, capsys):
     """Neighbours are close, the same seed gives the same map, and too few units are rejected."""
     words = ("--data", music, "--model", weights, "--map", "umap", "-o")

@@ -107,7 +107,6 @@ def test_the_dtype_stays(dtype):
 @pytest.fixture
 def loops(engine, monkeypatch):
     """The module of these loops, in use. Images of more than five onsets are left to products."""
-    pytest.importorskip("numba")
     choice.use("numba")
     onsets = importlib.import_module("tinyembed.backends.numba.onsets")
     monkeypatch.setattr(onsets, "MANY", 5)
@@ -120,6 +119,7 @@ def in_float32(case):
     return cast(conv, np.float32), x.astype(np.float32), rng
 
 
+@pytest.mark.peer("numba")
 def test_loops_over_onsets_are_the_same_convolution(loops):
     @given(case=cases())
     @settings(max_examples=60, deadline=None)
@@ -141,6 +141,7 @@ def test_loops_over_onsets_are_the_same_convolution(loops):
     check()
 
 
+@pytest.mark.peer("numba")
 def test_the_bits_of_an_image_do_not_depend_on_the_others(loops):
     @given(case=cases(), data=st.data())
     @settings(max_examples=40, deadline=None)

@@ -14,14 +14,16 @@ from tinyembed.embedding.trained import load
 from tinyembed.errors import InputError
 from tinyembed.music.folders import find_files
 
+pytestmark = pytest.mark.peer("torch")
+
 
 @pytest.fixture(autouse=True)
 def own_results(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "RESULTS", tmp_path)
 
 
+@pytest.mark.peer("symusic")
 def test_the_peer_embeds_the_same_units(piano_folder):
-    pytest.importorskip("symusic")
     from benchmarks.folder_peer import FolderPeer
 
     paths = [path for _, path in find_files(piano_folder).files]
@@ -30,8 +32,8 @@ def test_the_peer_embeds_the_same_units(piano_folder):
         np.testing.assert_allclose(rows, peer_rows.numpy(), atol=2e-5)
 
 
+@pytest.mark.peer("symusic")
 def test_both_take_turns(piano_folder, tmp_path, capsys):
-    pytest.importorskip("symusic")
     few = str(piano_folder / "Adagio")
     assert folder.main([few, "--rounds", "2", "--busy", "1"]) == 0
     said = capsys.readouterr().out

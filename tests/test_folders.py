@@ -9,7 +9,6 @@ import sys
 import tempfile
 import unicodedata
 from contextlib import contextmanager
-from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,7 @@ from tinyembed.neighbours.collection import Collection
 
 NOTES = [(480 * beat, 480, 60 + beat % 5) for beat in range(12)]
 ABC = "X:1\nT:t\nM:4/4\nL:1/4\nQ:1/4=60\nK:C\nC D E F|G A B c|G F E D|\n"
-with_music21 = pytest.mark.skipif(not util.find_spec("music21"), reason="music21 not installed")
+with_music21 = pytest.mark.peer("music21")
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,9 @@ def test_stages_add_up(stages, capsys):
     found, text = headings(home)
     assert "Folds of the training pieces" in found and "Whole pieces" in found
     assert "Other seeds" not in found and "- other seeds: not run" in text
-    assert "base against regularized" in text and "Forward prediction" not in found
+    assert "contrastive against regularized" in text and "Forward prediction" not in found
+    assert "- one seed with 1,000,000 examples" in text
+    assert "| contrastive, trained in folds | voting |" in text
 
     assert run("main", "seeds", "width") == 0
     assert "report.md" in capsys.readouterr().out.rpartition("Next: ")[2]
@@ -67,7 +69,12 @@ def test_stages_add_up(stages, capsys):
     assert [name for name in found if name in order] == order and "not run" not in text
     results = json.loads((home / "report" / "results.json").read_text())
     assert (list(results["models"]), list(results["others"])) == (["context"], ["contrastive"])
-    assert results["settings"]["keys"] == 12
+    assert results["settings"]["keys"] == 12 and "earlier" not in results
+    (home / "runs" / "main" / "results.json").rename(home / "aside.json")
+    assert run("folds") == 0  # what the last report says of the main run stays in the next
+    assert "Forward prediction" in headings(home)[0]
+    assert json.loads((home / "report" / "results.json").read_text())["earlier"]
+    (home / "aside.json").rename(home / "runs" / "main" / "results.json")
     seeds = results["beside"]["seeds"]
     assert seeds["settings"]["seeds"] == [1, 2]
     each = seeds["models"]["context"]["each_seed"]

@@ -27,7 +27,7 @@ from tinyembed.errors import InputError, WorkError
 from tinyembed.evaluation import predictor
 from tinyembed.layers.elu import Elu
 
-pytestmark = pytest.mark.usefixtures("engine")
+pytestmark = [pytest.mark.peer("torch"), pytest.mark.usefixtures("engine")]
 
 HOME = Path(__file__).resolve().parents[1]
 

@@ -66,8 +66,8 @@ def test_without_atheris(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("name", guided_targets.TARGETS)
+@pytest.mark.peer("atheris")
 def test_a_few_seconds_of_it(name, tmp_path):
-    pytest.importorskip("atheris")
     result = guided.fuzz(name, 3, tmp_path)
     assert result["findings"] == {} and list(tmp_path.iterdir()) == []
     assert result["inputs"] > 20 and result["kept"] > 5
@@ -77,8 +77,8 @@ def test_a_few_seconds_of_it(name, tmp_path):
     ("fault", "words"),
     [("exception", "IndexError: a fault"), ("hang", "timeout after"), ("memory", "MemoryError")],
 )
+@pytest.mark.peer("atheris")
 def test_a_fault_is_found_and_written(fault, words, monkeypatch, tmp_path):
-    pytest.importorskip("atheris")
     monkeypatch.setenv("FAULT", fault)
     result = guided.fuzz("midi", 60, tmp_path, child="tests.fuzzed_fault")
     (file,) = tmp_path.iterdir()

@@ -159,6 +159,16 @@ def test_every_public_name_is_there():
         _ = tinyembed.nothing
 
 
+def test_a_test_that_skips_without_an_optional_package_is_marked_so():
+    """Or it would run nowhere: `.ci/run` has such packages only where it selects by the mark."""
+    for path in sorted(Path(__file__).parent.glob("test_*.py")):
+        text = path.read_text()
+        skipped = set(re.findall(r"""importorskip\("(?!tinyembed|cupy)(\w+)""", text))
+        marked = re.search(r"^pytestmark = (.*?)\n\n", text, re.DOTALL | re.MULTILINE)
+        assert skipped <= set(re.findall(r'"(\w+)"', marked[1] if marked else "")), path.name
+        assert not re.search(r"skipif\(\s*not util\.find_spec", text), path.name
+
+
 def test_no_music_is_part_of_the_repository():
     listed = subprocess.run(["git", "ls-files"], cwd=PACKAGE.parent, capture_output=True, text=True)
     if listed.returncode:
@@ -178,6 +188,12 @@ def linked(page):
 def test_links_of_a_page_lead_somewhere(name):
     found = linked(PACKAGE.parent / name)
     assert len(found) > 5 and not [link for link in found if not link.exists()]
+
+
+def test_the_reports_page_lists_every_file():
+    folder = PACKAGE.parent / "benchmarks" / "reproduction"
+    found = [link.name for link in linked(folder / "README.md")]
+    assert sorted([*found, "README.md"]) == sorted(path.name for path in folder.iterdir())
 
 
 def test_the_packages_page_lists_every_file():

@@ -395,7 +395,6 @@ def test_a_full_disk_leaves_the_old_index(tmp_path, capsys):
 @pytest.fixture(scope="module")
 def both():
     """An exact index and an approximate one of the same 10,000 labelled rows."""
-    pytest.importorskip("faiss")
     x = clustered(10_000)
     sounds = np.arange(10_000) % 10 != 0
     labels = Labels.of([f"{i // 2000}/{i // 100:03}" for i in range(len(x))], sounds=sounds)
@@ -406,6 +405,7 @@ def recall_of(found, right):
     return float((found.cosines >= right.cosines[:, -1:]).mean())
 
 
+@pytest.mark.peer("faiss")
 def test_an_approximate_index_finds_nearly_all_neighbours(both):
     index, quick = both
     queries = clustered(10_000, seed=1)[:100] + index.embeddings[::100]
@@ -420,6 +420,7 @@ def test_an_approximate_index_finds_nearly_all_neighbours(both):
     assert index.labels.sounds[found.rows].all()
 
 
+@pytest.mark.peer("faiss")
 def test_an_approximate_index_filters(both):
     index, quick = both
     queries = index.embeddings[5::1000]
@@ -438,6 +439,7 @@ def test_an_approximate_index_filters(both):
         quick.search(queries, k + 1, where)
 
 
+@pytest.mark.peer("faiss")
 def test_an_approximate_index_is_saved_and_loaded(both, tmp_path):
     index, quick = both
     quick.save(tmp_path / "a.index")
@@ -473,8 +475,8 @@ def test_an_approximate_index_is_saved_and_loaded(both, tmp_path):
         ("centres", lambda centres: centres[:0]),
     ],
 )
+@pytest.mark.peer("faiss")
 def test_cells_that_do_not_fit_are_refused_before_faiss_sees_them(name, change, tmp_path):
-    pytest.importorskip("faiss")
     quick, path = ApproximateIndex(clustered(1100)), tmp_path / "a.index"
     quick.save(path)
     arrays, about = load_index(path)
@@ -490,8 +492,8 @@ def test_cells_that_do_not_fit_are_refused_before_faiss_sees_them(name, change, 
 
 
 @pytest.mark.parametrize("n", [1, 7, 600])
+@pytest.mark.peer("faiss")
 def test_a_small_approximate_index(n):
-    pytest.importorskip("faiss")
     x = clustered(700)[:n]
     found = ApproximateIndex(x).search(x[0], min(n, 5))
     np.testing.assert_array_equal(found.rows, Index(x).search(x[0], min(n, 5)).rows)

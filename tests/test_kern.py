@@ -1,7 +1,6 @@
 """Humdrum **kern: every note of every spine at its time, or a refusal that names the line."""
 
 from fractions import Fraction
-from importlib import util
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +12,7 @@ from tinyembed.music.kern_count import count_kern
 from tinyembed.music.notes import Notes
 from tinyembed.music.scores import read_score
 
-with_music21 = pytest.mark.skipif(not util.find_spec("music21"), reason="music21 not installed")
+with_music21 = pytest.mark.peer("music21")
 
 
 def kern(*rows):

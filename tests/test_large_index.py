@@ -35,6 +35,7 @@ from tinyembed.storage.mapped import save_mapped
 from tinyembed.storage.records import read_record, write_record
 
 pytest.importorskip("faiss")
+pytestmark = pytest.mark.peer("faiss")
 HERE = Path(__file__).resolve().parents[1]
 QUICK = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TINYEMBED_BACKEND": "cpu"}
 

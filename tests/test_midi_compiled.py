@@ -20,6 +20,7 @@ from tinyembed.music.midi_tracks import read_tracks
 from tinyembed.music.reading import read_pieces
 
 pytest.importorskip("numba")
+pytestmark = pytest.mark.peer("numba")
 kernels = pytest.importorskip("tinyembed.backends.numba.midi_events")
 PLAIN = operations()["read_events"]
 

@@ -29,6 +29,7 @@ from tinyembed.training.kinds import examples_for
 from tinyembed.training.runs import Run
 
 pytest.importorskip("mpi4py")
+pytestmark = pytest.mark.peer("mpi4py")
 pytest.importorskip("tinyembed.backends.mpi")
 HERE = Path(__file__).resolve().parents[1]
 MPIEXEC = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which("mpiexec")

@@ -10,7 +10,7 @@ import pytest
 from processes import python
 from run_chapter import cells, prose
 from test_build_pages import CHAPTER as SMALL
-from test_build_pages import build, course, tools  # noqa: F401, which are fixtures
+from test_build_pages import TOOLS, build, course  # noqa: F401, of which one is a fixture
 from test_tutorials import CHAPTERS, FOLDER, PICTURES, SOUNDS, blocks, script_of
 
 NOTEBOOKS = FOLDER / "notebooks"
@@ -114,10 +114,10 @@ for cell, outputs in zip(notebook.cells, before, strict=True):
 """
 
 
-def test_a_notebook_runs_in_an_empty_folder(tools, course, tmp_path):  # noqa: F811
+@TOOLS
+@pytest.mark.peer("nbclient", "music21")  # without music21 its first cell would install it
+def test_a_notebook_runs_in_an_empty_folder(course, tmp_path):  # noqa: F811
     """From its first cell on, without the tools of the course; it shows the same again."""
-    for module in ("nbclient", "music21"):  # without music21 its first cell would install it
-        pytest.importorskip(module)
     (course / "01_first.py").write_text(SMALL)
     done = build(course, "01")
     assert (done.returncode, done.stderr) == (0, "")

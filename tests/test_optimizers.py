@@ -71,8 +71,10 @@ def test_adam_is_the_same_on_both_devices_to_the_bit(gpu):
             np.testing.assert_allclose(found, here.flat.values, rtol=tolerance)
 
 
+@pytest.mark.peer("torch")
 def test_adam_is_pytorchs():
-    torch = pytest.importorskip("torch")
+    import torch
+
     rng = np.random.default_rng(0)
     (parameter, *_) = make_parameters(rng, np.float64)
     peer = torch.nn.Parameter(torch.tensor(parameter.value))

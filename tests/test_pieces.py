@@ -336,6 +336,7 @@ def on_the_cpu(parser, argv):
 
 def test_the_command(folder, weights, capsys):
     several = [str(weights / "fold0.npz"), str(weights / "fold{}.npz")]
+    shown = [several[0], "trained in folds"]
     words = ["--data", str(folder), "--classifier-steps", "20", "--weights", *several]
     assert command.main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -343,10 +344,10 @@ def test_the_command(folder, weights, capsys):
     assert {key: written[key] for key in found} == found
     assert [(row["method"], row["weights"]) for row in found["rows"]] == [
         ("counts", ""),
-        *((method, name) for name in several for method in METHODS if method != "counts"),
+        *((method, name) for name in shown for method in METHODS if method != "counts"),
     ]
     for row in found["rows"]:
-        frozen = "{}" not in row["weights"]
+        frozen = row["weights"] != "trained in folds"
         assert ("test" in row, "cycles" in row) == (frozen, frozen)
         assert ("against_voting" in row["works"]) == (row["method"] != "voting")
         assert row["works"]["n"] == found["corpus"]["training_pieces"]
@@ -366,6 +367,12 @@ def test_the_command(folder, weights, capsys):
         command.main([*words, "--classifier-steps", "0"])
     with pytest.raises(InputError, match="no such model"):
         command.main(["--data", str(folder), "--weights", "nothing"])
+
+
+def test_encoders_of_folds_have_a_short_name():
+    assert command.label("runs/folds/base-seed0-fold{}of5") == "base, trained in folds"
+    assert command.label("runs/context-fold{}") == "context, trained in folds"
+    assert command.label("context") == "context"
 
 
 def test_a_corpus_without_test_pieces(corpus):

@@ -93,8 +93,10 @@ def test_a_folder_without_the_same_music(tmp_path, capsys):
     assert found["same_music"] == [] and found["repaired"] == []
 
 
+@pytest.mark.peer("music21")
 def test_scores_and_midi_files_of_the_same_music(tmp_path, capsys):
-    music21 = pytest.importorskip("music21")
+    import music21
+
     folder = write_corpus(tmp_path / "music", composers=1, pieces=3)
     notes = tune()
     parts = [music21.stream.Part(), music21.stream.Part()]

@@ -12,7 +12,6 @@ import sys
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ from tinyembed.music.score_worker import Worker, read_score_in_worker
 from tinyembed.music.scores import read_score
 
 ROOT = Path(__file__).resolve().parents[1]
-with_music21 = pytest.mark.skipif(not util.find_spec("music21"), reason="music21 not installed")
+with_music21 = pytest.mark.peer("music21")
 with_proc = pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="no /proc")
 
 KERN = "**kern\n*M4/4\n4c\n4d\n4e\n4f\n*-\n"

@@ -10,7 +10,6 @@ import sys
 import warnings
 import zipfile
 from collections import Counter
-from importlib import util
 
 import mido
 import numpy as np
@@ -35,7 +34,7 @@ with warnings.catch_warnings():
     except ImportError:
         partitura = None
 
-with_music21 = pytest.mark.skipif(not util.find_spec("music21"), reason="music21 not installed")
+with_music21 = pytest.mark.peer("music21")
 
 DIVISIONS = 480  # of a quarter note, in the MusicXML and in the MIDI files below
 TUNE = "X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n"

@@ -462,8 +462,8 @@ print(y.tobytes().hex())
 """
 
 
+@pytest.mark.peer("numba")
 def test_what_is_damaged_among_compiled_kernels_is_compiled_again(tmp_path):
-    pytest.importorskip("numba")
     from tinyembed.backends.numba.caching import SealedFiles
 
     kept = SealedFiles(str(tmp_path), "kernel", "stamp")
@@ -485,8 +485,8 @@ def test_what_is_damaged_among_compiled_kernels_is_compiled_again(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["kernel.1.nbc", "kernel.nbi"]
 
 
+@pytest.mark.peer("numba")
 def test_kernels_run_whatever_is_in_their_cache(tmp_path):
-    pytest.importorskip("numba")
 
     def run():
         environment = {**os.environ, "TINYEMBED_CACHE": str(tmp_path)}

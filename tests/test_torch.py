@@ -20,6 +20,7 @@ from tinyembed.models.table import WIDTHS
 torch = pytest.importorskip("torch")
 from benchmarks.peer import Peer  # noqa: E402 -- needs torch
 
+pytestmark = pytest.mark.peer("torch")
 close = {"rtol": 1e-10, "atol": 1e-10}
 small = st.integers(1, 3)
 

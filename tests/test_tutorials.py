@@ -49,10 +49,13 @@ def runs(request, tmp_path_factory):
         yield futures
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
+with_music21 = pytest.mark.peer("music21")
+
+
+@pytest.mark.parametrize(
+    "chapter", [pytest.param(c, marks=[with_music21] * needs_scores(c)) for c in CHAPTERS]
+)
 def test_a_chapter_prints_what_its_page_says(chapter, runs):
-    if needs_scores(chapter):
-        pytest.importorskip("music21")
     if chapter.endswith("gpu"):  # it counts the launches of the engine's kernels
         pytest.importorskip("tinyembed.backends.cupy.kernels")
     done, solutions = runs[chapter].result()

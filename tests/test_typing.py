@@ -16,9 +16,9 @@ from tinyembed.models.model import Model
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.peer("mypy")
 def test_a_typed_program(tmp_path):
     """mypy finds no error in typed_usage.py but those marked, and none in README's example."""
-    pytest.importorskip("mypy")
     example = (ROOT / "README.md").read_text().partition("\n## From Python\n")[2]
     example = example.partition("```python\n")[2].partition("```")[0]
     assert "tinyembed.load()" in example

@@ -14,10 +14,13 @@ import pytest
 
 import tinyembed
 
-pytestmark = pytest.mark.skipif(
-    "TINYEMBED_TEST_WHEEL" not in os.environ,
-    reason="installs 100 MB of other versions; TINYEMBED_TEST_WHEEL=1 runs it",
-)
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.skipif(
+        "TINYEMBED_TEST_WHEEL" not in os.environ,
+        reason="installs 100 MB of other versions; TINYEMBED_TEST_WHEEL=1 runs it",
+    ),
+]
 ROOT = Path(tinyembed.__file__).resolve().parents[1]
 SOURCES = ("tinyembed", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 # The oldest versions have wheels for these.

@@ -53,7 +53,7 @@ def build(embeddings, folder, seed=0, progress=None):
     settings, plan = _begin(source, folder, seed)
     with locked(folder, "-o"):
         if not _is_whole(folder, settings):
-            quantizer, digest = _quantizer(source, folder, settings, plan)
+            quantizer, digest = _quantizer(source, folder, settings, plan, progress)
             parts = folder / PARTS
             paths = _code_all(source, parts / digest[:16], quantizer, progress)
             sizes = join(folder / DATA, quantizer, paths)
@@ -106,7 +106,7 @@ def _is_whole(folder, settings):
     return True
 
 
-def _quantizer(source, folder, settings, plan):
+def _quantizer(source, folder, settings, plan, progress):
     """The arrays of the quantizer, trained now or before, and its digest."""
     try:
         return load_quantizer(folder, settings)
@@ -115,7 +115,7 @@ def _quantizer(source, folder, settings, plan):
     sample = _sample(source, plan.training, settings["seed"])
     if len(sample) == 0:
         raise InputError(f"{printable(source.folder)}: its rows are zero: they have no direction")
-    save_quantizer(folder, train(sample, settings["lists"], settings["seed"]))
+    save_quantizer(folder, train(sample, settings["lists"], settings["seed"], progress))
     return load_quantizer(folder, settings)
 
 

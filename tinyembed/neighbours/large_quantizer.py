@@ -16,6 +16,7 @@ Optimized product quantization.
 """
 
 import numpy as np
+from tqdm import trange
 
 from tinyembed.neighbours.cells import import_faiss
 from tinyembed.neighbours.large_plan import BYTES
@@ -24,8 +25,11 @@ ITERATIONS = 10  # of k-means; the lists get no better for it later, only more e
 CODEBOOK_ROWS = 1 << 15  # 128 per entry
 
 
-def train(sample, lists, seed):
-    """The arrays of a quantizer. sample: (n, D) float32 of length 1, n >= 1."""
+def train(sample, lists, seed, progress=None):
+    """The arrays of a quantizer.
+
+    sample: (n, D) float32 of length 1, n >= 1; progress: False for no progress bar.
+    """
     faiss, size = import_faiss(), sample.shape[1]
     if len(sample) < max(256, lists):
         sample = np.resize(sample, (max(256, lists), size))  # some of them twice
@@ -33,9 +37,12 @@ def train(sample, lists, seed):
 
     centres = faiss.IndexFlatIP(size)
     means = faiss.Clustering(size, lists)
-    means.niter, means.seed, means.spherical = ITERATIONS, seed % (1 << 31), True
+    means.niter, means.seed, means.spherical = 1, seed % (1 << 31), True
     means.min_points_per_centroid = 1  # otherwise faiss warns about a small index
-    means.train(sample, centres)
+    hidden = None if progress is None else not progress
+    for _ in trange(ITERATIONS, desc="k-means", delay=1, disable=hidden):
+        centres.reset()
+        means.train(sample, centres)  # from the centres of the iteration before
 
     some = sample[rng.permutation(len(sample))[:CODEBOOK_ROWS]]
     rest = some - centres.reconstruct_batch(centres.search(some, 1)[1][:, 0])

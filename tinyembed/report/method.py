@@ -74,7 +74,8 @@ def making_section(results):
     }
     blocks = [Heading("How it was made")]
     if command := results.get("command"):
-        blocks += [Paragraph("One command makes all numbers in this report:"), Code(command)]
+        what = "these two experiments" if results.get("earlier") else "this report"
+        blocks += [Paragraph(f"One command makes all numbers of {what}:"), Code(command)]
     blocks.append(Bullets(facts))
     if commands:
         blocks += [Paragraph("These commands make them one by one:"), Code("\n".join(commands))]
