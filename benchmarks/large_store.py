@@ -31,7 +31,7 @@ from tinyembed.stores.store import Store
 NAME = "large_store"
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = [1000, 10_000, 100_000]
-IN_MEMORY = 2000  # files: to find the different units of 10,000 takes minutes and 3 GB
+IN_MEMORY = 10_000  # files: to find the different units of more takes many minutes and GBs
 ROUNDS, SECONDS = 3, 20  # of drawing from each place, in turns; of a round from memory
 PLACES = {"memory": "memory", "store": "the store"}
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -61,6 +61,7 @@ def main(argv=None):
             write_json(file, result)
         if not options.json:
             print("\n".join(lines_of(size, result["sizes"][str(size)])), flush=True)
+    write_json(file, result)  # its command, where nothing was left to measure
     draw(result, read_others(), RESULTS / f"{NAME}.png")
     if options.json:
         print(json.dumps(result))
