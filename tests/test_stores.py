@@ -133,20 +133,22 @@ def test_what_occurs_again_is_left_out(tmp_path, monkeypatch, at_once):
     write_midi(tmp_path / "in/a/higher.mid", [(t, d, p + 5) for t, d, p in tune])
     write_midi(tmp_path / "in/c/later.mid", [(t + 960, d, p) for t, d, p in tune])
     write_midi(tmp_path / "in/c/changed.mid", changed)
+    write_midi(tmp_path / "in/c/rest.mid", [(480 * n, 400, 60 + n) for n in (0, 1, 12, 13)])
     (tmp_path / "in/c/broken.mid").write_bytes(b"MThd" + bytes(20))
     build(tmp_path / "in", "-o", tmp_path / "out", "--files-per-task", 2)
     reasons = left_out(tmp_path / "out")
     assert reasons.keys() == {"b/tune.mid", "c/later.mid", "c/broken.mid"}
     assert reasons["b/tune.mid"] == reasons["c/later.mid"] == "the same music as a/higher.mid"
     store = Store.open(tmp_path / "out")
-    assert all_pieces(store).keys() == {"a/higher.mid", "c/changed.mid"}
+    assert all_pieces(store).keys() == {"a/higher.mid", "c/changed.mid", "c/rest.mid"}
     seen, expected = set(), {}
     for shard in store.shards:
         for _, name, piece, kept in shard.pieces():
             corpus = Corpus.from_pieces([("x", name, piece)])
             found = [canonical(corpus, beat) for beat in corpus.unit_beats()]
-            expected[name] = [not (unit in seen or seen.add(unit)) for unit in found]
+            expected[name] = [bool(unit) and not (unit in seen or seen.add(unit)) for unit in found]
             assert kept.tolist() == expected[name]
+    assert frozenset() in found  # silent, in c/rest.mid
     assert store.n_units == sum(map(sum, expected.values())) < sum(map(len, expected.values()))
 
 
