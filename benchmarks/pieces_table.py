@@ -14,7 +14,7 @@ def report(result):
     about, seconds = result["corpus"], result["embedding_seconds"]
     works, unknown = about["works"], about["unknown"]
     lines = [
-        "| weights | method | folds, no work divided | against voting | folds, no cycle divided "
+        "| weights | method | folds by work | compared with voting | folds by cycle "
         f"| {about['test_pieces']} test pieces | seconds |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
         *(table_row(row) for row in result["rows"]),
@@ -64,7 +64,7 @@ def versus(found):
 
 
 def mistakes(result):
-    """The commonest mistakes of the methods that use counts, in folds that divide no work."""
+    """The most common mistakes of the methods that use counts, in folds that divide no work."""
     for row in result["rows"]:
         if found := row["works"].get("mistakes"):
             pairs = (f"{m['composer']} as {m['taken_for']} {m['pieces']}" for m in found)

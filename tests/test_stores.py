@@ -211,6 +211,24 @@ def test_a_record_is_the_piece(notes, beats, repairs):
     assert unpacked(packed("a reason\nof two lines")) == "a reason\nof two lines"
 
 
+def test_a_record_that_does_not_fit_is_not_there(tmp_path):
+    """Not in part either, so that the next one can be added where there is room again."""
+    journal, limits = Journal(tmp_path / "a.journal"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    journal.append(b"first")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"a\.journal: File too large"):
+            journal.append(bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    journal.append(b"second")
+    assert [*journal.records()] == [b"first", b"second"] and journal.count == 2
+    journal.close()
+    again = Journal(tmp_path / "a.journal")
+    assert [*again.records()] == [b"first", b"second"]
+    again.close()
+
+
 def test_two_processes_do_not_read_the_same_files(tmp_path):
     journal = Journal(tmp_path / "a.journal")
     with pytest.raises(InputError, match="another process is reading these files"):

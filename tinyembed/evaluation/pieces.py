@@ -133,7 +133,7 @@ def piece_scores(corpus, asked, predicted, works):
 
 
 def mistakes_of(truth, predicted, names):
-    """Which composers were taken for which others, the commonest first.
+    """Which composers were taken for which others, the most common first.
 
     truth, predicted: (n,) indices into names. Returns a list of {"composer", "taken_for",
     "pieces"}; among equally common ones the composer's share that was mistaken decides.

@@ -28,7 +28,7 @@ class Journal:
 
     def __init__(self, path):
         self.path = path
-        self.file = open(path, "a+b")
+        self.file = open(path, "a+b", buffering=0)  # a buffer would try again what failed
         self._lock()
         self.count = sum(1 for _ in self.records())
         self.file.truncate(self.file.tell())
@@ -61,9 +61,10 @@ class Journal:
     def append(self, data):
         """Add a record. Raises OSError with the file's name, and then nothing is added."""
         end = self.file.seek(0, os.SEEK_END)
+        left = memoryview(HEAD.pack(len(data), zlib.crc32(data)) + data)
         try:
-            self.file.write(HEAD.pack(len(data), zlib.crc32(data)) + data)
-            self.file.flush()
+            while left:
+                left = left[self.file.write(left) :]
         except OSError as error:  # above all a full disk
             with suppress(OSError):
                 self.file.truncate(end)

@@ -109,7 +109,7 @@ def compare_reconstructions(model, validation, mean):
 
 
 def compare_composers(model, validation, training_composers):
-    """Accuracy of the composer head beside always answering the commonest composer.
+    """Accuracy of the composer head beside always answering the most common composer.
 
     training_composers: (n,) composer indices of the training units. Returns accuracy, loss,
     majority (its accuracy), majority_composer and chance (the loss of a uniform guess).
