@@ -29,9 +29,11 @@ SIZE = 20
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A store of 18 pieces with excerpts, in shards of four."""
+    """A store of 19 pieces with excerpts, in shards of four. One repeats itself, and is silent."""
     path = tmp_path_factory.mktemp("pools")
     write_corpus(path / "in", beats=80)
+    beats = [*range(60), *range(70, 80)]
+    write_midi(path / "in/Bolero/again.mid", [(480 * n, 400, 50 + 7 * n % 24) for n in beats])
     words = ["build", path / "in", "-o", path / "store", "--files-per-task", 4, "--json"]
     corpus_command.main(list(map(str, words)))
     return path / "store"
@@ -103,6 +105,21 @@ def test_a_pass_shows_each_unit_of_each_training_piece(corpus):
     names = {corpus.names()[n] for n in pieces}
     assert len(set(seen[:half])) == half and {name for name, _ in seen[:half]} == names
     assert set(seen[:half]) == set(seen[half:]) and seen[:half] != seen[half:]
+    music, kept = corpus.read(pieces)
+    beats = music.unit_beats()
+    assert half == len(beats[kept]) < len(beats)  # each that is kept, and no other
+    pooled_names = [{name for name, _ in order} for order in orders]
+    assert pooled_names[:3] != pooled_names[3:]  # other shards together, or in another order
+
+
+def test_a_pool_without_a_unit_is_not_shown(corpus):
+    """Training pieces may all be in some of the shards."""
+    first, end = (corpus.store.shards[n].first for n in (2, 3))
+    examples = pooled(corpus, "note_drop", np.arange(first, end))
+    for _ in range(6):  # passes of one pool
+        step = examples._pool.end if examples._pool else 0
+        names = examples.at(step, 1).corpus.names
+        assert len(examples.at(step, 1)) and set(names) == set(corpus.names()[first:end])
 
 
 @pytest.mark.parametrize("name", MODELS)
