@@ -234,10 +234,12 @@ def test_a_row_is_checked_from_its_first_byte_to_its_last(lazily, row):
                 loaded[rows]
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_numbers_that_are_not_finite_are_noticed_as_they_are_read(lazily, bad):
-    x = np.ones((100, 10), np.float32)
-    x[50] = bad
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_noticed_as_they_are_read(lazily, bad, dtype):
+    x = np.ones((100, 40 // np.dtype(dtype).itemsize), dtype)
+    x[:40] = np.array([-65504, 65504, -6e-8, -0.0, 0.3])[np.arange(40) % 5, None]
+    x[50, -1] = bad
     loaded, _ = lazily(x)
     np.testing.assert_array_equal(loaded[:40], x[:40])
     with pytest.raises(InputError, match="not finite"):
