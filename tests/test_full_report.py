@@ -71,7 +71,7 @@ def test_stages_add_up(stages, capsys):
     assert (list(results["models"]), list(results["others"])) == (["context"], ["contrastive"])
     assert results["settings"]["keys"] == 12 and "earlier" not in results
     (home / "runs" / "main" / "results.json").rename(home / "aside.json")
-    assert run("folds") == 0  # what the last report says of the main run stays in the next
+    assert run("seeds") == 0  # what the last report says of the main run stays in the next
     assert "Forward prediction" in headings(home)[0]
     assert json.loads((home / "report" / "results.json").read_text())["earlier"]
     (home / "aside.json").rename(home / "runs" / "main" / "results.json")

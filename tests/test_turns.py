@@ -183,7 +183,7 @@ from tinyembed.backends.cpu import turns
 patch = pytest.MonkeyPatch()
 use_small_networks(patch)
 turns.LARGE, turns.ALONE = 1_500_000, 1 << 12
-sys.exit(train.main(["--data", sys.argv[1], "--width", "small", "--examples", "1200", "--out",
+sys.exit(train.main(["--data", sys.argv[1], "--width", "small", "--examples", "600", "--out",
                      sys.argv[2], "--model", sys.argv[3], "--device", "cpu", "--json"]))
 """
 
