@@ -34,6 +34,7 @@ from tinyembed.music.cutting import Cutter
 from tinyembed.music.folders import find_files, passed_over
 from tinyembed.music.piece import Piece
 from tinyembed.music.roll import BEATS_PER_UNIT, PITCHES, TICKS, beat_starts, n_units
+from tinyembed.storage.progress import progress_bar
 
 # Units at a time. BLAS may add up in another order in a product of another size, or at another
 # place in it. So how a piece is cut into blocks depends on that piece alone, and its bits do not
@@ -233,8 +234,5 @@ def _embed_several(sources, model, any_meter, progress, per):
 
 def units_bar(pieces, progress=None):
     """A progress bar over the units of pieces, shown if they take longer than a second."""
-    from tqdm import tqdm
-
     total = sum(int(n_units(piece.n_beats)) for piece in pieces if isinstance(piece, Piece))
-    hidden = None if progress is None else not progress
-    return tqdm(total=total, desc="embedding", unit=" units", delay=1, disable=hidden)
+    return progress_bar(progress, total=total, desc="embedding", unit=" units", delay=1)

@@ -22,12 +22,12 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from tinyembed import __version__
 from tinyembed.errors import InputError
 from tinyembed.storage.arrays import open_arrays, save_arrays
 from tinyembed.storage.files import check_replaceable, write_atomically, write_together
+from tinyembed.storage.progress import progress_bar
 
 KIND = "table"
 HEADERS = {  # how the first line of a table of text begins: of units, or of files
@@ -105,8 +105,7 @@ def _numbers(table, row):
 
 
 def _counted(table, progress):
-    hidden = None if progress is None else not progress
-    return tqdm(range(len(table)), desc="writing", unit=" rows", delay=1, disable=hidden)
+    return progress_bar(progress, range(len(table)), desc="writing", unit=" rows", delay=1)
 
 
 def _is_table(path):

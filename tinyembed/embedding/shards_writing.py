@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from tinyembed.embedding.embed import embed_pieces
 from tinyembed.embedding.shards import (
@@ -20,6 +19,7 @@ from tinyembed.errors import InputError, WorkError
 from tinyembed.models.table import EMBEDDING
 from tinyembed.music.corpus import READER_VERSION
 from tinyembed.storage.mapped import save_mapped
+from tinyembed.storage.progress import progress_bar
 from tinyembed.storage.records import write_record
 from tinyembed.storage.text import printable
 
@@ -58,9 +58,9 @@ def embed_store(store, folder, model, name, weights, share=(0, 1), progress=None
     own = list(range(len(store.shards)))[share[0] :: share[1]]
     waiting = [n for n in own if not _is_made(embeddings, n, notes)]
     units = embeddings.found["units"]
-    hidden = None if progress is None else not progress
     total = sum(units[n] for n in own)
-    with tqdm(total=total, desc="embedding", unit=" units", delay=1, disable=hidden) as bar:
+    about = {"total": total, "desc": "embedding", "unit": " units", "delay": 1}
+    with progress_bar(progress, **about) as bar:
         bar.update(total - sum(units[n] for n in waiting))
         for n in waiting:
             arrays, about = _encode(store.shards[n], model, bar, f"{embeddings.paths[n]}")

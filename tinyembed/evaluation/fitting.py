@@ -6,13 +6,12 @@ and of the weights looked at on the way those that do best on the validation pie
 
 import math
 
-from tqdm import tqdm
-
 from tinyembed.backends.arrays import array_module, ones, zeros
 from tinyembed.backends.choice import engine_for
 from tinyembed.backends.dispatch import operation
 from tinyembed.errors import WorkError
 from tinyembed.layers.layer import Layer
+from tinyembed.storage.progress import progress_bar
 from tinyembed.training.optimizers import Adam, Flat, cosine_decay
 
 LOOKS = 12  # at the validation pieces, over one training
@@ -47,12 +46,6 @@ def standardize(x, mean, inverse_std):
     return (x - mean) * inverse_std
 
 
-def progress_bar(iterable, desc, progress):
-    """A progress bar over an iterable. progress: True or False; None for a terminal only."""
-    disable = None if progress is None else not progress
-    return tqdm(iterable, desc=desc, leave=False, disable=disable)
-
-
 def fit(network, loss, draw, look_up, validate, steps, rate=1e-3, progress=None, desc="training"):
     """Train a network, and leave it with the best weights found.
 
@@ -80,7 +73,7 @@ def fit(network, loss, draw, look_up, validate, steps, rate=1e-3, progress=None,
     best, kept = validate(), flat.values.copy()  # what it begins with may be the best
     every = max(1, steps // LOOKS)
     with engine.running():
-        for step in progress_bar(range(1, steps + 1), desc, progress):
+        for step in progress_bar(progress, range(1, steps + 1), desc=desc, leave=False):
             given[:] = draws.at(step)
             take_step()
             draws.look_ahead(step)

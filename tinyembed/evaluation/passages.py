@@ -10,9 +10,9 @@ import numpy as np
 
 from tinyembed.backends.arrays import array_module, to_host
 from tinyembed.errors import WorkError
-from tinyembed.evaluation.fitting import progress_bar
 from tinyembed.music.corpus import Corpus
 from tinyembed.music.roll import BEATS_PER_UNIT, KEYS
+from tinyembed.storage.progress import progress_bar
 
 SEQUENCE = 8  # seven units as input and one to predict
 ENCODED_AT_ONCE = 1000  # units: a GPU needs 0.5 GB for them at `paper` width, 0.2 at `small`
@@ -93,7 +93,7 @@ class Passages:
         cut = cut or self.corpus.rolls
         blocks = [slice(i, i + ENCODED_AT_ONCE) for i in range(0, len(self), ENCODED_AT_ONCE)]
         parts, waiting = [], []
-        for n, block in enumerate(progress_bar(blocks, desc, progress), start=1):
+        for n, block in enumerate(progress_bar(progress, blocks, desc=desc, leave=False), start=1):
             waiting.append(encode(cut(self.beats[block], self.keys[block])))
             if n % TRANSFERRED_AT_ONCE == 0 or n == len(blocks):
                 parts.append(to_host(array_module(waiting[0]).concatenate(waiting)))

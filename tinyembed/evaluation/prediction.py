@@ -15,11 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyembed.errors import InputError
-from tinyembed.evaluation.fitting import fit, progress_bar
+from tinyembed.evaluation.fitting import fit
 from tinyembed.evaluation.predictor import UNITS, Predictor
 from tinyembed.evaluation.shrinkage import WEIGHTS
 from tinyembed.layers.contrastive_loss import BatchCosineLoss
 from tinyembed.layers.cosine import CosineLoss
+from tinyembed.storage.progress import progress_bar
 from tinyembed.training.examples import random_stream
 
 STEPS = 3000
@@ -174,7 +175,8 @@ def inputs_and_target(embeddings, rows):
 def predict(network, embeddings, sequences, xp, progress=None, block=1000):
     """The network's prediction for every sequence: (S, D), an array of xp."""
     parts = []
-    for i in progress_bar(range(0, len(sequences), block), "predicting", progress):
+    blocks = range(0, len(sequences), block)
+    for i in progress_bar(progress, blocks, desc="predicting", leave=False):
         x, _ = inputs_and_target(embeddings, xp.asarray(time_major(sequences[i : i + block])))
         parts.append(network.forward(x)[0])
     return xp.concatenate(parts)

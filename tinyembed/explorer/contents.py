@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from tqdm import tqdm
 
 from tinyembed.explorer.pieces import NEIGHBOURS, PieceMap
 from tinyembed.music.piece import TICKS_PER_BEAT
 from tinyembed.music.roll import BEATS_PER_UNIT, fold, ragged
 from tinyembed.neighbours.collection import Collection
 from tinyembed.neighbours.index import Index
+from tinyembed.storage.progress import progress_bar
 
 QUERIES = 1024  # queries in one search; after each the progress bar moves
 
@@ -80,8 +80,8 @@ def find_neighbours(index, rows, progress=None):
     available = np.minimum(index.n_findable - in_piece[piece], NEIGHBOURS) * index.findable
     shape = (len(rows), NEIGHBOURS)
     neighbours, cosines = np.full(shape, -1), np.zeros(shape)
-    hidden = None if progress is None else not progress
-    with tqdm(total=len(rows), desc="neighbours", unit=" units", delay=1, disable=hidden) as bar:
+    about = {"desc": "neighbours", "unit": " units", "delay": 1}
+    with progress_bar(progress, total=len(rows), **about) as bar:
         bar.update(int((available == 0).sum()))
         for k in np.unique(available[available > 0]).tolist():  # below 10 only in a tiny corpus
             units = np.flatnonzero(available == k)

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from tinyembed.errors import InputError
+from tinyembed.storage.progress import hidden
 
 NEAREST = 15  # UMAP's own default: how many neighbours of a unit it tries to keep
 
@@ -41,14 +42,13 @@ def umap_map(embeddings, seed=0, progress=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImportWarning)  # UMAP mentions that Tensorflow is missing
         import umap
-    hidden = None if progress is None else not progress
     layout = umap.UMAP(
         metric="cosine",
         n_neighbors=NEAREST,
         init="pca",
         random_state=seed,
         n_jobs=1,
-        tqdm_kwds={"desc": "UMAP", "unit": " epochs", "disable": hidden},
+        tqdm_kwds={"desc": "UMAP", "unit": " epochs", "disable": hidden(progress)},
     )
     positions = layout.fit_transform(embeddings)
     return positions.astype(np.float64), "UMAP, which keeps neighbours close"

@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from tinyembed.embedding.shards import Embeddings, other_files
 from tinyembed.errors import InputError
@@ -32,6 +31,7 @@ from tinyembed.neighbours.large_quantizer import hollow, make, train
 from tinyembed.neighbours.large_rows import Rows
 from tinyembed.neighbours.shortlist import LONGEST, SHORTEST
 from tinyembed.storage.locks import locked
+from tinyembed.storage.progress import progress_bar
 from tinyembed.storage.records import write_record
 from tinyembed.storage.sealed import read_sealed, write_sealed
 from tinyembed.storage.text import printable
@@ -145,8 +145,8 @@ def _code_all(source, folder, quantizer, progress):
     folder.mkdir(parents=True, exist_ok=True)
     rotation, rows = quantizer["rotation"].T.copy(), Rows(source)
     paths = [folder / f"{name}.part" for name in source.found["shards"]]
-    hidden = None if progress is None else not progress
-    with tqdm(total=len(source), desc="coding", unit=" rows", delay=1, disable=hidden) as bar:
+    about = {"total": len(source), "desc": "coding", "unit": " rows", "delay": 1}
+    with progress_bar(progress, **about) as bar:
         for n, path in enumerate(paths):
             first, last = source.first[n : n + 2]
             if not _is_sealed(path):

@@ -16,10 +16,10 @@ Optimized product quantization.
 """
 
 import numpy as np
-from tqdm import trange
 
 from tinyembed.neighbours.cells import import_faiss
 from tinyembed.neighbours.large_plan import BYTES
+from tinyembed.storage.progress import progress_bar
 
 ITERATIONS = 10  # of k-means; the lists get no better for it later, only more even
 CODEBOOK_ROWS = 1 << 15  # 128 per entry
@@ -39,8 +39,7 @@ def train(sample, lists, seed, progress=None):
     means = faiss.Clustering(size, lists)
     means.niter, means.seed, means.spherical = 1, seed % (1 << 31), True
     means.min_points_per_centroid = 1  # otherwise faiss warns about a small index
-    hidden = None if progress is None else not progress
-    for _ in trange(ITERATIONS, desc="k-means", delay=1, disable=hidden):
+    for _ in progress_bar(progress, range(ITERATIONS), desc="k-means", delay=1):
         centres.reset()
         means.train(sample, centres)  # from the centres of the iteration before
 

@@ -9,11 +9,10 @@ from collections import deque
 from contextlib import suppress
 from multiprocessing.connection import wait
 
-from tqdm import tqdm
-
 from tinyembed.backends.cpu.threads import usable_cores
 from tinyembed.errors import InputError, WorkError
 from tinyembed.music.reading import begin_worker, starting
+from tinyembed.storage.progress import progress_bar
 from tinyembed.stores.tasks import FOLDER, blame, is_done, read_task
 
 OFTEN = 20  # files after which a worker tells how far it is
@@ -30,10 +29,8 @@ def run_tasks(plan, share=(0, 1), workers=None, progress=None):
     own = range(plan.n_tasks)[share[0] :: share[1]]
     waiting = deque(task for task in own if not is_done(plan.folder, task))
     left, total = (sum(map(plan.size, tasks)) for tasks in (waiting, own))
-    hidden = None if progress is None else not progress
-    with tqdm(
-        total=total, initial=total - left, desc="Reading", unit="file", disable=hidden
-    ) as bar:
+    about = {"total": total, "initial": total - left, "desc": "Reading", "unit": "file"}
+    with progress_bar(progress, **about) as bar:
         _Crew(plan, waiting, bar).work(min(workers or usable_cores(), len(waiting)))
 
 

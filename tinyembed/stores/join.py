@@ -4,11 +4,11 @@ import csv
 import functools
 
 import numpy as np
-from tqdm import tqdm
 
 from tinyembed.errors import InputError, WorkError
 from tinyembed.storage.files import write_atomically
 from tinyembed.storage.mapped import save_mapped
+from tinyembed.storage.progress import progress_bar
 from tinyembed.storage.records import write_record
 from tinyembed.storage.text import printable
 from tinyembed.stores.plan import VERSION
@@ -25,7 +25,7 @@ def join(plan, progress=None):
 
     Raises InputError where a shard is missing or damaged.
     """
-    folder, hidden = plan.folder, None if progress is None else not progress
+    folder = plan.folder
     if missing := [t for t in range(plan.n_tasks) if not is_done(folder, t)]:
         begun = journal_file(folder, missing[0]).exists()
         raise InputError(
@@ -34,7 +34,7 @@ def join(plan, progress=None):
             "reads its files again, and then join"
         )
     shard = functools.lru_cache(maxsize=2)(lambda task: Shard(shard_file(folder, task)))
-    with tqdm(total=3 * plan.n_tasks, desc="Joining", unit="step", disable=hidden) as bar:
+    with progress_bar(progress, total=3 * plan.n_tasks, desc="Joining", unit="step") as bar:
         pieces, same_as = unique_pieces(shard, plan.n_tasks, bar)
         if not any(map(len, pieces)):
             name, why = shard(0).left_out[0]

@@ -13,11 +13,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from tinyembed.errors import InputError
 from tinyembed.music.folders import NOT_REGULAR, PASSED_OVER, READ, passed_over, trouble_with, walk
 from tinyembed.storage.files import named, reading
+from tinyembed.storage.progress import progress_bar
 from tinyembed.storage.records import read_versioned, write_record
 from tinyembed.storage.temporary import temporary_name
 from tinyembed.storage.text import printable
@@ -198,10 +197,9 @@ def _item(composer, name, path):
 
 def _write_list(path, items, files_per_task, progress):
     digest, offsets, n, at = hashlib.sha256(), [], 0, 0
-    hidden = None if progress is None else not progress
     with (
         open(path, "wb") as file,
-        tqdm(desc="Listing", unit="file", disable=hidden) as bar,
+        progress_bar(progress, desc="Listing", unit="file") as bar,
     ):
         for item in items:
             if n % files_per_task == 0:

@@ -5,7 +5,6 @@ import math
 import time
 
 import numpy as np
-from tqdm import tqdm
 
 from tinyembed.backends.arrays import to_host
 from tinyembed.backends.engine import Engine
@@ -15,6 +14,7 @@ from tinyembed.models.model import Model
 from tinyembed.models.weights import save_weights
 from tinyembed.music.corpus import READER_VERSION
 from tinyembed.music.splits import validation_pieces
+from tinyembed.storage.progress import progress_bar
 from tinyembed.stores.large import LargeCorpus
 from tinyembed.training.checkpoints import save_checkpoint
 from tinyembed.training.examples import CANDIDATES, random_stream
@@ -82,12 +82,12 @@ class Trainer:
         size = self.config["batch_size"]
         saved_at = logged_at = time.monotonic()
         logged_step = self.step
-        bar = tqdm(
+        bar = progress_bar(
+            progress,
             total=self.steps * size,
             initial=self.step * size,
             unit=" examples",
             unit_scale=True,
-            disable=None if progress is None else not progress,
             desc=self.model.name,
         )
         # What overflows shows in the loss, where it is checked; a warning would not help.
