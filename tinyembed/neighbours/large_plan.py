@@ -21,8 +21,8 @@ MOST_LISTS = 1 << 16  # 26 MB of centres; more would make building slower and qu
 TRAINING_PER_LIST = 40
 LEAST_TRAINING = 256  # what the codebook of 256 pairs needs
 
-# Probes: the lists that a query visits. For 0.95 of the ten nearest of ten million rows it takes 32
-# of 4,096 lists. Three quarters of their root, 48, find 0.98: half as many again as needed, because
+# Probes: the lists that a query visits. For 0.95 of the ten nearest of ten million rows it takes 24
+# of 4,096 lists. Three quarters of their root, 48, find 0.98: twice as many as needed, because
 # other music than the measured may lie in more lists.
 PROBES_PER_ROOT = 0.75
 LEAST_PROBES = 8

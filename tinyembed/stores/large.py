@@ -10,7 +10,7 @@ from tinyembed.music.splits import split_pieces
 from tinyembed.storage.text import printable, quoted
 from tinyembed.stores.store import Store
 
-IN_MEMORY = 1_000_000  # units: a store that keeps no more is read as a whole; it takes some 40 MB
+IN_MEMORY = 1_000_000  # units: a store that keeps no more is read as a whole; training takes 1.5 GB
 
 
 class LargeCorpus:

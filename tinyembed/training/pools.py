@@ -17,7 +17,7 @@ from tinyembed.training.eligible import eligible, offsets_of
 from tinyembed.training.examples import Batch, Examples, random_stream
 from tinyembed.training.excerpts import ExcerptExamples
 
-SHARDS = 8  # per pool: some 8,000 files, 100 MB
+SHARDS = 8  # per pool: some 8,000 files, 125 MB
 SAMPLED = 1_000_000  # units whose composers are counted
 
 
