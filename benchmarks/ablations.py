@@ -21,8 +21,9 @@ from benchmarks.ablated import ROWS
 from benchmarks.ablated_training import train
 from benchmarks.folds import as_in_the_test, between, holding_out
 from benchmarks.machine import RESULTS, machine
+from benchmarks.parser import BenchmarkParser
 from tinyembed.backends import choice
-from tinyembed.cli.options import Parser, count, folder, music
+from tinyembed.cli.options import count, folder, music
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import composers, prediction
@@ -45,8 +46,7 @@ SHOWN = ("median", "mrr", "recall_at_10")
 
 
 def main(argv=None):
-    parser = Parser("ablations", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.ablations"
+    parser = BenchmarkParser("ablations", __doc__.splitlines()[0])
     parser.add_argument("--data", type=music, required=True, metavar="FOLDER", help="the music")
     parser.add_argument("--only", nargs="+", metavar="ROW", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--examples", type=count, default=EXAMPLES, help="units of each training")

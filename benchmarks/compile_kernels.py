@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import nvrtc
 from benchmarks.kernel_sources import KINDS
 from benchmarks.machine import RESULTS
-from tinyembed.cli.options import Parser
+from benchmarks.parser import BenchmarkParser
 from tinyembed.cli.running import run
 from tinyembed.evaluation import fitting  # noqa: F401 -- so that its operation is defined
 from tinyembed.storage.files import write_json
@@ -33,8 +33,7 @@ ARRAYS = {"float32", "int64"}  # what kernels may read and write in training
 
 def main(argv=None):
     """Compile. Returns the exit status: 1 where something is wrong with a kernel."""
-    parser = Parser("compile_kernels", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.compile_kernels"
+    parser = BenchmarkParser("compile_kernels", __doc__.splitlines()[0])
     parser.add_argument(
         "--arch",
         nargs="+",
@@ -48,7 +47,7 @@ def main(argv=None):
     )
     parser.share("--json")
     options = parser.parse_args(argv)
-    result = {"command": command(options), **nvrtc.version(), "kernels": []}
+    result = {"command": options.command, **nvrtc.version(), "kernels": []}
     if not options.json:
         print(f"{'registers, instructions':58}" + "".join(f"{a:>11}" for a in options.arch))
     for kind in [options.only] if options.only else KINDS:
@@ -61,12 +60,6 @@ def main(argv=None):
     write_json(options.out, result)
     print(json.dumps(result) if options.json else "\n".join(wrong or ["No kernel has a problem."]))
     return 1 if wrong else 0
-
-
-def command(options):
-    """The command that gives the same."""
-    words = f"python -m benchmarks.compile_kernels --arch {' '.join(options.arch)}"
-    return words + (f" --only {options.only}" if options.only else "")
 
 
 def compiled(source, architectures):

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import finish
-from tinyembed.cli.options import Parser, folder
+from benchmarks.parser import BenchmarkParser
+from tinyembed.cli.options import folder
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.evaluation.experiments import Dataset
@@ -28,8 +29,7 @@ SHOWN = ("median", "iqr", "mrr", "recall_at_10")
 
 
 def main(argv=None):
-    parser = Parser("contrastive", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.contrastive"
+    parser = BenchmarkParser("contrastive", __doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=folder, metavar="RUN", help="evaluated trainings")
     parser.add_argument(
         "--beside", type=folder, default="runs/reproduction", help="the paper's models"
@@ -54,8 +54,6 @@ def main(argv=None):
         title = MODELS[name].title
         rows[title], tests[title] = row(theirs, corpus), tests_of(ours, theirs)
     result = {
-        "command": "python -m benchmarks.contrastive "
-        + " ".join(f"runs/{Path(place).name}" for place in options.runs),
         "rows": rows,
         "each_seed": [row(pool([seed]), corpus) for seed in seeds],
         "tests": tests,

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import finish
-from tinyembed.cli.options import Parser, count
+from benchmarks.parser import BenchmarkParser
+from tinyembed.cli.options import count
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError, WorkError
 from tinyembed.models.model import Model
@@ -43,8 +44,7 @@ FAULTS = SILENT, CRASHED, HUNG = "other content", "an unexpected exception", "a 
 
 
 def main(argv=None):
-    parser = Parser("damage", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.damage"
+    parser = BenchmarkParser("damage", __doc__.splitlines()[0])
     parser.add("--flips", "bytes changed at random, per kind of file", count, 500)
     parser.add("--headers", "bytes changed in headers, evenly spread, at most", count, 500)
     parser.share("--json")

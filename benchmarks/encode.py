@@ -17,8 +17,8 @@ import numpy as np
 
 import tinyembed
 from benchmarks.machine import finish, positive, ratio, read_options, side_by_side, spread
+from benchmarks.parser import BenchmarkParser
 from tinyembed.backends.cpu.threads import workers
-from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.embedding.trained import DEFAULT
 from tinyembed.models.model import Model
@@ -28,11 +28,10 @@ UNITS, BEATS = 1000, 500
 
 
 def main(argv=None):
-    parser = Parser("encode", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.encode"
+    parser = BenchmarkParser("encode", __doc__.splitlines()[0])
     parser.add_argument("--rounds", type=positive, default=9, help="turns that each takes")
     options = read_options(parser, argv)
-    result = {"command": "python -m benchmarks.encode"}
+    result = {}
     for width in WIDTHS:
         taken = side_by_side(encoders(width), options.rounds)
         theirs = min(list(taken)[1:], key=lambda name: np.median(taken[name]))

@@ -15,8 +15,8 @@ from importlib.util import find_spec
 
 import tinyembed
 from benchmarks.machine import busy, finish, positive, ratio, side_by_side, spread
+from benchmarks.parser import BenchmarkParser
 from tinyembed.backends import choice
-from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.embedding.embed import EmbeddingWarning
 from tinyembed.errors import InputError
@@ -28,8 +28,7 @@ PEER = "symusic + torch"
 
 
 def main(argv=None):
-    parser = Parser("folder", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.folder"
+    parser = BenchmarkParser("folder", __doc__.splitlines()[0])
     parser.add_argument("folder", metavar="FOLDER", help="MIDI files")
     parser.add_argument("--vs", choices=["symusic", "nothing"], default="symusic", help="the peer")
     parser.add_argument("--busy", type=positive, nargs="+", default=[], help="loops beside it")
@@ -43,7 +42,7 @@ def main(argv=None):
         )
     warnings.simplefilter("ignore", EmbeddingWarning)  # of files that are left out
     choice.use("numba")
-    result = {"command": f"python -m benchmarks.folder {options.folder}"}
+    result = {}
     for model in MODELS:
         result[model] = measure(options, model)
         if not options.json:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from benchmarks import ablations, pieces
 from benchmarks.machine import RESULTS
+from benchmarks.parser import BenchmarkParser
 from tinyembed import reproduce
-from tinyembed.cli.options import Parser, count, folder, music
+from tinyembed.cli.options import count, folder, music
 from tinyembed.cli.running import run
 from tinyembed.embedding.trained import packaged
 from tinyembed.evaluation import composers, prediction
@@ -36,8 +37,7 @@ AT_PAPER_WIDTH = ("context", "note_drop", "regularized")
 
 
 def main(argv=None):
-    parser = Parser("full_report", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.full_report"
+    parser = BenchmarkParser("full_report", __doc__.splitlines()[0])
     parser.add_argument("--data", type=music, required=True, metavar="FOLDER", help="the music")
     parser.add_argument("--only", nargs="+", choices=STAGES, default=list(STAGES), help="stages")
     parser.add_argument("--examples", type=count, default=1_000_000, help="of main, per model")

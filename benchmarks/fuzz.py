@@ -20,8 +20,9 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.machine import finish
+from benchmarks.parser import BenchmarkParser
 from tinyembed.backends import choice
-from tinyembed.cli.options import Parser, check_counts, count, folder
+from tinyembed.cli.options import check_counts, count, folder
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError, MusicError, WorkError
 from tinyembed.music.folders import find_pieces
@@ -152,8 +153,7 @@ def limit_memory():
 
 
 def main(argv=None):
-    parser = Parser("fuzz", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.fuzz"
+    parser = BenchmarkParser("fuzz", __doc__.splitlines()[0])
     parser.add("n", "mutated files", count, 20_000, "N", nargs="?")
     parser.add("--data", "folder of MIDI files to mutate (default: some made here)", folder)
     parser.add("--compiled", "read with the reader that numba compiles")
@@ -167,9 +167,7 @@ def main(argv=None):
     read_midi(seeds()[0])  # loads what is needed before the memory is limited
     limit_memory()
     outcomes, slowest = fuzz(options.n, files, options.seed, not options.json)
-    where = " --data FOLDER" * bool(options.data) + " --compiled" * options.compiled
     result = {
-        "command": f"python -m benchmarks.fuzz {options.n}{where} --seed {options.seed}",
         "files": options.n,
         "outcomes": dict(outcomes.most_common()),
         "slowest_s": slowest,

@@ -43,9 +43,10 @@ from benchmarks.gpu_table import (
 )
 from benchmarks.gpu_targets import lines_of_targets, targets
 from benchmarks.machine import RESULTS, positive
+from benchmarks.parser import BenchmarkParser
 from tinyembed.backends.cupy.graphs import own_stream
 from tinyembed.backends.cupy.products import in_tf32
-from tinyembed.cli.options import Parser, music
+from tinyembed.cli.options import music
 from tinyembed.cli.running import run
 from tinyembed.errors import WorkError
 from tinyembed.models.table import WIDTHS
@@ -68,8 +69,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or PyTorch's profiler speaks 
 
 def build_parser():
     """All options of the command."""
-    parser = Parser("gpu", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.gpu"
+    parser = BenchmarkParser("gpu", __doc__.splitlines()[0])
     parser.add_argument(
         "--parts", type=names_of_parts, default=",".join(PARTS), metavar="A,B", help="what to take"
     )
@@ -96,7 +96,7 @@ def main(argv=None):
     options = build_parser().parse_args(argv)
     xp = find_gpu(options.check)
     peer, why_not = find_peer(xp, options.check)
-    about = {"command": command(options), "gpu": describe(xp), **(peer.about() if peer else {})}
+    about = {"command": options.command, "gpu": describe(xp), **(peer.about() if peer else {})}
     file = options.out or (None if options.check else RESULTS / f"{file_name(about['gpu'])}.json")
     say = (lambda *words: None) if options.json else print
     bench = Bench(options, xp, peer, file, about, say)
@@ -151,12 +151,6 @@ def names_of_parts(text):
         if name not in PARTS:
             raise argparse.ArgumentTypeError(f"{name!r}: choose from {', '.join(PARTS)}")
     return [name for name in PARTS if name in wanted]
-
-
-def command(options):
-    """The command that gives the same."""
-    words = f"--parts {','.join(options.parts)} --width {options.width}"
-    return f"python -m benchmarks.gpu {words} --batch {' '.join(map(str, options.batch))}"
 
 
 def file_name(gpu):

@@ -17,7 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.machine import finish
-from tinyembed.cli.options import Parser, check_counts, count
+from benchmarks.parser import BenchmarkParser
+from tinyembed.cli.options import check_counts, count
 from tinyembed.cli.running import run
 from tinyembed.errors import WorkError
 from tinyembed.models.table import MODELS
@@ -55,8 +56,7 @@ def growth(samples):
 
 
 def main(argv=None):
-    parser = Parser("growth", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.growth"
+    parser = BenchmarkParser("growth", __doc__.splitlines()[0])
     parser.add("--minutes", "how long to train", count, 60)
     parser.add("--model", "which model", MODELS, "context")
     parser.share("--data", "--width", "--json")
@@ -78,8 +78,6 @@ def main(argv=None):
             process.communicate()
     early, late = growth(samples)
     result = {
-        "command": f"python -m benchmarks.growth --minutes {options.minutes} --data FOLDER "
-        f"--model {options.model} --width {options.width}",
         "early_mb": early / 1e6,
         "late_mb": late / 1e6,
         "peak_mb": max(size for _, size in samples) / 1e6,

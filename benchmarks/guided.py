@@ -23,7 +23,8 @@ from pathlib import Path
 
 from benchmarks.guided_targets import TARGETS
 from benchmarks.machine import finish
-from tinyembed.cli.options import Parser, check_counts, count, folder
+from benchmarks.parser import BenchmarkParser
+from tinyembed.cli.options import check_counts, count, folder
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError, WorkError
 
@@ -40,8 +41,7 @@ PROBLEMS = (  # what it says of a finding, the plainest words first
 
 
 def main(argv=None):
-    parser = Parser("guided", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.guided"
+    parser = BenchmarkParser("guided", __doc__.splitlines()[0])
     parser.add("target", "what reads the inputs", TARGETS)
     parser.add("--seconds", "how long to fuzz", count, 60)
     parser.add("--out", "folder for inputs that show a fault", folder, "runs/guided", "FOLDER")
@@ -54,7 +54,6 @@ def main(argv=None):
     if importlib.util.find_spec("atheris") is None:
         raise InputError('atheris is not installed: pip install "tinyembed[fuzz]"')
     result = fuzz(options.target, options.seconds, Path(options.out))
-    result["command"] = f"python -m benchmarks.guided {options.target} --seconds {options.seconds}"
     finish(f"guided-{options.target}", result, options)
     if not options.json:
         numbers = f"{result['inputs']:,} inputs, {result['kept']:,} of them by new branches"

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import finish, positive
+from benchmarks.parser import BenchmarkParser
 from tests.music import write_corpus
 from tinyembed.backends import choice
 from tinyembed.backends.choice import engine_for
-from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.models.table import MODELS
 from tinyembed.music.corpus import Corpus
@@ -32,8 +32,7 @@ STANDIN = Path(__file__).resolve().parents[1] / "tests" / "standin"
 
 
 def main(argv=None):
-    parser = Parser("host", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.host"
+    parser = BenchmarkParser("host", __doc__.splitlines()[0])
     parser.add("--batch-size", "examples per step (contrastive: 128)", positive, 100)
     parser.add("--rounds", "of 48 steps, of which the median is taken", positive, 7)
     parser.share("--json")
@@ -47,8 +46,6 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as folder:
         corpus = Corpus.from_folder(write_corpus(Path(folder, "music"), beats=80), progress=False)
     result = {
-        "command": f"python -m benchmarks.host --batch-size {options.batch_size} "
-        f"--rounds {options.rounds}",
         "ms_per_step": {},
     }
     for name, spec in MODELS.items():

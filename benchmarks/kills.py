@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.machine import finish
+from benchmarks.parser import BenchmarkParser
 from benchmarks.remains import contents, files, is_litter, is_temporary, orphans
 from tests.music import write_corpus
-from tinyembed.cli.options import Parser, count
+from tinyembed.cli.options import count
 from tinyembed.cli.running import run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,8 +74,7 @@ class Work:
 
 
 def main(argv=None):
-    parser = Parser("kills", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.kills"
+    parser = BenchmarkParser("kills", __doc__.splitlines()[0])
     parser.add("--trainings", "kills of a training, in all", count, 50, "N")
     parser.add("--reproduce", "kills of a reproduction", count, 20, "N")
     parser.add("--indexes", "kills while an index is built and saved", count, 20, "N")
@@ -91,10 +91,7 @@ def main(argv=None):
                 numbers = ", ".join(f"{v} {k}" for k, v in entry.items() if k != "faults")
                 print(f"{name:26} {numbers}", flush=True)
                 print("".join(f"    {fault}\n" for fault in entry["faults"]), end="")
-    counts = "trainings", "reproduce", "indexes", "corpora"
-    words = " ".join(f"--{name} {getattr(options, name)}" for name in counts)
-    command = f"python -m benchmarks.kills {words} --seed {options.seed}"
-    finish("kills", {"command": command, "works": result}, options)
+    finish("kills", {"works": result}, options)
     return int(any(entry["faults"] for entry in result.values()))
 
 

@@ -30,7 +30,8 @@ from benchmarks.large_index_rows import (
     write_embeddings,
 )
 from benchmarks.machine import finish, positive, spread
-from tinyembed.cli.options import Parser, folder
+from benchmarks.parser import BenchmarkParser
+from tinyembed.cli.options import folder
 from tinyembed.cli.running import run
 from tinyembed.embedding.shards import Embeddings
 from tinyembed.embedding.trained import DEFAULT
@@ -46,8 +47,7 @@ TIMED_EXACTLY = 50  # queries that the exact index answers one by one, which tak
 
 
 def main(argv=None):
-    parser = Parser("large_index", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.large_index"
+    parser = BenchmarkParser("large_index", __doc__.splitlines()[0])
     words = "how many units, one or several numbers"
     parser.add("--rows", words, positive, [1_000_000, 10_000_000], "N", nargs="+")
     parser.add("--folder", "where to work", folder, str(ROOT / "build" / "large"), "DIR")
@@ -66,7 +66,6 @@ def main(argv=None):
     here.mkdir(parents=True, exist_ok=True)
     encode_once(options.data, here, say)
     result = {
-        "command": f"python -m benchmarks.large_index --rows {' '.join(map(str, options.rows))}",
         "queries": QUERIES,
         "neighbours": NEIGHBOURS,
         "model": DEFAULT,

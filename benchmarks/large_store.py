@@ -20,9 +20,10 @@ from pathlib import Path
 from benchmarks.large_store_estimate import estimate
 from benchmarks.large_store_pictures import draw
 from benchmarks.machine import RESULTS, machine
+from benchmarks.parser import BenchmarkParser
 from benchmarks.process_memory import measured
 from benchmarks.synthetic import read_truth
-from tinyembed.cli.options import Parser, count, path
+from tinyembed.cli.options import count, path
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.storage.files import read_json, write_json
@@ -38,8 +39,7 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THRE
 
 
 def main(argv=None):
-    parser = Parser(NAME, __doc__.splitlines()[0])
-    parser.prog = f"python -m benchmarks.{NAME}"
+    parser = BenchmarkParser(NAME, __doc__.splitlines()[0])
     parser.add("--sizes", "how many files", count, SIZES, "N", nargs="+")
     parser.add("--work", "for collections and stores", path, str(ROOT / "build" / NAME), "FOLDER")
     parser.add("--again", "measure these sizes again")
@@ -54,7 +54,7 @@ def main(argv=None):
             raise InputError(f"nothing was measured yet: {parser.prog}")
         print("\n".join(estimate(result["sizes"], read_others())))
         return 0
-    result["command"] = f"{parser.prog} --sizes {' '.join(map(str, options.sizes))}"
+    result["command"] = options.command
     for size in sorted(options.sizes):
         if options.again or str(size) not in result["sizes"]:
             result["sizes"][str(size)] = measure(size, Path(options.work), options.keep)

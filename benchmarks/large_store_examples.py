@@ -13,7 +13,8 @@ import time
 
 import numpy as np
 
-from tinyembed.cli.options import Parser, path, positive
+from benchmarks.parser import BenchmarkParser
+from tinyembed.cli.options import path, positive
 from tinyembed.cli.running import run
 from tinyembed.models.table import MODELS
 from tinyembed.stores.large import LargeCorpus, whole_store
@@ -26,8 +27,7 @@ READERS = {"memory": (whole_store, Examples), "store": (LargeCorpus, PooledExamp
 
 
 def main(argv=None):
-    parser = Parser("large_store_examples", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.large_store_examples"
+    parser = BenchmarkParser("large_store_examples", __doc__.splitlines()[0])
     parser.add("store", "a store", path, metavar="STORE")
     parser.add("--reader", "where examples come from", READERS, "memory")
     parser.add("--seconds", "how long to draw from memory", positive, 20.0)

@@ -12,9 +12,9 @@ from collections import defaultdict
 import numpy as np
 
 from benchmarks.machine import finish, gflops_of, positive, read_options, sgemm, side_by_side
+from benchmarks.parser import BenchmarkParser
 from benchmarks.step import random_batch
 from tinyembed.backends import arrays
-from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.layers import candidate_loss, conv, dense, first_conv
 from tinyembed.models.model import Model
@@ -29,8 +29,7 @@ PRODUCTS = [
 
 
 def main(argv=None):
-    parser = Parser("layers", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.layers"
+    parser = BenchmarkParser("layers", __doc__.splitlines()[0])
     parser.share("--width")
     parser.add_argument("--steps", type=positive, default=20, help="to take the median of")
     options = read_options(parser, argv)
@@ -39,7 +38,6 @@ def main(argv=None):
     for row in rows:
         row["limit_ms"] = row["gflop"] / rate * 1e3
     result = {
-        "command": f"python -m benchmarks.layers --width {options.width}",
         "sgemm_gflops": rate,
         "step_ms": total,
         "limit_ms": sum(row["limit_ms"] for row in rows),

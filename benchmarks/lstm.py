@@ -19,8 +19,8 @@ from benchmarks.machine import (
     side_by_side,
     spread,
 )
+from benchmarks.parser import BenchmarkParser
 from tinyembed.backends.cpu.threads import workers
-from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.layers.layer import Sequential
 from tinyembed.layers.lstm import LastStep, Lstm
@@ -30,8 +30,7 @@ STEPS, BATCH, FEATURES, UNITS, LAYERS = 7, 100, 100, 400, 3
 
 
 def main(argv=None):
-    parser = Parser("lstm", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.lstm"
+    parser = BenchmarkParser("lstm", __doc__.splitlines()[0])
     parser.add_argument("--rounds", type=positive, default=11, help="turns that each takes")
     options = read_options(parser, argv)
     rng = np.random.default_rng(0)
@@ -47,7 +46,6 @@ def main(argv=None):
     product = taken.pop("sgemm")
     seconds = float(np.median(taken["tinyembed"]))
     result = {
-        "command": "python -m benchmarks.lstm",
         "gflop_a_step": step_flops() / 1e9,
         "sgemm_gflops": gflops_of(product),
         "fraction_of_sgemm": fraction_of_sgemm(step_flops(), taken["tinyembed"], product),

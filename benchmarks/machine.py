@@ -155,6 +155,7 @@ def finish(name, result, options):
     A benchmark that numba could have been in writes NAME-plain.json without it.
     """
     name += "-plain" if "plain" in options and choice.in_use() != "numba" else ""
+    result = {"command": options.command, **result}
     write_json(RESULTS / f"{name}.json", {**result, "machine": machine()})
     if options.json:
         print(json.dumps(result))

@@ -13,14 +13,14 @@ import sys
 import tempfile
 
 from benchmarks.machine import finish
-from tinyembed.cli.options import Parser, count
+from benchmarks.parser import BenchmarkParser
+from tinyembed.cli.options import count
 from tinyembed.cli.running import run
 from tinyembed.errors import WorkError
 
 
 def main(argv=None):
-    parser = Parser("memory", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.memory"
+    parser = BenchmarkParser("memory", __doc__.splitlines()[0])
     parser.share("--data", "--any-meter", "--splits", "--width")
     parser.set_defaults(width="paper")
     parser.add_argument("--examples", type=count, default=5000, help="to train on")
@@ -36,7 +36,6 @@ def main(argv=None):
         raise WorkError(f"the training ended with {done.returncode}: {done.stderr.strip()}")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     result = {
-        "command": f"python -m benchmarks.memory --data FOLDER --width {options.width}",
         "peak_mb": peak / 1e6,
         "examples_per_s": json.loads(done.stdout)["examples_per_s"],
     }

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import finish, read_options
+from benchmarks.parser import BenchmarkParser
 from benchmarks.pieces_table import report
-from tinyembed.cli.options import Parser, check_counts, count, music
+from tinyembed.cli.options import check_counts, count, music
 from tinyembed.cli.running import run
 from tinyembed.embedding.trained import load, packaged, weight_file
 from tinyembed.evaluation import composers
@@ -42,8 +43,7 @@ MOST_MISTAKES = 12
 
 
 def main(argv=None):
-    parser = Parser("pieces", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.pieces"
+    parser = BenchmarkParser("pieces", __doc__.splitlines()[0])
     parser.add_argument("--data", type=music, required=True, metavar="FOLDER", help="the music")
     parser.add_argument(
         "--weights",
@@ -76,7 +76,6 @@ def measure(corpus, weights, steps):
     if corpus.piece_is_test.any():
         works["test"], rounds["test"] = works["works"], held_out_round(corpus)
     result = {
-        "command": "python -m benchmarks.pieces",
         "corpus": about(corpus, works, rounds),
         "rows": [row_of(pieces, "counts", "", rounds, works, None, steps)],
         "embedding_seconds": {},

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import finish, positive, read_options, spread
+from benchmarks.parser import BenchmarkParser
 from benchmarks.scaling import made_up
 from tinyembed.backends.choice import engine_for
-from tinyembed.cli.options import Parser
 from tinyembed.cli.processes import together
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
@@ -34,8 +34,7 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THRE
 
 
 def main(argv=None):
-    parser = Parser("ranks", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.ranks"
+    parser = BenchmarkParser("ranks", __doc__.splitlines()[0])
     parser.share("--width")
     parser.set_defaults(width="paper")
     parser.add_argument("--ranks", type=positive, default=2, help="processes, beside one")
@@ -52,7 +51,6 @@ def main(argv=None):
             taken.append(start(n, options))
     rates = {n: options.batch_size / np.median([t["step"] for t in turns[n]]) for n in turns}
     result = {
-        "command": f"python -m benchmarks.ranks --ranks {options.ranks} --width {options.width}",
         "width": options.width,
         "batch_size": options.batch_size,
         "examples_per_s": {n: float(rate) for n, rate in rates.items()},

@@ -17,8 +17,9 @@ from pathlib import Path
 import mido
 
 from benchmarks.machine import finish
+from benchmarks.parser import BenchmarkParser
 from tinyembed.backends import choice
-from tinyembed.cli.options import Parser, folder
+from tinyembed.cli.options import folder
 from tinyembed.cli.running import run
 from tinyembed.errors import MusicError, WorkError
 from tinyembed.music.folders import find_pieces
@@ -118,8 +119,7 @@ def _reason(data):
 
 
 def main(argv=None):
-    parser = Parser("readers", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.readers"
+    parser = BenchmarkParser("readers", __doc__.splitlines()[0])
     parser.add("folder", "of MIDI files", folder, metavar="FOLDER")
     parser.share("--json")
     options = parser.parse_args(argv)
@@ -137,7 +137,6 @@ def main(argv=None):
             times[name].append(seconds(data))
     milliseconds = {name: 1000 * statistics.mean(found) for name, found in times.items()}
     result = {
-        "command": "python -m benchmarks.readers FOLDER",
         "files": len(paths),
         "equal": equal,
         "different": different,

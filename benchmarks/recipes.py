@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyembed.cli.options import Parser, count
+from benchmarks.parser import BenchmarkParser
+from tinyembed.cli.options import count
 from tinyembed.cli.running import run
 from tinyembed.evaluation.experiments import Dataset, train_predictor
 from tinyembed.evaluation.prediction import PAPER, RECIPE, predict
@@ -40,7 +41,7 @@ RECIPES = {
 
 
 def main(argv=None):
-    parser = Parser("recipes", __doc__)
+    parser = BenchmarkParser("recipes", __doc__)
     parser.add_argument("run", metavar="RUN", help="folder that tinyembed.train wrote")
     parser.add_argument("--steps", type=count, default=500, help="of 100 sequences")
     parser.share("--json")
@@ -87,7 +88,7 @@ def main(argv=None):
             for weight in WEIGHTS[1:]:
                 rank(f"... and {weight:g} of the last unit", shrink(predicted, last, weight))
     result = {
-        "command": f"python -m benchmarks.recipes {options.run} --steps {options.steps}",
+        "command": options.command,
         "steps": options.steps,
         "model": model.name,
         "sequences": len(sequences),

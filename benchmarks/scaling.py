@@ -14,8 +14,8 @@ import matplotlib
 import numpy as np
 
 from benchmarks.machine import RESULTS, finish, read_options, side_by_side, spread
+from benchmarks.parser import BenchmarkParser
 from benchmarks.step import our_step, random_batch
-from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.models.model import Model
 from tinyembed.models.table import MODELS, WIDTHS
@@ -29,14 +29,13 @@ TIMES = (1, 10, 100)
 
 
 def main(argv=None):
-    parser = Parser("scaling", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.scaling"
+    parser = BenchmarkParser("scaling", __doc__.splitlines()[0])
     parser.add_argument(
         "--largest", type=int, choices=TIMES, default=TIMES[-1], help="corpus, times 434 pieces"
     )
     options = read_options(parser, argv)
     say = (lambda *words: None) if options.json else print
-    result = {"command": "python -m benchmarks.scaling", "batches": {}, "corpora": []}
+    result = {"batches": {}, "corpora": []}
     for width in WIDTHS:
         result["batches"][width] = {}
         for n in BATCHES:

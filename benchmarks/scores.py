@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.machine import finish
-from tinyembed.cli.options import Parser
+from benchmarks.parser import BenchmarkParser
 from tinyembed.cli.running import run
 from tinyembed.music import streams
 from tinyembed.music.corpus import Corpus
@@ -94,8 +94,7 @@ def as_partitura(piece, path):
 
 
 def main(argv=None):
-    parser = Parser("scores", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.scores"
+    parser = BenchmarkParser("scores", __doc__.splitlines()[0])
     parser.share("--json")
     options = parser.parse_args(argv)
     folder = scores_folder()
@@ -125,7 +124,6 @@ def main(argv=None):
     shares = {name: [float(a / b) for a, b in found] for name, found in pairs.items()}
     shares["all"] = [float(a / b) for a, b in total]
     result = {
-        "command": "python -m benchmarks.scores",
         "scores": len(works),
         "moved": n_moved,
         "beats": counts[:, 0].tolist(),

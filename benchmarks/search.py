@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import finish, positive, spread
-from tinyembed.cli.options import Parser, folder
+from benchmarks.parser import BenchmarkParser
+from tinyembed.cli.options import folder
 from tinyembed.cli.running import run
 from tinyembed.embedding.trained import DEFAULT, load, packaged
 from tinyembed.errors import InputError
@@ -36,8 +37,7 @@ BLOCK = 65_536  # rows at a time
 
 
 def main(argv=None):
-    parser = Parser("search", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.search"
+    parser = BenchmarkParser("search", __doc__.splitlines()[0])
     parser.add_argument("--data", type=folder, metavar="FOLDER", default=str(MUSIC), help="music")
     parser.add_argument(
         "--model",
@@ -57,7 +57,6 @@ def main(argv=None):
     else:
         index, queries, model = real_rows(options, say)
     result = {
-        "command": command(options, synthetic),
         "rows": len(index),
         "size": index.embeddings.shape[1],
         "embeddings": model,
@@ -67,14 +66,6 @@ def main(argv=None):
     }
     finish("search", result, options)
     return 0
-
-
-def command(options, synthetic):
-    """The words that make the same measurement again."""
-    words = ["python -m benchmarks.search"]
-    words += [f"--model {options.model}"] if options.model and not synthetic else []
-    words += [f"--rows {options.rows}"] if options.rows != 1_000_000 else []
-    return " ".join(words + (["--synthetic"] if synthetic else []))
 
 
 def real_rows(options, say):

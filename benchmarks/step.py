@@ -24,8 +24,8 @@ from benchmarks.machine import (
     side_by_side,
     spread,
 )
+from benchmarks.parser import BenchmarkParser
 from tinyembed.backends.cpu.threads import workers
-from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.models.model import Model
 from tinyembed.models.table import GEOMETRY, LAST_IMAGE, WIDTHS
@@ -37,8 +37,7 @@ SIZES = ((5, 16), (4, 8), (3, 4), LAST_IMAGE)  # of the images that the convolut
 
 
 def main(argv=None):
-    parser = Parser("step", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.step"
+    parser = BenchmarkParser("step", __doc__.splitlines()[0])
     parser.share("--width")
     parser.add_argument("--batch-size", type=positive, default=100, help="examples per step")
     parser.add_argument("--vs", choices=["torch", "nothing"], default="torch", help="the peer")
@@ -53,13 +52,9 @@ def main(argv=None):
     if options.vs == "torch":
         rivals |= their_steps(options.width, batch, options.compile)
     taken = side_by_side(rivals | {"sgemm": sgemm()}, options.rounds, rest=REST)
-    words = f"python -m benchmarks.step --width {options.width} --batch-size {n} --vs {options.vs}"
-    words = [words, *["--compile"] * options.compile]
-    words += ["--busy", *map(str, options.busy)] if options.busy else []
     ours, product = taken["tinyembed"], taken.pop("sgemm")
     work = step_flops(options.width, n)
     result = {
-        "command": " ".join(words),
         "width": options.width,
         "batch_size": n,
         "examples_per_s": n / float(np.median(ours)),

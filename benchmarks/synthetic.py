@@ -20,10 +20,11 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.machine import positive
+from benchmarks.parser import BenchmarkParser
 from benchmarks.synthetic_music import Style, as_midi, make_up
 from benchmarks.synthetic_shape import PIANO, Shape, measure
 from tinyembed.backends.cpu.threads import usable_cores
-from tinyembed.cli.options import Parser, path
+from tinyembed.cli.options import path
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError, WorkError
 from tinyembed.storage.records import read_record, write_record
@@ -162,8 +163,7 @@ def _damaged(data, damage, rng):
 
 
 def main(argv=None):
-    parser = Parser("synthetic", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.synthetic"
+    parser = BenchmarkParser("synthetic", __doc__.splitlines()[0])
     parser.add("n", "how many files", positive, metavar="N")
     parser.add("-o --out", "a new folder", path, metavar="FOLDER", required=True)
     parser.add("--data", "measure this folder of MIDI files instead", path, metavar="FOLDER")

@@ -13,8 +13,8 @@ import time
 import numpy as np
 
 from benchmarks.machine import finish, ratio
+from benchmarks.parser import BenchmarkParser
 from tinyembed.backends import choice
-from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.evaluation.passages import Passages
 from tinyembed.evaluation.ranks import random_ranks, same_piece_ranks
@@ -31,7 +31,7 @@ COMPILED = "reading, compiled, one process"
 
 
 def main(argv=None):
-    parser = Parser("times", __doc__)
+    parser = BenchmarkParser("times", __doc__)
     parser.add_argument("folder", metavar="FOLDER", help="MIDI files, one subfolder a composer")
     parser.share("--json")
     options = parser.parse_args(argv)
@@ -84,7 +84,6 @@ def main(argv=None):
         lambda: same_piece_ranks(predicted, embeddings, test, sequences, 0),
     )
     result = {
-        "command": "python -m benchmarks.times FOLDER",
         "pieces": corpus.n_pieces,
         "beats": corpus.n_beats,
         "corpus_bytes": corpus.nbytes,

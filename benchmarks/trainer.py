@@ -20,8 +20,8 @@ from benchmarks.machine import (
     side_by_side,
     spread,
 )
+from benchmarks.parser import BenchmarkParser
 from benchmarks.step import our_step
-from tinyembed.cli.options import Parser
 from tinyembed.cli.running import run
 from tinyembed.models.model import Model
 from tinyembed.stores.sources import open_corpus
@@ -32,13 +32,12 @@ MODELS = ("context", "note_drop", "beat_drop", "octave_split")
 
 
 def main(argv=None):
-    parser = Parser("trainer", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.trainer"
+    parser = BenchmarkParser("trainer", __doc__.splitlines()[0])
     parser.share("--data", "--any-meter", "--splits", "--width")
     parser.add_argument("--rounds", type=positive, default=9, help="turns that each takes")
     options = read_options(parser, argv)
     corpus = open_corpus(options.data, progress=not options.json)
-    result = {"command": f"python -m benchmarks.trainer --data FOLDER --width {options.width}"}
+    result = {}
     for name in MODELS:
         taken = measure(name, options.width, corpus, options.rounds)
         result[name] = {

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import finish, positive
-from tinyembed.cli.options import Parser
+from benchmarks.parser import BenchmarkParser
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError, WorkError
 
@@ -31,8 +31,7 @@ WORK = (
 
 
 def main(argv=None):
-    parser = Parser("versions", __doc__.splitlines()[0])
-    parser.prog = "python -m benchmarks.versions"
+    parser = BenchmarkParser("versions", __doc__.splitlines()[0])
     parser.add_argument("other", metavar="CHECKOUT", help="folder of the checkout to compare with")
     parser.add_argument("--rounds", type=positive, default=15, help="turns that each takes")
     parser.share("--json")
@@ -40,7 +39,7 @@ def main(argv=None):
     if not (Path(options.other) / "tinyembed").is_dir():
         raise InputError(f"{options.other}: not a checkout of tinyembed")
     checkouts = {"this": HERE, "other": Path(options.other).resolve()}
-    result = {"command": "python -m benchmarks.versions CHECKOUT", "rounds": options.rounds}
+    result = {"rounds": options.rounds}
     for work in WORK:
         workers = {name: Worker(folder, work) for name, folder in checkouts.items()}
         taken = {name: [] for name in workers}

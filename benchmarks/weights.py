@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.model_card import write_card
+from benchmarks.parser import BenchmarkParser
 from tinyembed import evaluate, train
-from tinyembed.cli.options import Parser, count, folder, music
+from tinyembed.cli.options import count, folder, music
 from tinyembed.cli.running import run
 from tinyembed.embedding.embed import embed_rolls
 from tinyembed.embedding.trained import WEIGHTS
@@ -43,8 +44,7 @@ COMPARED = 4_000  # about so many units are embedded by full and by rounded weig
 
 def build_parser():
     """All options of the command."""
-    parser = Parser("weights", "Make the weights that come with the package.")
-    parser.prog = "python -m benchmarks.weights"
+    parser = BenchmarkParser("weights", "Make the weights that come with the package.")
     parser.add_argument(
         "--data",
         nargs="+",

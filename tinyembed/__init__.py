@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 # What Python was told to run: a module's name, where `-m` stands in sys.argv until the module is
 # found, or a script. What precedes it are Python's own options, what follows are its arguments.
 _started = "".join(sys.orig_argv[-len(sys.argv) :][:1]).removeprefix("-m")
-# A command spends its first tenths of a second importing. Until `cli.running.run` takes over, Ctrl-C ends
+# A command first imports for a quarter of a second. Until `cli.running.run` takes over, Ctrl-C ends
 # it without a message. A program that imports tinyembed keeps its own signal handlers.
 if sys.argv[0] != "-c" and os.path.basename(_started).partition(".")[0] == "tinyembed":
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
