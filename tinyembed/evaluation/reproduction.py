@@ -126,6 +126,8 @@ class Experiments:
             entry["seconds"]["train"] = sum(summary["seconds"] for summary in summaries[name])
         for name, title in BASELINES.items():
             results["baselines"][name] = entry_of(answers[name], title, names)
+        for name in (*others, *BASELINES):
+            results["baselines"]["repetition"][name] = answers[name].rank_entry("repetition_")
         return {**results, "seconds": total_seconds(results)}
 
     def train(self, name, seed):
