@@ -63,6 +63,7 @@ def make_results(names=PAPER_MODELS, composers=("Bach", "Chopin", EVIL), sequenc
     ranks = {kind: {n: draw(SCALE[n] * m) for n in names} for kind, m in kinds.items()}
     repeated = {kind: {n: draw(SCALE[n] * m * 1.6) for n in names} for kind, m in kinds.items()}
     theirs = {kind: {n: draw(SCALE[n] * m * 2) for n in names} for kind, m in kinds.items()}
+    better = {kind: draw(3 * m) for kind, m in kinds.items()}
 
     def model(name, by_kind, skill):
         entry = {kind: describe(by_kind[kind], pieces) for kind in kinds}
@@ -114,6 +115,7 @@ def make_results(names=PAPER_MODELS, composers=("Bach", "Chopin", EVIL), sequenc
             }
             for n in names
         },
+        "others": {"contrastive": {"title": "Contrastive", **model("contrastive", better, 0.5)}},
         "baselines": {
             "untrained": model("untrained", {k: draw(60 * m) for k, m in kinds.items()}, 0.1),
             "pca": model("pca", {k: draw(20 * m) for k, m in kinds.items()}, 0.15),
@@ -133,6 +135,13 @@ def make_results(names=PAPER_MODELS, composers=("Bach", "Chopin", EVIL), sequenc
                 kind: {"pairs": compare_pairs(theirs[kind], pieces), "levene": levene(theirs[kind])}
                 for kind in kinds
                 if len(names) > 1
+            },
+            "others": {
+                kind: [
+                    compare(better[kind], ranks[kind][n], pieces, len(names), ("contrastive", n))
+                    for n in names
+                ]
+                for kind in kinds
             },
             "against_repetition": {
                 kind: {
@@ -334,6 +343,7 @@ def test_summary_of_other_findings(results):
 def test_one_model_alone(tmp_path, folder):
     results = make_results(("context",))
     del results["warnings"], results["settings"], results["baselines"]["pca"]
+    del results["others"], results["tests"]["others"]
     for picture in PICTURES:
         (tmp_path / picture).write_bytes(b"of an earlier report")
     write_report(tmp_path, results)

@@ -125,6 +125,15 @@ def test_rows_beside_the_papers(tmp_path):
     assert list(results["others"]) == ["contrastive", "contrastive_alone"]
     report = (out / "report.md").read_text()
     assert "| Contrastive, without counts of intervals |" in report
+    assert "| Contrastive against Predict Context | random units |" in report
+    ours, theirs = (
+        load_arrays(out / "answers" / f"{name}-seed0-prediction.npz")["rank_same_piece"]
+        for name in ("contrastive_alone", "context")
+    )
+    _, test = results["tests"]["others"]["rank_same_piece"]
+    assert (test["first"], test["second"]) == ("contrastive_alone", "context")
+    assert test["better"] == np.mean(ours < theirs)
+    assert results["baselines"]["repetition"].keys() >= {"contrastive", "contrastive_alone"}
     configs = {name: Run(out / "models" / f"{name}-seed0") for name in results["others"]}
     intervals = {n: Run.open(run.folder)[1]["intervals"] for n, run in configs.items()}
     assert intervals == {"contrastive": 64, "contrastive_alone": 0}

@@ -26,7 +26,13 @@ from tinyembed.evaluation.experiments import (
     run_prediction,
     run_predictor,
 )
-from tinyembed.evaluation.results import Answers, entry_of, results_of, total_seconds
+from tinyembed.evaluation.results import (
+    Answers,
+    against_models,
+    entry_of,
+    results_of,
+    total_seconds,
+)
 from tinyembed.evaluation.rows import ROWS
 from tinyembed.models.table import PAPER_MODELS
 from tinyembed.models.weights import load_weights
@@ -118,6 +124,7 @@ class Experiments:
         names = self.corpus.composers
         others = [name for name in rows if name not in PAPER_MODELS]
         results["others"] = {n: entry_of(answers[n], ROWS[n].title, names) for n in others}
+        results["tests"]["others"] = against_models({n: answers[n] for n in others}, models)
         for name, entry in {**results["models"], **results["others"]}.items():
             losses = [summary["validation_loss"] for summary in summaries[name]]
             entry["validation_loss"] = float(np.mean(losses))

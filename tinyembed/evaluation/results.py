@@ -101,6 +101,22 @@ def significance(answers_by_model):
     return tests
 
 
+def against_models(others, models):
+    """The tests of other rows against each of the paper's models, by our predictor.
+
+    others, models: {name: `Answers`}. Returns {kind: list of what `compare` returns}.
+    """
+    tests = {}
+    for kind in KINDS:
+        theirs = _ranks_of(models, kind)
+        tests[kind] = [
+            compare(ranks, others_ranks, others[name].ranks(kind)[1], len(theirs), (name, other))
+            for name, ranks in _ranks_of(others, kind).items()
+            for other, others_ranks in theirs.items()
+        ]
+    return tests
+
+
 def _between_models(answers_by_model, predictor="prediction"):
     """{kind: {"pairs", "levene"}} for kinds of which two models or more have ranks."""
     tests = {}

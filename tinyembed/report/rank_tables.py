@@ -45,7 +45,7 @@ PAIR = {
     "Wilcoxon p": lambda pair: _sure(pair["wilcoxon"]),
     **BY_PIECE,
 }
-REPETITION = {
+PAIRED = {
     "ranked better": lambda pair: share(pair["better"]),
     "worse": lambda pair: share(pair["worse"]),
     **{key: PAIR[key] for key in ("mean difference", "rank-biserial", "Wilcoxon p", *BY_PIECE)},
@@ -105,7 +105,7 @@ def rank_details(results, kind):
 def repetition_table(results):
     """Each model's predictor compared with repeating the last unit, paired by target."""
     rows = [
-        [label(results, name), KINDS[kind], *(show(pair) for show in REPETITION.values())]
+        [label(results, name), KINDS[kind], *(show(pair) for show in PAIRED.values())]
         for kind in KINDS
         for name, pair in (dig(results, "tests", "against_repetition", kind) or {}).items()
     ]
@@ -114,14 +114,28 @@ def repetition_table(results):
         "Negative differences and correlations mean that the predictor is better. p values are "
         "Bonferroni-corrected; bold: significant."
     )
-    return Table(["Model", "candidates", *REPETITION], rows, caption)
+    return Table(["Model", "candidates", *PAIRED], rows, caption)
+
+
+def others_table(results):
+    """Each row that is not the paper's compared with each of its models, paired by target."""
+    rows = [
+        [_names_of(results, pair), KINDS[kind], *(show(pair) for show in PAIRED.values())]
+        for kind in KINDS
+        for pair in dig(results, "tests", "others", kind) or []
+    ]
+    caption = (
+        "Rows of our own compared with each of the paper's models, with our predictor, on the same "
+        "targets. Negative differences and correlations mean that the first is better. p values "
+        "are Bonferroni-corrected for the comparisons of one row; bold: significant."
+    )
+    return Table(["Pair", "candidates", *PAIRED], rows, caption)
 
 
 def pair_table(results, kind, predictor="ours"):
     """Every pair of models, by every test."""
     rows = [
-        [f"{label(results, pair['first'])} against {label(results, pair['second'])}"]
-        + [show(pair) for show in PAIR.values()]
+        [_names_of(results, pair), *(show(pair) for show in PAIR.values())]
         for pair in tests_of(results, kind, predictor)
     ]
     who = ", with the paper's own predictor" if predictor == "paper" else ""
@@ -144,6 +158,10 @@ def levene_table(results):
         rows.append(["random units", "Levene, the paper", number(paper.LEVENE_W), "< .001"])
     caption = "Tests of whether the spreads of the models differ."
     return Table(["Candidates", "Test", "W", "p"], rows, caption)
+
+
+def _names_of(results, pair):
+    return " against ".join(label(results, pair[side]) for side in ("first", "second"))
 
 
 def _median(rank):

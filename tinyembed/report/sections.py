@@ -152,6 +152,7 @@ def prediction_section(results):
             "after Bonferroni correction. Two stars: the test on means by piece is significant "
             "too."),
         *(rank_tables.pair_table(results, kind, who) for who in PREDICTORS for kind in KINDS),
+        rank_tables.others_table(results),
         Heading("Spreads", 3),
         rank_tables.levene_table(results),
         Heading("Ranks in full", 3),
