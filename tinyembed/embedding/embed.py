@@ -129,12 +129,16 @@ def embed_piece(piece, model, bar=None):
     return embed_pieces([piece], model, bar)[0]
 
 
-def embed_pieces(pieces, model, bar=None):
-    """The same for several: a list. All cores of a CPU share their blocks."""
+def embed_pieces(pieces, model, bar=None, kept=None):
+    """The same for several: a list. All cores of a CPU share their blocks.
+
+    kept: for each piece which of its units to embed, (n_units,) bool; by default all.
+    """
     xp = _module(model)
+    asked = list(zip(pieces, kept or [None] * len(pieces), strict=True))
     # To a GPU only the onsets are copied, not the rolls, which are a thousand times as large.
-    together = [pieces] if xp is np else [[piece] for piece in pieces]
-    sources = ([_units_of(piece, xp) for piece in some] for some in together)
+    together = [asked] if xp is np else [[one] for one in asked]
+    sources = ([_units_of(piece, xp, kept) for piece, kept in some] for some in together)
     return [to_host(rows) for some in sources for rows in _encode(some, model, bar)]
 
 
@@ -154,13 +158,17 @@ def _module(model):
     return array_module(model.parameters()[0].value)
 
 
-def _units_of(piece, xp):
-    """The number of units of a `Piece`, and (first, last) -> their rolls, in xp."""
+def _units_of(piece, xp, kept=None):
+    """The number of units of a `Piece`, and (first, last) -> their rolls, in xp.
+
+    kept: which units these are, (n_units,) bool; by default all.
+    """
     units = int(n_units(piece.n_beats))
+    beats = np.arange(units) if kept is None else np.flatnonzero(kept)
     start = beat_starts(piece.ticks, units + BEATS_PER_UNIT - 1)
     onsets = SimpleNamespace(ticks=piece.ticks, pitches=piece.pitches, beat_start=start)
     cut = Cutter(onsets, xp).rolls
-    return units, lambda first, last: cut(np.arange(first, last))
+    return len(beats), lambda first, last: cut(beats[first:last])
 
 
 def _encode(sources, model, bar=None):

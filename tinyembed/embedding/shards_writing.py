@@ -123,7 +123,7 @@ def _encode(shard, model, bar, path):
         names.append(name)
         piece_composer.append(composers.setdefault(composer, len(composers)))
         waiting.append((len(names) - 1, piece, np.asarray(kept, bool)))
-        n_waiting += len(kept)
+        n_waiting += np.count_nonzero(kept)
         if n_waiting >= AT_ONCE:
             arrays.append(_encode_pieces(waiting, model, bar, path))
             waiting, n_waiting = [], 0
@@ -136,10 +136,9 @@ def _encode(shard, model, bar, path):
 
 def _encode_pieces(pieces, model, bar, path):
     """The rows, pieces and beats of the kept units of some pieces: (index, `Piece`, kept) each."""
-    rows = [np.zeros((0, EMBEDDING), np.float32)]
-    encoded = embed_pieces([piece for _, piece, _ in pieces], model)
-    rows += [part[kept] for part, (_, _, kept) in zip(encoded, pieces, strict=True)]
-    rows = np.concatenate(rows)
+    music, which = [piece for _, piece, _ in pieces], [kept for _, _, kept in pieces]
+    none = np.zeros((0, EMBEDDING), np.float32)
+    rows = np.concatenate([none, *embed_pieces(music, model, kept=which)])
     if len(rows) and np.abs(rows).max() > LARGEST:
         raise WorkError(
             f"{printable(path)}: the model's embeddings reach {np.abs(rows).max():.3g}, and "
