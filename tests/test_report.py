@@ -401,7 +401,7 @@ def test_several_seeds_and_few_candidates(tmp_path, results_of_three, no_picture
     text = written(tmp_path, results)
     assert "3 seeds (0, 1, 2) are pooled" in text
     assert "ranked among 412 candidates" in text
-    assert "3 pieces are in both splits" in text
+    assert "3 test pieces share half of their units or more with a training piece, so" in text
 
 
 def written(folder, results):

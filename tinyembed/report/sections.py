@@ -96,10 +96,12 @@ def _leakage(corpus):
     shared = corpus.get("pieces_in_both")
     if shared is None:
         return None
-    text = "Leakage: no piece is in both splits."
-    if shared:
-        pieces = "1 piece is" if shared == 1 else f"{shared} pieces are"
-        text = f"Leakage: {pieces} in both splits, so the numbers below are too optimistic."
+    pieces = {0: "no test piece shares half of its", 1: "1 test piece shares half of its"}
+    text = (
+        f"Leakage: {pieces.get(shared, f'{shared} test pieces share half of their')} units or more "
+        "with a training piece"
+    )
+    text += ", so the numbers below are somewhat too optimistic." if shared else "."
     if corpus.get("test_units_in_training") is not None:
         text += (
             f" {number(corpus['test_units_in_training'], 0)} test units "
