@@ -708,7 +708,7 @@ assert mean_cosine(r, test_rolls) < 0.5 * mean_cosine(test_shown, test_rolls)
 # numbers, and [chapter 9](09_seven_models.md) shows what they are good for.
 #
 # How far does more training go? The repository has the results of networks with 13 times as many
-# weights, trained on 300,000 examples (ours saw 5,000) of 434 piano pieces.
+# weights, trained on 1,000,000 examples (ours saw 5,000) of 434 piano pieces.
 
 # %%
 results = json.loads((lesson.ROOT / "benchmarks/reproduction/results.json").read_text())
@@ -719,7 +719,7 @@ for name, model in long_run.items():
 
 # %% tags=["hide"]
 assert long_run["note drop"]["validation_loss"] > copied
-assert STEPS * N == 5000 and {model["examples"] for model in long_run.values()} == {300_000}
+assert STEPS * N == 5000 and {model["examples"] for model in long_run.values()} == {1_000_000}
 
 # %% [markdown]
 # Even then, note drop does not get below the 1.11 of the corrupted input.
@@ -775,7 +775,7 @@ for name, loss in own_loss.items():
 # from one training. With another seed, small differences may be reversed.)
 #
 # **Octave split is the hardest** of the three, if you go by each network's loss on its own corruption.
-# The same is true after 300,000 examples (above), and in the paper the embedding of octave split comes
+# The same is true after 1,000,000 examples (above), and in the paper the embedding of octave split comes
 # last in both experiments. Was that your answer?
 
 # %% tags=["hide"]

@@ -376,7 +376,8 @@ for (first, second), pair in sorted(by_pair.items(), key=lambda item: item[1]["w
     naive, fair = pair["welch"], pair["pieces"]["paired"]
     if naive["significant"] != fair["significant"]:
         turned.append((naive["p_bonferroni"], fair["p_bonferroni"]))
-        print(f"{first:13s} and {second:13s}{turned[-1][0]:14.1e}{turned[-1][1]:13.2f}")
+        certain = f"{turned[-1][0]:.1e}" if turned[-1][0] else "below 1e-300"
+        print(f"{first:13s} and {second:13s}{certain:>14s}{turned[-1][1]:13.2f}")
 fair_count = sum(pair["pieces"]["paired"]["significant"] for pair in by_pair.values())
 print(f"significant by sequence: {len(significant)} of {len(by_pair)}, by piece: {fair_count}")
 
