@@ -59,8 +59,8 @@ def embed_store(store, folder, model, name, weights, share=(0, 1), progress=None
     waiting = [n for n in own if not _is_made(embeddings, n, notes)]
     units = embeddings.found["units"]
     total = sum(units[n] for n in own)
-    about = {"total": total, "desc": "embedding", "unit": " units", "delay": 1}
-    with progress_bar(progress, **about) as bar:
+    shown = {"total": total, "desc": "embedding", "unit": " units", "delay": 1}
+    with progress_bar(progress, **shown) as bar:
         bar.update(total - sum(units[n] for n in waiting))
         for n in waiting:
             arrays, about = _encode(store.shards[n], model, bar, f"{embeddings.paths[n]}")

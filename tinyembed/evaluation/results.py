@@ -110,9 +110,9 @@ def against_models(others, models):
     for kind in KINDS:
         theirs = _ranks_of(models, kind)
         tests[kind] = [
-            compare(ranks, others_ranks, others[name].ranks(kind)[1], len(theirs), (name, other))
-            for name, ranks in _ranks_of(others, kind).items()
-            for other, others_ranks in theirs.items()
+            compare(ours, ranks, others[name].ranks(kind)[1], len(theirs), (name, model))
+            for name, ours in _ranks_of(others, kind).items()
+            for model, ranks in theirs.items()
         ]
     return tests
 
