@@ -191,7 +191,13 @@ class Company:
         return True
 
     def abort(self, status):
-        """End all processes at once."""
+        """End all processes at once, this one with an exit status.
+
+        That is the launcher's exit status too, with one exception. On an abort, mpiexec of MPICH
+        kills all processes, sometimes this one before it has exited: then its exit status is 9,
+        that of a killed process. It was so in 5 of 300 runs on a machine with fifteen times as many
+        processes as cores. Where the process exits without an abort it is so more often, in 137.
+        """
         sys.stdout.flush()
         sys.stderr.flush()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would add a line of its own
