@@ -26,11 +26,13 @@ from tinyembed.embedding.trained import packaged
 from tinyembed.evaluation import composers, prediction
 from tinyembed.evaluation.rows import ROWS
 from tinyembed.models.table import PAPER_MODELS
+from tinyembed.report.access import dig
 from tinyembed.report.write import write_report
 from tinyembed.storage.files import write_json
 
 REPORT = Path(__file__).parent / "reproduction"
 FOLDS = 5
+KEYS = 12  # in which the main stage tests
 IN_FOLDS = ("base", "regularized", "composer", "composer,intervals=64")  # of benchmarks/ablated.py
 IN_MAIN, IN_SEEDS = tuple(ROWS), PAPER_MODELS
 AT_PAPER_WIDTH = ("context", "note_drop", "regularized")
@@ -72,18 +74,19 @@ def steps(options):
 
 
 def run_main(options):
-    words = ["--examples", str(options.examples), "--keys", "12", "--models", *IN_MAIN]
+    words = ["--examples", str(options.examples), "--keys", str(KEYS), "--models", *IN_MAIN]
     return reproduction(options, "main", *words)
 
 
 def run_seeds(options):
     words = ["--examples", str(options.fewer), "--seed", "1", "--seeds", "2"]
-    words += ["--models", *IN_SEEDS]
+    words += ["--models", *IN_SEEDS, "--baselines"]  # none
     return reproduction(options, "seeds", *words)
 
 
 def run_width(options):
     words = ["--examples", str(options.fewer), "--width", "paper", "--models", *AT_PAPER_WIDTH]
+    words += ["--baselines"]  # none
     return reproduction(options, "width", *words)
 
 
@@ -103,28 +106,43 @@ STAGES = {"main": run_main, "folds": run_folds, "seeds": run_seeds, "width": run
 
 
 def report(options):
-    """Write the report and its results with the stages that are there."""
-    home = Path(options.out)
-    found = {
+    """Write the report and its results with the stages that are there.
+
+    A stage that has no results in --out keeps those of the last report, so that stages can be run
+    on different machines.
+    """
+    home, last = Path(options.out), read(REPORT / "results.json") or {}
+    files = {
         "seeds": home / "seeds" / "results.json",
         "folds": RESULTS / "folds.json",
         "pieces": newest(RESULTS / "pieces.json", RESULTS / "pieces-plain.json"),
         "width": home / "width" / "results.json",
     }
-    results = main_results(home / "main" / "results.json", options.data)
-    results["beside"] = {n: json.loads(p.read_text()) for n, p in found.items() if p.exists()}
+    beside = {name: read(file) or dig(last, "beside", name) for name, file in files.items()}
+    results = main_results(read(home / "main" / "results.json"), last, options)
+    results["beside"] = {name: found for name, found in beside.items() if found}
     REPORT.mkdir(exist_ok=True)
     write_json(REPORT / "results.json", results)
     write_report(REPORT, results)
 
 
-def main_results(file, data):
-    """Those of the first stage; until it is done, those of the earlier run in the last report."""
-    if file.exists():
-        command = f"python -m benchmarks.full_report --data {Path(data).name}"
-        return {**json.loads(file.read_text()), "command": command}
-    last = REPORT / "results.json"
-    return {**(json.loads(last.read_text()) if last.exists() else {}), "earlier": True}
+def main_results(found, last, options):
+    """Those of the first stage, or until it is done those of the last report.
+
+    These are marked as earlier unless they are of the same size.
+    """
+    if found:
+        command = f"python -m benchmarks.full_report --data {Path(options.data).name}"
+        return {**found, "command": command}
+    size = {"examples": options.examples, "keys": KEYS}
+    settings = dig(last, "settings") or {}
+    same = all(settings.get(name) == value for name, value in size.items())
+    return last if same else {**last, "earlier": True}
+
+
+def read(file):
+    """The contents of a JSON file, or None where it is missing."""
+    return json.loads(file.read_text()) if file.exists() else None
 
 
 def newest(*paths):

@@ -12,6 +12,7 @@ from tinyembed.models.table import MODELS, WIDTHS
 from tinyembed.report import write
 from tinyembed.report.beside import beside_sections
 from tinyembed.report.blocks import Bullets, Heading, Table
+from tinyembed.storage.files import write_json
 
 QUICK = ("--examples", "512", "--fewer", "200", "--folds-examples", "512", "--lstm-steps", "2",
          "--classifier-steps", "2")  # fmt: skip
@@ -71,12 +72,17 @@ def test_stages_add_up(stages, capsys):
     assert (list(results["models"]), list(results["others"])) == (["context"], ["contrastive"])
     assert results["settings"]["keys"] == 12 and "earlier" not in results
     (home / "runs" / "main" / "results.json").rename(home / "aside.json")
-    assert run("seeds") == 0  # what the last report says of the main run stays in the next
+    (home / "runs" / "width").rename(home / "width aside")
+    assert run("seeds") == 0  # what the last report says of other stages stays in the next
+    assert json.loads((home / "report" / "results.json").read_text()) == results
+    write_json(home / "report" / "results.json", {**results, "settings": {"keys": 1}})
+    assert run("seeds") == 0  # a main run of another size as well, and it is called earlier
     assert "Forward prediction" in headings(home)[0]
     assert json.loads((home / "report" / "results.json").read_text())["earlier"]
+    (home / "width aside").rename(home / "runs" / "width")
     (home / "aside.json").rename(home / "runs" / "main" / "results.json")
     seeds = results["beside"]["seeds"]
-    assert seeds["settings"]["seeds"] == [1, 2]
+    assert seeds["settings"]["seeds"] == [1, 2] and "pca" not in seeds["baselines"]
     each = seeds["models"]["context"]["each_seed"]
     assert len(each) == 2 and each[0]["rank"] != each[1]["rank"]
     for one in each:

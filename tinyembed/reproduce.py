@@ -9,7 +9,7 @@ from tinyembed.cli.options import Parser, check_counts, count, folder, music_wor
 from tinyembed.cli.running import run
 from tinyembed.errors import InputError
 from tinyembed.evaluation import prediction
-from tinyembed.evaluation.reproduction import Experiments
+from tinyembed.evaluation.reproduction import BASELINES, Experiments
 from tinyembed.evaluation.rows import ROWS
 from tinyembed.models.table import PAPER_MODELS
 from tinyembed.music.roll import ROLL_BYTES
@@ -33,6 +33,8 @@ def build_parser():
     parser.share("--data", "--any-meter", "--splits", "--width", "--device")
     words = f"what to train, of {', '.join(ROWS)}"
     parser.add("--models", words, ROWS, PAPER_MODELS, "NAME", nargs="+")
+    words = f"baselines to test as well, of {', '.join(BASELINES)}, or none"
+    parser.add("--baselines", words, BASELINES, tuple(BASELINES), "NAME", nargs="*")
     parser.add("--examples", "for each model", count, EXAMPLES)
     parser.add("--batch-size", "examples per step", count, 100)
     parser.add("--seeds", "trainings per model", count, 1, metavar="N")
@@ -61,7 +63,8 @@ def main(argv=None):
     try:
         with locked(home):
             experiments = Experiments(home, corpus, settings, xp, options.json)
-            results = experiments.reproduce(music_words(settings), options.models)
+            baselines = [name for name in BASELINES if name in options.baselines]
+            results = experiments.reproduce(music_words(settings), options.models, baselines)
             present(home, results, parser, argv, options.json)
     except Interrupted as stop:
         print(
