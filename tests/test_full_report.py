@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from music import write_corpus
 from small_networks import use_small_networks
@@ -85,6 +86,13 @@ def test_stages_add_up(stages, capsys):
     assert seeds["settings"]["seeds"] == [1, 2] and "pca" not in seeds["baselines"]
     each = seeds["models"]["context"]["each_seed"]
     assert len(each) == 2 and each[0]["rank"] != each[1]["rank"]
+    both = seeds["models"]["context"]
+    for found, pooled in (
+        (each, both),
+        ([e["paper_predictor"] for e in each], both["paper_predictor"]),
+    ):
+        mrr = [one["rank"]["mrr"] for one in found]
+        assert np.mean(mrr) == pytest.approx(pooled["rank"]["mrr"])  # as many ranks in each seed
     for one in each:
         assert 0 <= one["units"] <= 1 and 0 <= one["pieces"] <= 1
     pooled = seeds["models"]["context"]["composers"]["accuracy"]

@@ -209,25 +209,31 @@ def entry_of(answers, title, names):
 def each_seed(answers):
     """{"each_seed": a list with the numbers of each training}, or {} for one training.
 
-    A number is the median and mrr of each kind of ranks, and the share of correct units and pieces.
+    The numbers are the median and mrr of each kind of ranks, by our predictor and under
+    "paper_predictor" by the paper's, and the share of correct units and pieces.
     """
     if len(answers.composers) < 2:
         return {}
     found = []
     for n, scores in enumerate(answers.composers):
-        entry = {}
-        for kind in KINDS:
-            values, _, seeds = answers.ranks(kind)
-            if len(own := values[seeds == n]):
-                entry[kind] = {
-                    "median": float(np.median(own)),
-                    "mrr": float(np.mean(1 / (own + 1))),
-                }
+        entry = {
+            **_ranks_of_seed(answers, n),
+            "paper_predictor": _ranks_of_seed(answers, n, "paper"),
+        }
         for what, prefix in ("units", ""), ("pieces", "piece_"):
             is_right = scores[f"{prefix}truth"] == scores[f"{prefix}predicted"]
             entry[what] = float(np.mean(is_right))
         found.append(entry)
     return {"each_seed": found}
+
+
+def _ranks_of_seed(answers, seed, predictor="prediction"):
+    found = {}
+    for kind in KINDS:
+        values, _, seeds = answers.ranks(kind, "", predictor)
+        if len(own := values[seeds == seed]):
+            found[kind] = {"median": float(np.median(own)), "mrr": float(np.mean(1 / (own + 1)))}
+    return found
 
 
 def _seconds(answers, stages):

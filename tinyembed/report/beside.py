@@ -72,23 +72,14 @@ def accuracy_of(scores):
 
 def _seeds(results):
     """How much the numbers of a model vary from training to training."""
-    rows = []
-    for name, entry in entries(results):
-        each = entry.get("each_seed")
-        if not each:
-            continue
-        row = [label(results, name)]
-        for kind in KINDS:
-            medians = ", ".join(rank_text(dig(one, kind, "median")) for one in each)
-            row += [medians, median_of(entry.get(kind))]
-        shares = [one["units"] for one in each]
-        row += [", ".join(map(three, shares)), three(np.std(shares, ddof=1))]
-        rows.append([*row, accuracy_of(entry["composers"])])
+    shown = [(name, entry) for name, entry in entries(results) if entry.get("each_seed")]
+    composers = []
+    for name, entry in shown:
+        shares = [one["units"] for one in entry["each_seed"]]
+        row = [label(results, name), ", ".join(map(three, shares)), three(np.std(shares, ddof=1))]
+        composers.append([*row, accuracy_of(entry["composers"])])
     seeds, examples = (setting_text(dig(results, "settings", k)) for k in ("seeds", "examples"))
-    header = ["Model"]
-    for kind in "random", "same piece":
-        header += [f"{kind}: median of each seed", "of all"]
-    header += ["units: accuracy of each seed", "standard deviation", "of all"]
+    header = ["Model", "units: accuracy of each seed", "standard deviation", "of all"]
     return [
         Heading("Other seeds"),
         Paragraph(
@@ -96,8 +87,27 @@ def _seeds(results):
             "tested on the same pieces. The intervals resample seeds and pieces. The standard "
             "deviation is that of the accuracy across seeds."
         ),
-        Table(header, rows),
+        *(_ranks_of_seeds(results, shown, predictor) for predictor in PREDICTORS),
+        Table(header, composers),
     ]
+
+
+def _ranks_of_seeds(results, shown, predictor):
+    """The median ranks of each seed and of all. shown: list of (name, entry)."""
+    rows = []
+    for name, entry in shown:
+        row = [label(results, name)]
+        for kind in KINDS:
+            medians = (
+                rank_text(dig(rank_of(one, kind, predictor), "median"))
+                for one in entry["each_seed"]
+            )
+            row += [", ".join(medians), median_of(rank_of(entry, kind, predictor))]
+        rows.append(row)
+    header = ["Model"]
+    for kind in "random", "same piece":
+        header += [f"{kind}: median of each seed", "of all"]
+    return Table(header, rows, f"With {PREDICTORS[predictor]}.")
 
 
 def _folds(result):
