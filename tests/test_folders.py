@@ -313,7 +313,7 @@ def test_a_pipe_that_the_user_connects_is_read(tmp_path, weights):
         cwd=song.parent, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert "9 units of 1 files" in done.stdout and "song.mid" in done.stdout
+    assert "9 units of 1 file," in done.stdout and "song.mid" in done.stdout
     assert "Next:" not in done.stdout
 
 

@@ -108,7 +108,7 @@ def test_a_table_of_pieces(folder, tmp_path, capsys, ending):
     words = [*files, "--per", "piece", "-o", str(out), "--model", "context"]
     assert embed_main(words) == 0
     printed = capsys.readouterr().out
-    assert "one vector for each of 2 files" in printed
+    assert "one vector per piece of 2 files" in printed
     assert f"search {files[0]} --per piece" in printed
     assert embed_main([*words, "--json"]) == 0  # replaces its own earlier table
     assert [file["rows"] for file in json.loads(capsys.readouterr().out)["files"]] == [1, 1]

@@ -170,8 +170,9 @@ def main_of_files(options):
             print(f"note: {note}")
         for name in padded:
             print(f"note: {name}: fewer than four beats, padded with silence to one unit")
-        units = f"{len(table):,} units of " if options.per == "beat" else "one vector for each of "
-        print(f"{units}{len(pieces):,} files, in {' and '.join(written)}")
+        files = f"{len(pieces):,} file" + "s" * (len(pieces) > 1)
+        what = f"{len(table):,} units" if options.per == "beat" else "one vector per piece"
+        print(f"{what} of {files}, in {' and '.join(written)}")
         if errors:
             print(f"left out: {len(errors):,} of {len(errors) + len(pieces):,}")
         if following := search_after_embed(options, [path for path, _ in pieces], table):
