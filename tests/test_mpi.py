@@ -341,9 +341,10 @@ def test_unequal_options_are_refused(piano_folder, tmp_path):
 )
 def test_one_that_fails_alone_says_so_and_ends_the_others(why, status, words):
     began = time.monotonic()
-    done = run(3, "tests/mpi_fails.py", why)
-    if "EXIT CODE: 9" in done.stderr:  # MPICH was first: see `Company.abort`
-        status = 9
+    for _ in range(5):
+        done = run(3, "tests/mpi_fails.py", why)
+        if "EXIT CODE: 9" not in done.stderr:
+            break  # otherwise mpiexec killed the process before it exited: see `Company.abort`
     assert time.monotonic() - began < 60 and done.returncode == status, done.stderr
     assert words in done.stderr and "(process 2 of 3)" in done.stderr
     assert ("Traceback" in done.stderr) == (why == "bug")

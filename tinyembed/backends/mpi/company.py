@@ -193,10 +193,10 @@ class Company:
     def abort(self, status):
         """End all processes at once, this one with an exit status.
 
-        That is the launcher's exit status too, with one exception. On an abort, mpiexec of MPICH
-        kills all processes, sometimes this one before it has exited: then its exit status is 9,
-        that of a killed process. It was so in 5 of 300 runs on a machine with fifteen times as many
-        processes as cores. Where the process exits without an abort it is so more often, in 137.
+        The launcher exits with the same status, with one exception. On an abort, mpiexec of MPICH
+        kills all processes, sometimes this one before it has exited, and then exits with 9, the
+        status of a killed process. With some fifteen processes per core, that happened in 5 of 300
+        runs. Exiting without an abort is worse: it happened in 137 of 300.
         """
         sys.stdout.flush()
         sys.stderr.flush()
