@@ -29,6 +29,7 @@ from tinyembed.models.table import PAPER_MODELS
 from tinyembed.report.access import dig
 from tinyembed.report.write import write_report
 from tinyembed.storage.files import write_json
+from tinyembed.stores.sources import as_typed
 
 REPORT = Path(__file__).parent / "reproduction"
 FOLDS = 5
@@ -64,7 +65,7 @@ def main(argv=None):
 def reproduction(options, stage, *words):
     """One run of tinyembed.reproduce, in a folder of its own. Returns its exit status."""
     place = str(Path(options.out) / stage)
-    words = ["--data", options.data, "--device", options.device, *words, "--out", place]
+    words = ["--data", as_typed(options.data), "--device", options.device, *words, "--out", place]
     return reproduce.main([*words, *steps(options)])
 
 

@@ -78,7 +78,8 @@ def _seeds(results):
         shares = [one["units"] for one in entry["each_seed"]]
         row = [label(results, name), ", ".join(map(three, shares)), three(np.std(shares, ddof=1))]
         composers.append([*row, accuracy_of(entry["composers"])])
-    seeds, examples = (setting_text(dig(results, "settings", k)) for k in ("seeds", "examples"))
+    examples = setting_text(dig(results, "settings", "examples"))
+    seeds = " and ".join(map(str, dig(results, "settings", "seeds")))
     header = ["Model", "units: accuracy of each seed", "standard deviation", "of all"]
     return [
         Heading("Other seeds"),
@@ -88,7 +89,7 @@ def _seeds(results):
             "deviation is that of the accuracy across seeds."
         ),
         *(_ranks_of_seeds(results, shown, predictor) for predictor in PREDICTORS),
-        Table(header, composers),
+        Table(header, composers, "Composers of units."),
     ]
 
 
