@@ -6,7 +6,7 @@
             baselines, tested in all keys with both predictors
     folds   five folds of the training pieces, 200,000 examples per training; whole pieces by them
     seeds   two further seeds of the seven models, 300,000 examples each, tested as written
-    width   three models at the paper's width, 300,000 examples each
+    width   the seven models at the paper's width, 300,000 examples each
 
 After each stage the report is written anew, with what there is; the same command goes on where it
 was stopped. Two commands with different stages may run at the same time, each with one BLAS thread
@@ -35,8 +35,7 @@ REPORT = Path(__file__).parent / "reproduction"
 FOLDS = 5
 KEYS = 12  # in which the main stage tests
 IN_FOLDS = ("base", "regularized", "composer", "composer,intervals=64")  # of benchmarks/ablated.py
-IN_MAIN, IN_SEEDS = tuple(ROWS), PAPER_MODELS
-AT_PAPER_WIDTH = ("context", "note_drop", "regularized")
+IN_MAIN, IN_SEEDS, AT_PAPER_WIDTH = tuple(ROWS), PAPER_MODELS, PAPER_MODELS
 
 
 def main(argv=None):

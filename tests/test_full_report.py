@@ -34,7 +34,7 @@ def stages(tmp_path_factory):
         patch.setattr(full_report, "IN_MAIN", ("context", "contrastive"))
         patch.setattr(full_report, "IN_SEEDS", ("context", "composer"))
         patch.setattr(full_report, "IN_FOLDS", ("base", "regularized"))
-        patch.setattr(full_report, "AT_PAPER_WIDTH", ("note_drop",))
+        patch.setattr(full_report, "AT_PAPER_WIDTH", ("note_drop", "context"))
         for module in (ablations, full_report, machine):
             patch.setattr(module, "RESULTS", home / "results")
         patch.setattr(full_report, "REPORT", home / "report")
@@ -97,7 +97,7 @@ def test_stages_add_up(stages, capsys):
         assert 0 <= one["units"] <= 1 and 0 <= one["pieces"] <= 1
     pooled = seeds["models"]["context"]["composers"]["accuracy"]
     assert pooled == pytest.approx((each[0]["units"] + each[1]["units"]) / 2)
-    assert list(results["beside"]["width"]["models"]) == ["note_drop"]
+    assert list(results["beside"]["width"]["models"]) == ["note_drop", "context"]
     assert MODELS["context"].title in text
 
     files = {p: p.stat().st_mtime_ns for p in (home / "runs").rglob("*.npz")}
@@ -119,6 +119,50 @@ def test_a_report_without_other_runs_does_not_speak_of_them():
     *_, head, missing = beside_sections({"beside": {}})
     assert isinstance(head, Heading) and isinstance(missing, Bullets)
     assert len(missing.items) == 4
+
+
+def run_of(median, accuracy, width="small", **settings):
+    """Results of one model, as results.json has them. settings: in addition to the width."""
+    rank = {"median": median, "interval": [median - 1, median + 1]}
+    scores = {"accuracy": accuracy, "interval": [0.1, 0.9]}
+    ours = {"rank": rank, "rank_same_piece": {"median": 10 * median}, "composers": scores}
+    paper = {"rank": {"median": median + 0.5}, "rank_same_piece": {"median": 10 * median + 0.5}}
+    entry = {"title": "Predict Context", **ours, "paper_predictor": paper}
+    settings = {"width": width, "examples": 300_000, "keys": 1, "lstm_steps": 9, **settings}
+    return {"models": {"context": entry}, "settings": {**settings, "seeds": [1, 2]}}
+
+
+def test_other_seeds_stand_beside_another_width_where_they_are_of_its_size():
+    def tables(seeds):
+        blocks = beside_sections({"beside": {"width": run_of(4, 0.25, "paper"), "seeds": seeds}})
+        heads = [b.text if isinstance(b, Heading) else b for b in blocks]
+        return [b for b in heads[heads.index("At paper width") :] if isinstance(b, Table)]
+
+    ours, paper, composers = tables(run_of(7, 0.5))
+    assert ours.header[1:3] == ["random units: paper width", "random units: small width"]
+    assert ours.rows == [["Predict Context", "4 [3, 5]", "7 [6, 8]", "40", "70"]]
+    assert paper.rows == [["Predict Context", "4.5", "7.5", "40.5", "70.5"]]
+    row = ["Predict Context", "0.250 [0.100, 0.900]", "0.500 [0.100, 0.900]"]
+    assert composers.rows == [row]
+    for other in {"examples": 1_000_000}, {"keys": 12}, {"lstm_steps": 8}:
+        ours, _, composers = tables(run_of(7, 0.5, **other))
+        assert ours.rows == [["Predict Context", "4 [3, 5]", "40"]]
+        assert composers.header == ["Model", "paper width"]
+
+
+def test_a_report_that_lacks_nothing_has_no_list_of_what_is_missing():
+    stages = {"seeds": run_of(7, 0.5), "width": run_of(4, 0.25, "paper")}
+    stages["folds"] = {"folds": 5, "examples": 7, "rows": {}}
+    stages["pieces"] = {"rows": [], "folds": {"rows": []}}
+
+    def heads(found, **results):
+        blocks = beside_sections({"beside": found, **results})
+        return [b.text for b in blocks if isinstance(b, Heading)]
+
+    assert "What was not run" not in heads(stages)
+    assert heads(stages, earlier=True)[-1] == "What was not run"
+    for name in stages:
+        assert heads({k: v for k, v in stages.items() if k != name})[-1] == "What was not run"
 
 
 def test_numbers_that_are_missing_are_dashes():

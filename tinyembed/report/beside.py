@@ -31,7 +31,7 @@ ROW_NAMES = {  # of rows of `benchmarks.ablations`
 
 
 def beside_sections(results):
-    """All sections and a list of what was not run, or nothing if there is no other run."""
+    """All sections, then what was not run, if anything. Nothing if there is no other run."""
     beside = dig(results, "beside")
     if beside is None:
         return []
@@ -39,12 +39,12 @@ def beside_sections(results):
         "seeds": _seeds,
         "folds": _folds,
         "pieces": _pieces,
-        "width": _width,
+        "width": lambda width: _width(width, beside.get("seeds")),
     }
     blocks = [b for name, show in sections.items() if beside.get(name) for b in show(beside[name])]
     missing = [EARLIER] if results.get("earlier") else []
     missing += [words for name, words in NOT_RUN.items() if not beside.get(name)]
-    return [*blocks, Heading("What was not run"), Bullets(missing)]
+    return blocks + ([Heading("What was not run"), Bullets(missing)] if missing else [])
 
 
 def three(x):
@@ -174,18 +174,39 @@ def _pieces(result):
     ]
 
 
-def _width(results):
-    """The same experiments at another width."""
-    rows = []
-    for name, entry in entries(results):
-        ranks = [rank_of(entry, kind, who) for who in PREDICTORS for kind in KINDS]
-        row = [label(results, name), *map(median_of, ranks)]
-        rows.append([*row, accuracy_of(entry.get("composers"))])
-    width, examples = (setting_text(dig(results, "settings", k)) for k in ("width", "examples"))
-    header = ["Model", "random: median", "same piece: median", "the paper's predictor, random"]
-    header += ["the paper's predictor, same piece", "units: accuracy"]
-    return [
-        Heading(f"At {width} width"),
-        Paragraph(f"One seed, {examples} examples per model."),
-        Table(header, rows),
+def _width(results, seeds):
+    """The same experiments at another width. seeds: results of other seeds, or None.
+
+    Those of the seeds stand beside them where they are of the same size in all but the width.
+    """
+    runs = [run for run in (results, seeds) if run and _size(run) == _size(results)]
+    widths = [f"{dig(run, 'settings', 'width')} width" for run in runs]
+    names = [name for name, _ in entries(results)]
+    found = [dict(entries(run)) for run in runs]
+    tables = []
+    for who, predictor in PREDICTORS.items():
+        header = ["Model"] + [f"{kind}: {w}" for kind in KINDS.values() for w in widths]
+        rows = [
+            [label(results, name)]
+            + [median_of(rank_of(run.get(name), kind, who)) for kind in KINDS for run in found]
+            for name in names
+        ]
+        tables.append(Table(header, rows, f"Median rank with {predictor}."))
+    composers = [
+        [label(results, name), *(accuracy_of(dig(run, name, "composers")) for run in found)]
+        for name in names
     ]
+    examples = setting_text(dig(results, "settings", "examples"))
+    about = f"One seed, {examples} examples per model, tested on the same pieces."
+    about += " Beside it are the other seeds, of the same size." if len(runs) == 2 else ""
+    return [
+        Heading(f"At {widths[0]}"),
+        Paragraph(about),
+        *tables,
+        Table(["Model", *widths], composers, "Composers of units: accuracy."),
+    ]
+
+
+def _size(results):
+    """What two runs must share to be compared by width."""
+    return [dig(results, "settings", name) for name in ("examples", "keys", "lstm_steps")]
