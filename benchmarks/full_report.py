@@ -2,8 +2,8 @@
 
     python -m benchmarks.full_report --data FOLDER [--only STAGE ...] [--out runs/reproduction]
 
-    main    one seed, 1,000,000 examples per model, the seven models, two rows of our own and the
-            baselines, tested in all keys with both predictors
+    main    one seed, 1,000,000 examples per model, the seven models, three rows of our own and
+            the baselines, tested in all keys with both predictors
     folds   five folds of the training pieces, 200,000 examples per training; whole pieces by them
     seeds   two further seeds of the seven models, 300,000 examples each, tested as written
     width   the seven models at the paper's width, 300,000 examples each
@@ -131,13 +131,13 @@ def main_results(found, last, options):
 
     These are marked as earlier unless they are of the same size.
     """
+    command = f"python -m benchmarks.full_report --data {as_typed(options.data)}"
     if found:
-        command = f"python -m benchmarks.full_report --data {Path(options.data).name}"
         return {**found, "command": command}
     size = {"examples": options.examples, "keys": KEYS}
     settings = dig(last, "settings") or {}
     same = all(settings.get(name) == value for name, value in size.items())
-    return last if same else {**last, "earlier": True}
+    return {**last, "command": command} if same else {**last, "earlier": True}
 
 
 def read(file):

@@ -28,7 +28,7 @@ def report(result):
         f"No piece of the composer is among those learned from for {unknown['works']} pieces "
         f"({unknown['cycles']} with cycles undivided). Of {about['test_pieces_of_trained_works']} "
         "test pieces another part of the same work is among the training pieces.",
-        "The weights of the package were trained on all training pieces, contrastive and "
+        "The weights of the package were trained on many of the training pieces, contrastive and "
         "regularized with the composers as labels, so their accuracy in folds is optimistic. "
         "Those of context were trained on the notes of these pieces, without labels.",
         "",

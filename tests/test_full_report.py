@@ -14,6 +14,7 @@ from tinyembed.report import write
 from tinyembed.report.beside import beside_sections
 from tinyembed.report.blocks import Bullets, Heading, Table
 from tinyembed.storage.files import write_json
+from tinyembed.stores.sources import as_typed
 
 QUICK = ("--examples", "512", "--fewer", "200", "--folds-examples", "512", "--lstm-steps", "2",
          "--classifier-steps", "2")  # fmt: skip
@@ -72,6 +73,7 @@ def test_stages_add_up(stages, capsys):
     results = json.loads((home / "report" / "results.json").read_text())
     assert (list(results["models"]), list(results["others"])) == (["context"], ["contrastive"])
     assert results["settings"]["keys"] == 12 and "earlier" not in results
+    assert results["command"].endswith(f"full_report --data {as_typed(home / 'music')}")
     (home / "runs" / "main" / "results.json").rename(home / "aside.json")
     (home / "runs" / "width").rename(home / "width aside")
     assert run("seeds") == 0  # what the last report says of other stages stays in the next

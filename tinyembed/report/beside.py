@@ -162,8 +162,9 @@ def _pieces(result):
             "Several methods predict the composer of a whole piece. Voting adds up the predictions "
             "of a classifier of units. The others are a shrinkage linear discriminant on the mean "
             "and standard deviation of a piece's embeddings, on counts of its notes, or on both. "
-            "The weights in the package were trained on all training pieces, contrastive and "
-            "regularized with their composers as labels, so their accuracy in folds is too high. "
+            "The weights in the package were trained on many of the training pieces, contrastive "
+            "and regularized with their composers as labels, so their accuracy in folds is too "
+            "high. "
             "Those trained in folds did not see the pieces that they are tested on."
         ),
         Table(
