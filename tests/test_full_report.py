@@ -131,7 +131,9 @@ def run_of(median, accuracy, width="small", **settings):
     paper = {"rank": {"median": median + 0.5}, "rank_same_piece": {"median": 10 * median + 0.5}}
     entry = {"title": "Predict Context", **ours, "paper_predictor": paper}
     settings = {"width": width, "examples": 300_000, "keys": 1, "lstm_steps": 9, **settings}
-    return {"models": {"context": entry}, "settings": {**settings, "seeds": [1, 2]}}
+    settings["seeds"] = [1, 2]
+    baselines = {"majority": {"composers": scores}}  # of no interest beside another width
+    return {"models": {"context": entry}, "baselines": baselines, "settings": settings}
 
 
 def test_other_seeds_stand_beside_another_width_where_they_are_of_its_size():

@@ -9,7 +9,7 @@ the main run where `results["earlier"]` says that an earlier, smaller one stands
 import numpy as np
 
 from tinyembed.evaluation.significance import p_text
-from tinyembed.report.access import KINDS, PREDICTORS, dig, entries, label, rank_of
+from tinyembed.report.access import KINDS, PREDICTORS, dig, entries, label, models_of, rank_of
 from tinyembed.report.blocks import Bullets, Heading, Paragraph, Table
 from tinyembed.report.words import MISSING, interval_text, number, rank_text, setting_text
 
@@ -182,8 +182,7 @@ def _width(results, seeds):
     """
     runs = [run for run in (results, seeds) if run and _size(run) == _size(results)]
     widths = [f"{dig(run, 'settings', 'width')} width" for run in runs]
-    names = [name for name, _ in entries(results)]
-    found = [dict(entries(run)) for run in runs]
+    names, found = list(models_of(results)), [models_of(run) for run in runs]
     tables = []
     for who, predictor in PREDICTORS.items():
         header = ["Model"] + [f"{kind}: {w}" for kind in KINDS.values() for w in widths]
