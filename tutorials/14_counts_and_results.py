@@ -290,7 +290,7 @@ assert p < 1e-4
 # They decided none of its settings, but four attempts at a test have a better chance to succeed than
 # one ([what was tried](../benchmarks/README.md#the-eighth-model)).
 #
-# Longer training helps in the same piece.
+# Longer training seems to help in the same piece.
 # [contrastive.json](../benchmarks/results/contrastive.json) has three trainings with 3,000,000 units
 # each, tested on the same pieces in their own key:
 
