@@ -4,13 +4,13 @@
 
     main    one seed, 1,000,000 examples per model, the seven models, three rows of our own and
             the baselines, tested in all keys with both predictors
-    folds   five folds of the training pieces, 200,000 examples per training; whole pieces by them
     seeds   two further seeds of the seven models, 300,000 examples each, tested as written
+    folds   five folds of the training pieces, 200,000 examples per training; whole pieces by them
     width   the seven models at the paper's width, 300,000 examples each
 
 After each stage the report is written anew, with what there is; the same command goes on where it
 was stopped. Two commands with different stages may run at the same time, each with one BLAS thread
-(OPENBLAS_NUM_THREADS=1). In all it takes some eight hours of two cores.
+(OPENBLAS_NUM_THREADS=1). In all it takes some nine hours of two cores.
 """
 
 import json
@@ -102,7 +102,7 @@ def run_folds(options):
     return pieces.main(["--data", options.data, "--weights", *packaged(), *encoders, *classifier])
 
 
-STAGES = {"main": run_main, "folds": run_folds, "seeds": run_seeds, "width": run_width}
+STAGES = {"main": run_main, "seeds": run_seeds, "folds": run_folds, "width": run_width}
 
 
 def report(options):
