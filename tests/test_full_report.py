@@ -76,6 +76,7 @@ def test_stages_add_up(stages, capsys):
     assert results["command"].endswith(f"full_report --data {as_typed(home / 'music')}")
     (home / "runs" / "main" / "results.json").rename(home / "aside.json")
     (home / "runs" / "width").rename(home / "width aside")
+    write_json(home / "report" / "results.json", {**results, "command": "of another folder"})
     assert run("seeds") == 0  # what the last report says of other stages stays in the next
     assert json.loads((home / "report" / "results.json").read_text()) == results
     write_json(home / "report" / "results.json", {**results, "settings": {"keys": 1}})
@@ -124,14 +125,15 @@ def test_a_report_without_other_runs_does_not_speak_of_them():
 
 
 def run_of(median, accuracy, width="small", **settings):
-    """Results of one model, as results.json has them. settings: in addition to the width."""
+    """Results of one model, as results.json has them. settings: those that are not the usual."""
     rank = {"median": median, "interval": [median - 1, median + 1]}
     scores = {"accuracy": accuracy, "interval": [0.1, 0.9]}
     ours = {"rank": rank, "rank_same_piece": {"median": 10 * median}, "composers": scores}
     paper = {"rank": {"median": median + 0.5}, "rank_same_piece": {"median": 10 * median + 0.5}}
     entry = {"title": "Predict Context", **ours, "paper_predictor": paper}
-    settings = {"width": width, "examples": 300_000, "keys": 1, "lstm_steps": 9, **settings}
-    settings["seeds"] = [1, 2]
+    budget = {"examples": 300_000, "batch_size": 5, "keys": 1, "lstm_steps": 9}
+    budget = {**budget, "classifier_steps": 6, **settings}
+    settings = {"width": width, "seeds": [1, 2], **budget}
     baselines = {"majority": {"composers": scores}}  # of no interest beside another width
     return {"models": {"context": entry}, "baselines": baselines, "settings": settings}
 
@@ -148,8 +150,9 @@ def test_other_seeds_stand_beside_another_width_where_they_are_of_its_size():
     assert paper.rows == [["Predict Context", "4.5", "7.5", "40.5", "70.5"]]
     row = ["Predict Context", "0.250 [0.100, 0.900]", "0.500 [0.100, 0.900]"]
     assert composers.rows == [row]
-    for other in {"examples": 1_000_000}, {"keys": 12}, {"lstm_steps": 8}:
-        ours, _, composers = tables(run_of(7, 0.5, **other))
+    names = "examples", "batch_size", "keys", "lstm_steps", "classifier_steps"
+    for name in names:
+        ours, _, composers = tables(run_of(7, 0.5, **{name: 12}))
         assert ours.rows == [["Predict Context", "4 [3, 5]", "40"]]
         assert composers.header == ["Model", "paper width"]
 

@@ -164,8 +164,7 @@ def _pieces(result):
             "and standard deviation of a piece's embeddings, on counts of its notes, or on both. "
             "The weights in the package were trained on many of the training pieces, contrastive "
             "and regularized with their composers as labels, so their accuracy in folds is too "
-            "high. "
-            "Those trained in folds did not see the pieces that they are tested on."
+            "high. Those trained in folds did not see the pieces that they are tested on."
         ),
         Table(
             ["Embedding", "method", *kinds.values()],
@@ -178,35 +177,41 @@ def _pieces(result):
 def _width(results, seeds):
     """The same experiments at another width. seeds: results of other seeds, or None.
 
-    Those of the seeds stand beside them where they are of the same size in all but the width.
+    The seeds are shown beside them if they differ in seed and width only.
     """
-    runs = [run for run in (results, seeds) if run and _size(run) == _size(results)]
+    runs = [run for run in (results, seeds) if run and _budget(run) == _budget(results)]
     widths = [f"{dig(run, 'settings', 'width')} width" for run in runs]
-    names, found = list(models_of(results)), [models_of(run) for run in runs]
-    tables = []
-    for who, predictor in PREDICTORS.items():
-        header = ["Model"] + [f"{kind}: {w}" for kind in KINDS.values() for w in widths]
-        rows = [
-            [label(results, name)]
-            + [median_of(rank_of(run.get(name), kind, who)) for kind in KINDS for run in found]
-            for name in names
-        ]
-        tables.append(Table(header, rows, f"Median rank with {predictor}."))
-    composers = [
-        [label(results, name), *(accuracy_of(dig(run, name, "composers")) for run in found)]
-        for name in names
-    ]
+    composers = []
+    for name in models_of(results):
+        found = [dig(run, "models", name, "composers") for run in runs]
+        composers.append([label(results, name), *map(accuracy_of, found)])
     examples = setting_text(dig(results, "settings", "examples"))
     about = f"One seed, {examples} examples per model, tested on the same pieces."
-    about += " Beside it are the other seeds, of the same size." if len(runs) == 2 else ""
+    if len(runs) == 2:
+        about += (
+            f" The columns of {widths[1]} are those of the other seeds above, trained on as many "
+            "examples and tested in the same way."
+        )
     return [
         Heading(f"At {widths[0]}"),
         Paragraph(about),
-        *tables,
+        *(_ranks_of_widths(runs, widths, predictor) for predictor in PREDICTORS),
         Table(["Model", *widths], composers, "Composers of units: accuracy."),
     ]
 
 
-def _size(results):
-    """What two runs must share to be compared by width."""
-    return [dig(results, "settings", name) for name in ("examples", "keys", "lstm_steps")]
+def _ranks_of_widths(runs, widths, predictor):
+    """The median ranks of each model of the first run, in all runs."""
+    rows = []
+    for name in models_of(runs[0]):
+        found = [dig(run, "models", name) for run in runs]
+        medians = [median_of(rank_of(entry, kind, predictor)) for kind in KINDS for entry in found]
+        rows.append([label(runs[0], name), *medians])
+    header = ["Model", *(f"{kind}: {width}" for kind in KINDS.values() for width in widths)]
+    return Table(header, rows, f"Median rank with {PREDICTORS[predictor]}.")
+
+
+def _budget(results):
+    """The settings that two runs must share for a comparison of their widths."""
+    names = "examples", "batch_size", "keys", "lstm_steps", "classifier_steps"
+    return [dig(results, "settings", name) for name in names]
