@@ -33,6 +33,7 @@ names = st.one_of(
         (b"a\nb\tc\x1b[31m", "a\\nb\\tc\\x1b[31m"),
         ("a\u202eb\u00a0".encode(), "a\\u202eb\\xa0"),
         (b"it's \\here", "it's \\here"),
+        ("\x0e\u0300".encode(), "\\x0\u00e8"),  # an accent after an escape
     ],
 )
 def test_what_is_shown(name, shown):

@@ -23,7 +23,8 @@ def printable(name):
 def escaped(text):
     """A name that was read as UTF-8 text, not as a path, in the form that `printable` gives it."""
     text = unicodedata.normalize("NFC", text)
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return unicodedata.normalize("NFC", text)  # an accent may follow the last letter of an escape
 
 
 def quoted(word):
